@@ -1,0 +1,1 @@
+"""How: one folder per technology, named after the package it imports. `container.py` is the composition root."""

@@ -1,0 +1,358 @@
+"""Read models for operators: what the admin API answers and what the console reads. Plain frozen dataclasses.
+
+A missing value is None and shown as `-`, never 0. Times are Unix seconds, durations milliseconds when the name ends
+in `_ms` and seconds otherwise, ratios 0..1. Rates are over the last 10 seconds unless the name says otherwise.
+Configured, probe, breaker and traffic state are separate facts: a target is never healthy because it is configured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """Which gateway processes the answer covers. Sums over a fleet with silent nodes are lower bounds."""
+
+    seen: int
+    total: int
+    silent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Whoami:
+    name: str
+    role: str  # viewer, operator, admin
+    expires_at: float | None = None
+    gateway: str = ""  # name of the deployment, e.g. prod-eu1
+    version: str = ""
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One value per second, newest last, None where nothing was measured."""
+
+    name: str
+    points: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PulseView:
+    rps: float
+    error_ratio: float  # 5xx share
+    throttled_ratio: float  # 429 share
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    overhead_p95_ms: float | None  # time spent in the gateway itself
+    in_flight: int
+    series: tuple[Series, ...] = ()  # rps, 5xx, 429 over 5 minutes
+    health_score: float | None = None  # 0..100
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionView:
+    at: float
+    before: str
+    after: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerView:
+    """One circuit, visible in every state. `name` is the upstream's, or upstream/target for a per-target circuit."""
+
+    name: str
+    state: str  # closed, open, half_open, forced_open
+    since: float
+    cause: str
+    requests: int
+    failures: int
+    slow: int
+    error_ratio: float
+    threshold: float
+    min_requests: int
+    trips: int
+    next_try: float | None
+    ramp: float | None  # share admitted while recovering
+    rps: float
+    routes: tuple[str, ...] = ()
+    forced_by: str | None = None
+    forced_reason: str | None = None
+    expires_at: float | None = None
+    transitions: tuple[TransitionView, ...] = ()
+    window: tuple[tuple[int, int], ...] = ()  # (requests, failures) per second of the window, newest last
+    fallback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    upstream: str
+    name: str  # host:port or unix path
+    url: str
+    config: str  # active, draining, drained, registered
+    probe: str  # up, down, unknown, off
+    breaker: str  # closed, open, ..., off
+    traffic: str  # ok, failing, ejected, idle
+    weight: int
+    priority: int
+    in_flight: int
+    connections: int
+    rps: float
+    error_ratio: float
+    p95_ms: float | None
+    ejections: int
+    ejected_until: float | None
+    last_error: str | None
+    last_probe_at: float | None
+    probe_ms: float | None
+    flaps: int = 0  # probe verdict changes in 5 minutes
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """One upstream with its targets summed up. `state`: healthy, degraded, down, unknown."""
+
+    name: str
+    state: str
+    targets_up: int
+    targets_total: int
+    rps: float
+    error_ratio: float
+    throttled_ratio: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    in_flight: int
+    breaker: str
+    balance: str
+    retries_per_second: float
+    availability: float | None  # share of the last hour's probes that succeeded
+    routes: tuple[str, ...] = ()
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    name: str
+    pattern: str
+    hosts: tuple[str, ...]
+    methods: tuple[str, ...]
+    upstream: str | None
+    auth: tuple[str, ...]
+    limits: tuple[str, ...]
+    rps: float
+    error_ratio: float
+    p95_ms: float | None
+    hits: int
+    origin: str
+    shadowed_by: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaView:
+    """One window of one subject under one limit. `subject` is masked (first 4 ... last 2) for keys."""
+
+    subject: str
+    kind: str  # key, user, ip, route, tenant, global, header, claim
+    plan: str | None
+    limit: str
+    algorithm: str
+    quota: int
+    period: float
+    used: int
+    remaining: int
+    resets_in: float
+    admitted_5m: int
+    refused_5m: int
+    owner: str | None = None
+    override: str | None = None  # raised limit in force, with its expiry
+    id: str = ""  # opaque handle for actions
+
+
+@dataclass(frozen=True, slots=True)
+class LimitView:
+    name: str
+    algorithm: str
+    quota: int | None
+    period: float | None
+    burst: int | None
+    by: str
+    routes: tuple[str, ...]
+    on_store_error: str
+    admitted: int
+    refused: int
+    store: str  # memory, redis, degraded
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficView:
+    """One finished exchange, for the tail. No header values, no query values."""
+
+    at: float
+    method: str
+    path: str
+    status: int
+    ms: float
+    upstream_ms: float | None
+    route: str | None
+    upstream: str | None
+    target: str | None
+    subject: str | None
+    client: str
+    request_id: str
+    trace_id: str
+    reason: str | None  # slug of the refusal or fault
+    attempts: int
+    bytes_in: int
+    bytes_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    id: str
+    at: float
+    kind: str  # breaker.opened, target.ejected, config.applied, auth.failed, admin.login, ...
+    actor: str
+    object: str
+    outcome: str
+    detail: str
+    severity: str  # info, warning, error
+    audit_id: str | None = None
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRevisionView:
+    revision: str
+    at: float
+    author: str
+    source: str
+    current: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigView:
+    """`running` and `file` are YAML texts with secrets replaced; the diffs are unified diffs of those texts."""
+
+    revision: str
+    applied_at: float
+    author: str
+    running: str
+    file: str
+    diff_file: str  # running -> file on disk
+    diff_previous: str  # previous revision -> running
+    problems: tuple[dict[str, object], ...]  # of the last failed reload: {file, line, column, path, message, suggestion}
+    restart_needed: tuple[str, ...]
+    history: tuple[ConfigRevisionView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerView:
+    name: str
+    plan: str | None
+    owner: str | None
+    rps: float
+    admitted_5m: int
+    refused_5m: int
+    last_seen: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyView:
+    id: str
+    consumer: str
+    owner: str
+    plan: str
+    scopes: tuple[str, ...]
+    created_at: float
+    expires_at: float | None
+    last_used_at: float | None
+    state: str  # active, rotating, revoked, expired
+    cidrs: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    id: str
+    subject: str
+    issuer: str
+    started_at: float
+    last_seen: float
+    expires_at: float | None
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentHealth:
+    name: str
+    status: str  # ok, degraded, failing, off
+    detail: str
+    latency_ms: float | None = None
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One route looked at while matching, and why it lost (None for the winner)."""
+
+    route: str
+    pattern: str
+    won: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuardVerdict:
+    phase: str
+    verdict: str  # pass, refuse, unknown
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What would happen to a request. Nothing was sent, nothing consumed."""
+
+    request: str
+    refusal: str | None
+    candidates: tuple[Candidate, ...]
+    route: str | None
+    params: dict[str, str]
+    upstream: str | None
+    target: str | None
+    wire_target: str | None
+    guards: tuple[GuardVerdict, ...]
+    request_headers: tuple[tuple[str, str], ...]
+    breaker: str | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """Answer to an operator's write, or to its dry run."""
+
+    action: str
+    object: str
+    before: str
+    after: str
+    applied: bool
+    revision: int
+    audit_id: str | None
+    blast: str  # one sentence: how much traffic, which routes
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotView:
+    """Everything a console shows at first. `topics` maps a topic's name to its rows (the views above):
+    pulse (one), services, targets, breakers, quotas (top 200), routes, traffic (latest), events (latest), config (one).
+    """
+
+    rev: int
+    as_of: float
+    nodes: Nodes
+    topics: dict[str, object]

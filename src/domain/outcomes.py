@@ -1,0 +1,129 @@
+"""How an exchange ends: a closed union, so that every log line, metric and retry decision speaks the same words.
+
+An exchange is *answered* by a target, *denied* by a guard or by routing, *failed* by a fault on either side, or
+*abandoned* by a client that left. A fault names what broke, on which side, and whether sending again is safe
+(the idea is Pingora's: the place that sees the failure knows best whether the request may be repeated).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Side(Enum):
+    """Which side of the gateway a fault happened on."""
+
+    DOWNSTREAM = "downstream"
+    UPSTREAM = "upstream"
+    GATEWAY = "gateway"
+
+
+class FaultKind(Enum):
+    """What broke. The value is the stable slug used in logs, metrics and `Proxy-Status` (RFC 9209 names)."""
+
+    DNS_ERROR = "dns_error"
+    CONNECTION_REFUSED = "connection_refused"
+    CONNECTION_TIMEOUT = "connection_timeout"
+    CONNECTION_TERMINATED = "connection_terminated"
+    CONNECTION_WRITE_TIMEOUT = "connection_write_timeout"
+    CONNECTION_READ_TIMEOUT = "connection_read_timeout"
+    CONNECTION_LIMIT_REACHED = "connection_limit_reached"
+    DESTINATION_UNAVAILABLE = "destination_unavailable"
+    TLS_PROTOCOL_ERROR = "tls_protocol_error"
+    TLS_CERTIFICATE_ERROR = "tls_certificate_error"
+    HTTP_RESPONSE_TIMEOUT = "http_response_timeout"
+    HTTP_RESPONSE_INCOMPLETE = "http_response_incomplete"
+    HTTP_PROTOCOL_ERROR = "http_protocol_error"
+    HTTP_RESPONSE_HEADER_SECTION_SIZE = "http_response_header_section_size"
+    HTTP_UPGRADE_FAILED = "http_upgrade_failed"
+    PROXY_INTERNAL_ERROR = "proxy_internal_error"
+    BODY_TOO_LARGE = "body_too_large"
+    BODY_TOO_SLOW = "body_too_slow"
+    BODY_MALFORMED = "body_malformed"
+    CLIENT_GONE = "client_gone"
+
+
+#: Faults that are a matter of time: answered 504 rather than 502.
+TIMEOUTS = frozenset(
+    {
+        FaultKind.CONNECTION_TIMEOUT,
+        FaultKind.CONNECTION_READ_TIMEOUT,
+        FaultKind.CONNECTION_WRITE_TIMEOUT,
+        FaultKind.HTTP_RESPONSE_TIMEOUT,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What broke, where, and whether sending the request again is safe.
+
+    `retry_safe` is True only when the target cannot have acted on the request: no byte of it was written, or the
+    connection was never made. `fresh_connection` is False when a *reused* connection broke before any response
+    byte, which says more about the pool than about the target. `note` is for the log, never for the client.
+    """
+
+    kind: FaultKind
+    side: Side
+    retry_safe: bool = False
+    fresh_connection: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A refusal by the gateway itself. `reason` is a stable slug; the adapter `problems.py` knows its status code.
+
+    `detail` is one sentence for the client and names no policy or address. `retry_after` is in seconds.
+    `headers` go out with the answer. `members` are extra members of the problem document.
+    `close` asks the edge to close the connection after the answer (framing in doubt).
+    """
+
+    reason: str
+    detail: str = ""
+    retry_after: float | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    members: dict[str, object] = field(default_factory=dict)
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A target answered and its answer was relayed whole."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The gateway answered by itself on purpose: a redirect, a preflight, a fallback, a cached answer."""
+
+    status: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A guard, routing or the edge refused the request."""
+
+    denial: Denial
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A fault ended the exchange; `status` is what the client saw, 0 when the answer had begun and was cut."""
+
+    fault: Fault
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The client went away before its answer was complete."""
+
+    status: int = 499
+
+
+Outcome = Answered | Local | Denied | Failed | Abandoned

@@ -1,0 +1,109 @@
+"""Upstreams and their targets: immutable declarations. Balancing lives in `balancing.py`, health in `health.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from domain.circuit import BreakerPolicy
+from domain.health import OutlierPolicy, ProbePolicy
+from domain.retries import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class TlsToTarget:
+    """How a target's certificate is verified and which one we present. Paths name PEM files."""
+
+    verify: bool = True
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One address of an upstream.
+
+    `url` is what the operator wrote; the rest is taken from it. `scheme` is http or https; `unix_path` is set for
+    `unix:` targets; `base_path` is a canonical path prefix without trailing slash, empty for none.
+    `priority` 0 is used first; higher numbers are spares. `weight` is a positive integer.
+    """
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    unix_path: str | None = None
+    base_path: bytes = b""
+    weight: int = 1
+    priority: int = 0
+    name: str = ""
+    tls: TlsToTarget | None = None
+
+    @property
+    def authority(self) -> bytes:
+        """The Host header value for this target: port left out when it is the scheme's default."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.unix_path is not None:
+            return host.encode("ascii")
+        default = 443 if self.scheme == "https" else 80
+        return (host if self.port == default else f"{host}:{self.port}").encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Deadlines of one upstream exchange, in seconds. `idle` is the longest silence between two body pieces."""
+
+    connect: float = 0.5
+    first_byte: float = 15.0
+    idle: float = 60.0
+    total: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPolicy:
+    """Bounds of a target's connection pool. `idle` and `lifetime` in seconds; `pending` requests may wait for one."""
+
+    connections: int = 256
+    pending: int = 1024
+    idle: float = 60.0
+    lifetime: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """What is answered instead when no target can: a static answer, or another upstream by name."""
+
+    status: int = 503
+    body: bytes = b""
+    content_type: str = "application/json"
+    upstream: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """round_robin, weighted, least_request, peak_ewma or hash; `hash_on` is consumer, ip, header:X or cookie:X."""
+
+    algorithm: str = "round_robin"
+    hash_on: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A named pool of targets with the policies of talking to it."""
+
+    name: str
+    targets: tuple[Target, ...]
+    balance: Balance = Balance()
+    timeouts: Timeouts = Timeouts()
+    pool: PoolPolicy = PoolPolicy()
+    probe: ProbePolicy | None = None
+    outliers: OutlierPolicy | None = None
+    breaker: BreakerPolicy | None = None
+    retries: RetryPolicy | None = None
+    fallback: Fallback | None = None
+    slow_start: float = 0.0
+    transport: str = "httptools"
+    pass_host: bool = False
+    adaptive_concurrency: bool = False
+    tls: TlsToTarget = field(default_factory=TlsToTarget)
