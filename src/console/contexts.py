@@ -125,16 +125,29 @@ def _context(path: Path, name: str, fields: Any) -> Context:
         raise BadContext(f'{where}: token_command is a list, such as ["pass", "show", "spork"]')
     poll = fields.get("poll")
     return Context(
-        name, fields["url"].rstrip("/"), fields.get("production") is True, "", tuple(command),
-        str(fields.get("token_file", "")), str(fields.get("token_env", "")), str(fields.get("ca", "")),
-        float(poll) if isinstance(poll, (int, float)) else None, str(fields.get("theme", "")),
-    )  # fmt: skip
+        name,
+        fields["url"].rstrip("/"),
+        fields.get("production") is True,
+        "",
+        tuple(command),
+        str(fields.get("token_file", "")),
+        str(fields.get("token_env", "")),
+        str(fields.get("ca", "")),
+        float(poll) if isinstance(poll, (int, float)) else None,
+        str(fields.get("theme", "")),
+    )
 
 
 def choose(
-    contexts: Mapping[str, Context], default: str, environ: Mapping[str, str], directory: Path,
-    *, name: str = "", url: str = "", token: str = "",
-) -> Context:  # fmt: skip
+    contexts: Mapping[str, Context],
+    default: str,
+    environ: Mapping[str, str],
+    directory: Path,
+    *,
+    name: str = "",
+    url: str = "",
+    token: str = "",
+) -> Context:
     """The context to start with. Raises BadContext for a name that does not exist."""
     if name and name not in contexts:
         raise BadContext(f"no context {name!r}; there are: {', '.join(contexts) or 'none'}")

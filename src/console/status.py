@@ -14,9 +14,15 @@ from console.store import Store
 from console.tiers import Lock
 
 TABS = (
-    ("1", "Pulse", "pulse"), ("2", "Services", "services"), ("3", "Breakers", "breakers"), ("4", "Quotas", "quotas"),
-    ("5", "Routes", "routes"), ("6", "Traffic", "traffic"), ("7", "Events", "events"), ("8", "Config", "config"),
-)  # fmt: skip
+    ("1", "Pulse", "pulse"),
+    ("2", "Services", "services"),
+    ("3", "Breakers", "breakers"),
+    ("4", "Quotas", "quotas"),
+    ("5", "Routes", "routes"),
+    ("6", "Traffic", "traffic"),
+    ("7", "Events", "events"),
+    ("8", "Config", "config"),
+)
 
 
 def link_words(link: Link, fresh: Freshness, now: float) -> Line:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
+from textual.containers import Container, Horizontal
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -74,7 +74,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         yield Box("crumbs")
         yield Container(id="body")
         yield Box("message")
-        yield CommandLine(self._complete)
+        with Horizontal(id="typing"):
+            yield Box("prompt", on="bar")
+            yield CommandLine(self._complete)
         yield Bar("footer")
         yield Box("card")
 
@@ -146,8 +148,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         session = desk.session
         now, wall = session.mono(), session.wall()
         fresh = session.store.freshness("pulse", now)
-        self.query_one("#header", Bar).show([(status.header(
-            session.store, session.context, session.lock, fresh, now, wall, self.size.width), "")])  # fmt: skip
+        self.query_one("#header", Bar).show(
+            [(status.header(session.store, session.context, session.lock, fresh, now, wall, self.size.width), "")]
+        )
         if self._small:
             self._card(fresh.tone)
             return
@@ -160,11 +163,24 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _frame(self, pane: Pane) -> None:
         store, width = self.desk.session.store, self.size.width
-        denied = [name for name, shelf in store.shelves.items() if shelf.fault is not None and shelf.fault.word == "DENIED"]
-        top = {"service": "services", "target": "services", "breaker": "breakers", "quota": "quotas", "route": "routes",
-               "request": "traffic", "event": "events", "consumer": "quotas", "targets": "services"}  # fmt: skip
+        denied = [
+            name for name, shelf in store.shelves.items() if shelf.fault is not None and shelf.fault.word == "DENIED"
+        ]
+        top = {
+            "service": "services",
+            "target": "services",
+            "breaker": "breakers",
+            "quota": "quotas",
+            "route": "routes",
+            "request": "traffic",
+            "event": "events",
+            "consumer": "quotas",
+            "targets": "services",
+        }
         self.query_one("#tabs", Bar).show(status.tabs(top.get(pane.place, pane.place), width, denied))
-        self.query_one("#crumbs", Box).show([spread([(" ", ""), *status.crumbs(pane.trail())], [*pane.side(), (" ", "")], width)])
+        self.query_one("#crumbs", Box).show(
+            [spread([(" ", ""), *status.crumbs(pane.trail())], [*pane.side(), (" ", "")], width)]
+        )
         self.query_one("#footer", Bar).show(status.footer(self._hints(pane), width))
 
     def _hints(self, pane: Pane) -> list[Command]:
@@ -174,7 +190,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         role = who.role if who is not None else ""
         found = []
         for command in actions.for_place(pane.place):
-            if command.tier is not None and not (allowed(role, command.role) and self.desk.possible(command.name, pane)):
+            if command.tier is not None and not (
+                allowed(role, command.role) and self.desk.possible(command.name, pane)
+            ):
                 continue
             if command.name == "unlock" and not allowed(role, "operator"):
                 continue
@@ -202,14 +220,18 @@ class MainScreen(Screen[None], inherit_bindings=False):
         session = self.desk.session
         width, height = self.size
         lines: list[Line] = [
-            [(f" spork-console needs {MIN_WIDTH}x{MIN_HEIGHT}, has {width}x{height}", "bold")], BLANK,
-        ]  # fmt: skip
+            [(f" spork-console needs {MIN_WIDTH}x{MIN_HEIGHT}, has {width}x{height}", "bold")],
+            BLANK,
+        ]
         lines += [[(" ", ""), *line] for line in pulse.one_line(session.store, session.moment())]
         from console.attention import concerns
 
         newest = concerns(session.store, session.moment().now)[: max(1, height - 8)]
         lines.append(BLANK)
-        lines += [[(" ", ""), (str(c.state), c.state.tone), (f" {c.what} {c.object}  ", "bold"), (c.detail, "dim")] for c in newest]
+        lines += [
+            [(" ", ""), (str(c.state), c.state.tone), (f" {c.what} {c.object}  ", "bold"), (c.detail, "dim")]
+            for c in newest
+        ]
         self.query_one("#card", Box).show(lines)
 
     # ------------------------------------------------------------------------------------------------------------ keys
@@ -273,6 +295,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _type(self, mode: str, text: str = "") -> None:
         self.add_class("typing")
+        self.query_one("#prompt", Box).show([[(f" {mode}", "key")]])
         self.query_one(CommandLine).begin(mode, text)
         self.query_one(CommandLine).placeholder = (
             "command" if mode == ":" else "filter: words, a|b, !not, field:word, re:expression"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from textual.app import ComposeResult
@@ -39,7 +40,10 @@ class Detail(Pane):
             self.below.badge = self._badge
 
     def _table(self) -> Table:
-        return TABLES[BELOW[self.place]]
+        table = TABLES[BELOW[self.place]]
+        if self.place != "service":
+            return table
+        return replace(table, columns=tuple(column for column in table.columns if column.name != "service"))
 
     def compose(self) -> ComposeResult:
         yield self.facts
@@ -87,7 +91,7 @@ class Detail(Pane):
             if found is None:
                 lines = [[("gone from the gateway's lists; last known:", "warn")], BLANK, *lines]
         if self.below is not None:
-            self.facts.styles.height = min(len(lines) + 1, max(3, self.size.height // 2))
+            self.facts.styles.height = min(len(lines) + 2, max(3, self.size.height // 2))
         self.facts.show(lines)
         if self.below is not None:
             self._below(self.below)

@@ -44,6 +44,9 @@ class Pane(Container):
         self.faults_only = False
         self._seen: tuple[object, ...] = ()
 
+    def on_mount(self) -> None:
+        self.call_after_refresh(self.main.pump, True)
+
     @property
     def main(self) -> MainScreen:
         return cast("MainScreen", self.screen)

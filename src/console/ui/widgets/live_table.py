@@ -204,7 +204,9 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
             title = column.title + arrow if here else column.title
             if cells(title) > width:
                 title = crop(column.title, width)
-            segments.append(Segment(fit(title, width, column.right) + " " * GAP, colours.style("bold" if here else "dim", "head")))
+            segments.append(
+                Segment(fit(title, width, column.right) + " " * GAP, colours.style("bold" if here else "dim", "head"))
+            )
         return Strip(segments)
 
     def _row(self, index: int, ground: str) -> Strip:
@@ -247,5 +249,3 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
             if 0 <= x < at:
                 self.post_message(self.Headed(self, column.name))
                 return
-
-
