@@ -1,7 +1,7 @@
 """Make the pictures of docs/console.md: `python docs/pictures.py [name ...]`, or `make pictures`.
 
-A console without a terminal is driven against a scripted gateway whose clock stands still; each picture is Textual's own SVG,
-drawn to PNG with DejaVu Sans Mono. Nothing in them is a real deployment.
+A console without a terminal is driven against a scripted gateway whose clock stands still; each picture is Textual's
+own SVG, drawn to PNG with DejaVu Sans Mono. Nothing in them is a real deployment.
 """
 
 from __future__ import annotations

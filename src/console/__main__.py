@@ -1,6 +1,7 @@
 """`spork-console`: the console, and its data without a screen.
 
-    spork-console [--url URL] [--token TOKEN] [--ctx NAME] [--write] [--poll SECONDS] [--theme NAME] [--ascii] [--no-mouse]
+    spork-console [--url URL] [--token TOKEN] [--ctx NAME] [--write] [--poll SECONDS] [--theme NAME]
+                  [--ascii] [--plain] [--no-mouse]
     spork-console get TOPIC [NAME] [-o table|json] [--check] [--filter TEXT] [--sort COLUMN] [--top N]
     spork-console watch TOPIC [-o table|json] [--count N]
     spork-console contexts

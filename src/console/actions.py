@@ -1,4 +1,4 @@
-"""Every command of the console, once: keys, `:` words, palette, footer, `?` help and docs/console.md all read this table.
+"""Every command of the console, once: keys, `:` words, palette, footer, `?` help and docs read this table.
 
 A command's handler is found by its name (`do_NAME` of the current pane or of the app); commands with a `write` open
 the dialog of that write (`console.writes`). Keys are Textual's names. Writes have shifted letters only.

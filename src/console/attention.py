@@ -40,7 +40,8 @@ def concerns(store: Store, now: float) -> list[Concern]:
     full = [row for row in store.rows("quotas") if share(row) >= 1 and row.refused_5m > 0]
     full.sort(key=lambda row: (-row.refused_5m, row.id))
     found += [_quota(row) for row in full[:QUOTAS_SHOWN]]
-    found += _events(store, now)
+    known = {concern.object for concern in found}
+    found += [concern for concern in _events(store, now) if concern.object not in known]
     config = store.one("config")
     if config is not None:
         found += _config(config)

@@ -1,4 +1,4 @@
-"""Which gateway, with which token: command line, then environment, then console.toml, then the gateway of this directory.
+"""Which gateway, with which token: command line, environment, console.toml, the gateway of this directory.
 
     # ~/.config/spork/console.toml
     default = "local"
@@ -93,7 +93,7 @@ def default_path(environ: Mapping[str, str]) -> Path:
 
 
 def load(path: Path) -> tuple[dict[str, Context], str]:
-    """The contexts of a file, by name, and the default's name ('' if none). A missing file has none. Raises BadContext."""
+    """The contexts of a file by name, and the default's name or ''. A missing file has none. Raises BadContext."""
     if not path.exists():
         return {}, ""
     try:

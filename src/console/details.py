@@ -215,7 +215,7 @@ def request(row: TrafficView, moment: Moment, width: int) -> list[Line]:
             "answer",
             (str(row.status), tone or "bold"),
             f"   {row.reason or 'no refusal'}",
-            f"   {row.attempts} attempts",
+            f"   attempt {row.attempts}" if row.attempts > 1 else "",
         ),
         fact("time", _when(row.at, moment)),
         *text_fact("request", f"{row.method} {row.path}", width, "bold"),

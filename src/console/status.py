@@ -55,7 +55,7 @@ def header(store: Store, context: Context, lock: Lock, fresh: Freshness, now: fl
     if who is not None:
         left.append((f"  {who.name}/{who.role}", "dim"))
     if lock.open(now):
-        left.append((f"  WRITE {until(lock.until, now)} left", "forced"))
+        left.append((f"  WRITE {until(lock.until, now)}", "forced"))
     else:
         left.append(("  READ-ONLY", "dim"))
     right = link_words(store.link, fresh, now)
@@ -82,11 +82,9 @@ def tabs(current: str, width: int, denied: Sequence[str] = ()) -> list[tuple[Lin
     found: list[tuple[Line, str]] = []
     for number, name, place in TABS:
         here = place == current
-        label = name if width >= 100 else name[:5]
-        lock = " !" if place in denied else ""
-        found.append(
-            ([(f" {number} ", "key" if not here else "tab"), (f"{label}{lock} ", "tab" if here else "dim")], place)
-        )
+        lock, end = "!" if place in denied else "", " " if width >= 100 else ""
+        label = f"{name}{lock}{end}"
+        found.append(([(f" {number} ", "tab" if here else "key"), (label, "tab" if here else "dim")], place))
     return found
 
 

@@ -5,8 +5,8 @@
     send      POST with If-Match: that revision and a fresh Idempotency-Key, exactly once
     confirm   PENDING until the stream shows a revision at or after the answer's
 
-An answer that never comes leaves the outcome UNKNOWN: the object is read again until it tells; the write is not repeated.
-A 409 or 412 means the object changed under the operator: shown, and asked anew from the dry run.
+An answer that never comes leaves the outcome UNKNOWN: the object is read again until it tells; the write is not
+repeated. A 409 or 412 means the object changed under the operator: shown, and asked anew from the dry run.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class ConsoleApp(App[None]):
         self.theme = f"spork-{chosen}"
         self.main = MainScreen()
 
-    # ----------------------------------------------------------------------------------------------------------- life cycle
+    # ----------------------------------------------------------------------------------------------- life cycle
 
     def get_default_screen(self) -> Screen[None]:
         return self.main
@@ -124,7 +124,7 @@ class ConsoleApp(App[None]):
         except Fault:
             pass  # the shelf holds the fault, and the box says it
 
-    # ------------------------------------------------------------------------------------------------------------- looks
+    # ------------------------------------------------------------------------------------------------- looks
 
     def use_theme(self, name: str) -> None:
         self.colours = palette(name)
@@ -160,7 +160,7 @@ class ConsoleApp(App[None]):
             driver._mouse = False
             self.main.tell("mouse: terminal (select text as usual; m takes it back)", "dim")
 
-    # ---------------------------------------------------------------------------------------------------------- the console
+    # ---------------------------------------------------------------------------------------------- the console
 
     def do_quit(self, argument: str = "") -> None:
         self.exit()
@@ -237,7 +237,7 @@ class ConsoleApp(App[None]):
             return
         self.session.store.delta("quotas", page.items, (), page.rev)
 
-    # ---------------------------------------------------------------------------------------------------------- copy, save
+    # ---------------------------------------------------------------------------------------------- copy, save
 
     def do_copy(self, argument: str = "") -> None:
         chosen = self._selected()
@@ -279,7 +279,7 @@ class ConsoleApp(App[None]):
             return
         self.main.tell(f"saved {name}", "ok")
 
-    # -------------------------------------------------------------------------------------------------------------- writes
+    # -------------------------------------------------------------------------------------------------- writes
 
     def _selected(self) -> list[Selected]:
         return self.main.pane.selected() if self.main.pane is not None else []

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input
@@ -51,9 +52,13 @@ class Confirmed:
 class ActionDialog(ModalScreen[Confirmed | None]):
     """Before and after, blast radius, what to type. Answers Confirmed, or None for Cancel."""
 
-    BINDINGS = [("escape", "cancel", "Cancel"), ("left", "app.focus_previous", ""), ("right", "app.focus_next", "")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "cancel", "Cancel"),
+        ("left", "app.focus_previous", ""),
+        ("right", "app.focus_next", ""),
+    ]
     AUTO_FOCUS = "#cancel"
-    VERTICAL_BREAKPOINTS = [(0, "low"), (30, "high")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "low"), (30, "high")]
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
@@ -119,7 +124,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
             lines.append(_row("note", plan.note, "warn"))
         return [*lines, _row("call", plan.call, "dim"), BLANK]
 
-    # ----------------------------------------------------------------------------------------------------------- judging
+    # ----------------------------------------------------------------------------------------------- judging
 
     def _arm(self) -> None:
         self.armed = True
@@ -190,7 +195,7 @@ def _row(label: str, text: str, tone: str = "") -> Line:
 class Picker(ModalScreen[str | None]):
     """Choose one of some names: j k, enter, escape, or the first letter twice-unique."""
 
-    BINDINGS = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         ("escape,q", "cancel", ""),
         ("j,down,s", "step(1)", ""),
         ("k,up", "step(-1)", ""),

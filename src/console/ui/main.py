@@ -1,7 +1,7 @@
 """The one screen: status, tabs and crumbs above, a pane, a line for messages, the keys below.
 
-It dispatches keys and `:` lines to the pane's or its own `do_NAME`, keeps the history of places, and repaints four times a
-second whatever changed, in the visible pane only.
+It dispatches keys and `:` lines to the pane's or its own `do_NAME`, keeps the history of places, and repaints, four
+times a second, whatever changed in the visible pane.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def on_mount(self) -> None:
         self.go("pulse")
 
-    # -------------------------------------------------------------------------------------------------------- places
+    # -------------------------------------------------------------------------------------------- places
 
     def go(self, place: str, key: str = "") -> None:
         """Open a place and remember it."""
@@ -140,7 +140,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.places, self.at, self.before = [], -1, None
         self.go(place[0])
 
-    # ----------------------------------------------------------------------------------------------------------- the pump
+    # ----------------------------------------------------------------------------------------------- the pump
 
     def pump(self, force: bool = False) -> None:
         """Repaint what changed. Called four times a second; cheap when nothing did."""
@@ -234,7 +234,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         ]
         self.query_one("#card", Box).show(lines)
 
-    # ------------------------------------------------------------------------------------------------------------ keys
+    # ------------------------------------------------------------------------------------------------ keys
 
     def action_press(self, key: str) -> None:
         """A key of the registry: the command of that key which means something here."""
@@ -282,7 +282,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 self.tell(problem, "bad")
             self._frame(self.pane)
 
-    # -------------------------------------------------------------------------------------------------- the command line
+    # -------------------------------------------------------------------------------------- the command line
 
     def do_command(self) -> None:
         self._type(":")
@@ -332,7 +332,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             known["group"] = list(TABLES[self.pane.place].groups)
         return actions.complete(line, known)
 
-    # -------------------------------------------------------------------------------------------------------- commands
+    # -------------------------------------------------------------------------------------------- commands
 
     def do_back(self) -> None:
         if isinstance(self.focused, Input):

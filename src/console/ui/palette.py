@@ -1,4 +1,4 @@
-"""Themes: which colour a tone has. Four of them; each keeps body text at a contrast of at least 7:1, dim text at 4.5:1."""
+"""Themes: which colour a tone has. Body text keeps a contrast of at least 7:1, dim text of 4.5:1."""
 
 from __future__ import annotations
 

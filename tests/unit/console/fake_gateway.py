@@ -1,7 +1,7 @@
 """A gateway's admin API on loopback, scripted: real HTTP and a real event stream, invented rows.
 
-It runs in a thread of its own, so that tests, the soak and the pictures can drive a console against it. Everything that may
-go wrong with an admin API can be switched on: see the attributes.
+It runs in a thread of its own, so that tests, the soak and the pictures can drive a console against it. Everything
+that may go wrong with an admin API can be switched on: see the attributes.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class FakeGateway:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    # ----------------------------------------------------------------------------------------------------------- life cycle
+    # ----------------------------------------------------------------------------------------------- life cycle
 
     def start(self) -> None:
         config = uvicorn.Config(
@@ -117,7 +117,7 @@ class FakeGateway:
     def streams(self) -> int:
         return len(self._queues)
 
-    # ------------------------------------------------------------------------------------------------------------ publishing
+    # ------------------------------------------------------------------------------------------------ publishing
 
     def now(self) -> float:
         return (self.started if self.frozen else time.time()) + self.skew
@@ -280,7 +280,7 @@ class FakeGateway:
                 self._queues.remove(queue)
         await send({"type": "http.response.body", "body": b""})
 
-    # ---------------------------------------------------------------------------------------------------------------- writes
+    # ---------------------------------------------------------------------------------------------------- writes
 
     async def _write(
         self, send: Any, path: str, headers: dict[str, str], query: dict[str, str], body: dict[str, Any], role: str

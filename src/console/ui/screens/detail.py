@@ -77,7 +77,7 @@ class Detail(Pane):
             line.append((f"/{self.filter_text} · ", "accent"))
         return [*line, *self.age_line(self.topic)]
 
-    # ---------------------------------------------------------------------------------------------------------- painting
+    # ---------------------------------------------------------------------------------------------- painting
 
     def paint_all(self) -> None:
         store, moment = self.session.store, self.session.moment()
@@ -121,7 +121,7 @@ class Detail(Pane):
         }[self.place]
         return [request for request in store.rows("traffic") if wanted(request)][:LAST_REQUESTS]
 
-    # ---------------------------------------------------------------------------------------------------------- commands
+    # ---------------------------------------------------------------------------------------------- commands
 
     def selected(self) -> list[Selected]:
         if self.place == "service" and self.below is not None and self.below.current is not None:

@@ -51,7 +51,7 @@ class Pane(Container):
     def main(self) -> MainScreen:
         return cast("MainScreen", self.screen)
 
-    # ------------------------------------------------------------------------------------------- what subclasses say
+    # ------------------------------------------------------------------------------- what subclasses say
 
     def trail(self) -> list[str]:
         """Where this is, outermost first."""
@@ -71,7 +71,7 @@ class Pane(Container):
     def selected(self) -> list[Selected]:
         return []
 
-    # --------------------------------------------------------------------------------------------------------- the pump
+    # --------------------------------------------------------------------------------------------- the pump
 
     def versions(self) -> tuple[object, ...]:
         return tuple(self.session.store.version(topic) for topic in self.topics)
@@ -111,7 +111,7 @@ class Pane(Container):
             return [*line, (age(fresh.age), "dim")]
         return [*line, (f"{fresh.word} {age(fresh.age)}", fresh.tone)]
 
-    # -------------------------------------------------------------------------------------------------------- commands
+    # -------------------------------------------------------------------------------------------- commands
 
     def active_table(self) -> LiveTable | None:
         return next((table for table in self.tables() if table.active), None)

@@ -69,7 +69,7 @@ class Pulse(Pane):
             line.append((f"silent: {', '.join(store.nodes.silent)} · ", "warn"))
         return [*line, *self.age_line("pulse")]
 
-    # ---------------------------------------------------------------------------------------------------------- painting
+    # ---------------------------------------------------------------------------------------------- painting
 
     def paint_all(self) -> None:
         self._tiles()
@@ -141,7 +141,7 @@ class Pulse(Pane):
         self.tail.note = note or self.age_line("traffic")
         self.tail.refresh()
 
-    # ---------------------------------------------------------------------------------------------------------- commands
+    # ---------------------------------------------------------------------------------------------- commands
 
     def selected(self) -> list[Selected]:
         table = self.active_table()
