@@ -35,7 +35,7 @@ pictures: $(DEV_STAMP) ## the console's pictures in docs/pictures
 	$(BIN)/python docs/pictures.py
 
 lock: $(DEV_STAMP) ## renew the hashed lock files (needs uv)
-	for name in "requirements/runtime.txt pyproject.toml" "requirements/dev.txt pyproject.toml requirements/dev.in" "requirements/bench.txt pyproject.toml requirements/dev.in requirements/bench.in"; do \
+	for name in "requirements/runtime.txt pyproject.toml requirements/build.in" "requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in" "requirements/bench.txt pyproject.toml requirements/build.in requirements/dev.in requirements/bench.in"; do \
 	  set -- $$name; out=$$1; shift; \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o $$out $$@ || exit 1; \
 	done
@@ -46,7 +46,7 @@ $(VENV)/bin/python:
 
 $(STAMP): $(VENV)/bin/python requirements/runtime.txt pyproject.toml
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/runtime.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(DEV_STAMP): $(VENV)/bin/python requirements/dev.txt pyproject.toml
