@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from domain.http import Header, RequestHead
 from domain.outcomes import Denial, Fault, Respond
-from domain.upstreams import Target, Timeouts
+from domain.upstreams import PoolPolicy, Target, Timeouts
 
 if TYPE_CHECKING:
     from application.exchange import Exchange
@@ -98,7 +98,8 @@ class UpstreamRequest:
     """What is sent to a target. `headers` are end-to-end ones including `host`; framing is the transport's own.
 
     `target` is the origin-form request target as it goes on the wire. `body` None means no body. With `upgrade` the
-    transport sends `Connection: Upgrade` and `Upgrade: websocket` and accepts a 101.
+    transport sends `Connection: Upgrade` and `Upgrade: websocket` and accepts a 101. `deadline` is monotonic.
+    `pool` bounds the connections to the target; requests with equal policies share them.
     """
 
     method: str
@@ -109,6 +110,7 @@ class UpstreamRequest:
     deadline: float
     upgrade: bool = False
     on_inform: Callable[[int, list[Header]], None] | None = None
+    pool: PoolPolicy = PoolPolicy()
 
 
 class UpstreamResponse(Protocol):
