@@ -44,6 +44,7 @@ class LiveTarget:
 
     __slots__ = (
         "active",
+        "authority",
         "breaker",
         "drain_reason",
         "drained_until",
@@ -72,6 +73,7 @@ class LiveTarget:
         self.upstream = upstream
         self.target = target
         self.name = name_of(target)
+        self.authority = target.authority
         self.weight = float(target.weight)
         self.active = 0
         self.ewma = 0.0
