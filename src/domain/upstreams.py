@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from domain.circuit import BreakerPolicy
@@ -110,12 +111,16 @@ def _base_path(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Deadlines of one upstream exchange, in seconds. `idle` is the longest silence between two body pieces."""
+    """Deadlines of one upstream exchange, in seconds. `idle` is the longest silence between two body pieces.
+
+    `total` spans everything up to the last body byte; infinity by default, because downloads and event streams may
+    rightly last, while `first_byte` and `idle` still end what hangs.
+    """
 
     connect: float = 0.5
     first_byte: float = 15.0
     idle: float = 60.0
-    total: float = 60.0
+    total: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
