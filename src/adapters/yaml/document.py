@@ -187,6 +187,7 @@ class _Builder:
 
     def _place(self, event: yaml.Event) -> Place:
         mark = event.start_mark
+        assert mark is not None
         return Place(self._file, mark.line + 1, mark.column + 1)
 
     def _path(self) -> str:
@@ -217,7 +218,7 @@ class _Builder:
             self._anchors[event.anchor] = node
         self._add(node, place)
 
-    def _tagged(self, event: yaml.NodeEvent, place: Place) -> bool:
+    def _tagged(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: Place) -> bool:
         if event.tag is None or event.tag == "!":
             return False
         self._complain(place, f"tag {event.tag} is not allowed", "write the value without a tag")
