@@ -106,7 +106,7 @@ class HttptoolsTransport:
         connection.response = response
         connection.served += 1
         now = self._clock()
-        response.arm(now, timeouts.first_byte, timeouts.idle, min(request.deadline, now + timeouts.total))
+        response.arm(now, timeouts.first_byte, timeouts.idle, request.deadline)
         connection.transport.write(head + payload if payload else head)
         if body is not None:
             response.stream(asyncio.create_task(pump(connection, response, body, length)))
@@ -116,8 +116,7 @@ class HttptoolsTransport:
         """A free connection of the pool, waiting for one if need be, or a new one."""
         if self._closed:
             raise faults.gateway(FaultKind.DESTINATION_UNAVAILABLE, "the transport is closed", retry_safe=True)
-        remaining = request.deadline - self._clock()
-        connection = await route.pool.reserve(max(min(remaining, request.timeouts.total), 0.0))
+        connection = await route.pool.reserve(request.deadline - self._clock())
         if connection is not None:
             return connection
         return await self._open(route, request)
