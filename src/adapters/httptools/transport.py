@@ -17,6 +17,7 @@ from adapters.httptools.deadlines import Sweeper
 from adapters.httptools.dial import Dialer
 from adapters.httptools.pool import PoolStats, TargetPool
 from adapters.httptools.pump import pump
+from application.bodies import measure
 from application.ports import FaultError, RequestBody, UpstreamRequest
 from domain.http import IDEMPOTENT
 from domain.outcomes import FaultKind
@@ -55,7 +56,7 @@ class HttptoolsTransport:
         route = self._routes.get(id(target))
         if route is None or route.policy is not request.pool:
             route = self._route(target, request.pool)
-        body, payload, length = _measure(request.body)
+        body, payload, length = measure(request.body)
         head = writer.render(request, length)
         now = self._clock()
         connection = route.pool.reuse(now)
@@ -189,18 +190,3 @@ class HttptoolsTransport:
         self._routes.clear()
         for key in [key for key, (pool, _) in self._pools.items() if pool.unused]:
             del self._pools[key]
-
-
-def _measure(body: RequestBody | bytes | None) -> tuple[RequestBody | None, bytes, int | None]:
-    """What is left to stream, the bytes at hand, and the length: 0 for none, None for unknown."""
-    if body is None:
-        return None, b"", 0
-    if isinstance(body, bytes):
-        return None, body, len(body)
-    length = body.length
-    if length == 0:
-        return None, b"", 0
-    whole = body.whole()
-    if whole is not None:
-        return None, whole, len(whole)
-    return body, b"", length
