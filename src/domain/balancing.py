@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Generic, Protocol, TypeVar
 
 #: Points of a target on the hash ring per unit of weight.
-POINTS = 160
+POINTS = 320
 #: Points on a whole ring beyond which fewer per weight are used, down to one.
 MOST_POINTS = 1 << 17
 #: Longest weighted sequence kept; finer weights are rounded to it.
