@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from application.registry import UpstreamRegistry
 from application.targets import LiveTarget
-from application.upstreams import LiveUpstream, UpstreamRegistry
+from application.upstreams import LiveUpstream
 from application.views import BreakerView, ServiceView, TargetView, TransitionView
 from domain.circuit import CircuitStatus, Transition
 from domain.health import Verdict, aggregate
@@ -117,13 +118,13 @@ def target_view(target: LiveTarget, moment: Moment) -> TargetView:
     return TargetView(
         upstream=target.upstream.name,
         name=target.name,
-        url=target.target.url,
+        url=target.declared.url,
         config=_config(target, now),
         probe="off" if target.probe is None else target.probe.verdict.value,
         breaker="off" if target.breaker is None else target.breaker.state.value,
         traffic=_traffic(target, requests, failures, now),
-        weight=target.target.weight,
-        priority=target.target.priority,
+        weight=target.declared.weight,
+        priority=target.declared.priority,
         in_flight=target.active,
         connections=0,
         rps=requests / 10,

@@ -8,10 +8,13 @@ from dataclasses import replace
 import pytest
 
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from application.exchange import Exchange
+from application.registry import UpstreamRegistry
 from application.targets import LiveTarget
-from application.upstreams import LiveUpstream, UpstreamRegistry
-from domain.circuit import BreakerPolicy, BreakerState, CallResult, Open, Permit
+from application.upstreams import LiveUpstream
+from domain.circuit import BreakerPolicy, BreakerState, CallResult, Open
 from domain.health import OutlierPolicy, ProbePolicy
+from domain.http import RequestHead
 from domain.retries import RetryPolicy
 from domain.upstreams import Balance, Target, Upstream
 
@@ -48,10 +51,26 @@ def serve(live: LiveUpstream, count: int, now: float, failing: frozenset[int] = 
         chosen = live.choose(None, now)
         assert chosen is not None
         chosen.started()
-        port = chosen.target.port
+        port = chosen.declared.port
         chosen.finished(CallResult.UNREACHED if port in failing else CallResult.OK, 0.01, now)
         ports.append(port)
     return ports
+
+
+def anyone() -> Exchange:
+    """An exchange nothing is known of; balancing without affinity reads nothing from it."""
+    head = RequestHead("GET", b"/", None, (), "http", b"localhost", peer="192.0.2.7")
+    return Exchange(head, None, None, None, 0.0, 0.0)  # type: ignore[arg-type]
+
+
+def admit(live: LiveUpstream, now: float, result: CallResult = CallResult.OK, failing: int = 0) -> int:
+    """One whole try; `result` when it goes to port `failing` (or always when that is 0). Returns the port."""
+    granted = live.admit(anyone(), now)
+    assert isinstance(granted, tuple), granted
+    chosen, permit = granted
+    ended = result if failing in (0, chosen.declared.port) else CallResult.OK
+    live.settle(chosen, permit, ended, 0.01, now)
+    return chosen.declared.port
 
 
 def test_a_failing_target_is_ejected_after_its_streak_and_comes_back() -> None:
@@ -158,9 +177,9 @@ def test_state_outlasts_a_change_of_configuration() -> None:
     again = pool.sync([changed], 5)["users"]
     assert again is live
     assert (again.breaker, again.retry_budget, again.targets[0]) == (breaker, budget, first)
-    assert first.target.weight == 3
+    assert first.declared.weight == 3
     assert 2 not in serve(again, 30, 5), "still ejected"
-    assert [t.target.port for t in again.targets] == [1, 2, 4]
+    assert [t.declared.port for t in again.targets] == [1, 2, 4]
 
 
 def test_removed_upstreams_and_targets_say_goodbye() -> None:
@@ -181,11 +200,11 @@ def test_registered_targets_stand_beside_declared_ones() -> None:
     pool = registry()
     live = pool.sync([THREE], 0)["users"]
     live.adopt_registered([target(7), target(1)], 1)
-    assert [(t.target.port, t.registered) for t in live.targets] == [(1, False), (2, False), (3, False), (7, True)]
+    assert [(t.declared.port, t.registered) for t in live.targets] == [(1, False), (2, False), (3, False), (7, True)]
     pool.sync([replace(THREE, targets=(target(1),))], 2)
-    assert [t.target.port for t in live.targets] == [1, 7], "a new configuration does not drop them"
+    assert [t.declared.port for t in live.targets] == [1, 7], "a new configuration does not drop them"
     live.adopt_registered([], 3)
-    assert [t.target.port for t in live.targets] == [1]
+    assert [t.declared.port for t in live.targets] == [1]
 
 
 def test_a_circuit_per_target_takes_only_that_target_out() -> None:
@@ -194,27 +213,39 @@ def test_a_circuit_per_target_takes_only_that_target_out() -> None:
     live = registry(told).sync([Upstream("users", (target(1), target(2)), breaker=policy)], 0)["users"]
     assert live.breaker is None
     for _ in range(20):
-        chosen = live.choose(None, 1)
-        assert chosen is not None
-        assert chosen.breaker is not None
-        permit = chosen.breaker.permit(1)
-        assert isinstance(permit, Permit)
-        result = CallResult.FAILED if chosen.target.port == 1 else CallResult.OK
-        chosen.breaker.record(permit, result, 0.01, 1)
+        admit(live, 1, CallResult.FAILED, failing=1)
     assert live.targets[0].breaker is not None
     assert live.targets[0].breaker.state is BreakerState.OPEN
-    assert set(serve(live, 10, 5)) == {2}
+    assert {admit(live, 5) for _ in range(10)} == {2}
     assert told.events == [("breaker.opened", "users/127.0.0.1:1")]
-    assert 1 in serve(live, 10, 14), "its probe may go"
+    assert 1 in {admit(live, 14) for _ in range(10)}, "its probe may go"
+
+
+def test_when_every_target_has_its_circuit_open_the_soonest_try_is_said() -> None:
+    policy = BreakerPolicy(min_requests=1, open_for=10, per_target=True)
+    live = registry().sync([Upstream("users", (target(1), target(2)), breaker=policy)], 0)["users"]
+    for _ in range(2):
+        admit(live, 1, CallResult.FAILED)
+    refused = live.admit(anyone(), 1)
+    assert isinstance(refused, Open)
+    assert 7 <= refused.retry_after <= 13
 
 
 def test_the_circuit_of_an_upstream_refuses_without_a_target() -> None:
     live = registry().sync([replace(THREE, breaker=BreakerPolicy(min_requests=1))], 0)["users"]
-    assert live.breaker is not None
-    permit = live.breaker.permit(1)
-    assert isinstance(permit, Permit)
-    live.breaker.record(permit, CallResult.FAILED, 0.01, 1)
-    assert isinstance(live.breaker.permit(1), Open)
+    admit(live, 1, CallResult.FAILED)
+    assert isinstance(live.admit(anyone(), 1), Open)
+    assert sum(t.active for t in live.targets) == 0
+
+
+def test_a_circuit_whose_targets_are_all_drained_loses_no_probe_lease() -> None:
+    pool = registry()
+    live = pool.sync([replace(THREE, targets=(target(1),), breaker=BreakerPolicy(min_requests=1))], 0)["users"]
+    admit(live, 1, CallResult.FAILED)
+    pool.drain("users", "127.0.0.1:1", "deploy", None, 1)
+    assert live.admit(anyone(), 20) is None
+    pool.undrain("users", "127.0.0.1:1", "done", 20)
+    assert admit(live, 20) == 1
 
 
 def test_peak_ewma_learns_from_finished_requests() -> None:
@@ -225,8 +256,8 @@ def test_peak_ewma_learns_from_finished_requests() -> None:
         chosen = live.choose(None, now)
         assert chosen is not None
         chosen.started()
-        chosen.finished(CallResult.OK, 0.5 if chosen.target.port == 1 else 0.01, now)
-        slow += chosen.target.port == 1
+        chosen.finished(CallResult.OK, 0.5 if chosen.declared.port == 1 else 0.01, now)
+        slow += chosen.declared.port == 1
     assert slow <= 2
 
 
