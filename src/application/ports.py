@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from domain.http import Header, RequestHead
-from domain.outcomes import Denial, Fault
+from domain.outcomes import Denial, Fault, Respond
 from domain.upstreams import Target, Timeouts
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class UpstreamTransport(Protocol):
     async def close(self) -> None: ...
 
 
-Verdict = Denial | None
+Verdict = Denial | Respond | None
 
 
 class Guard(Protocol):
@@ -151,7 +151,7 @@ class Guard(Protocol):
     phase: str
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
-        """None lets the exchange go on. An awaitable is returned only when the guard really has to wait."""
+        """None lets the exchange go on; a Denial refuses it; a Respond answers it here. An awaitable is returned only when the guard really has to wait."""
 
 
 class Observer(Protocol):
@@ -190,6 +190,8 @@ class Refusals(Protocol):
     """Turns a refusal or a fault into an answer. The adapter behind it is the only place that knows status codes."""
 
     def deny(self, denial: Denial, request_id: str) -> Answer: ...
+
+    def respond(self, respond: Respond, request_id: str) -> Answer: ...
 
     def fail(self, fault: Fault, request_id: str) -> Answer: ...
 
