@@ -62,7 +62,8 @@ class Limit:
     `by`: ip, consumer, key, tenant, route, global, header:X, claim:X. `algorithm`: gcra, sliding_window, sliding_log,
     fixed_window, concurrency, calendar (long quotas; `period_name` day or month in `time_zone`).
     `burst` None means the quota itself. `cost` units a request takes. `shared` limits count across routes by name.
-    `source` plan: the numbers come from the consumer's plan. `on_store_error`: allow, deny, local. `accuracy`: exact, hybrid.
+    `source` plan: the numbers come from the consumer's plan. `on_store_error`: allow, deny, local.
+    `accuracy`: exact, hybrid.
     `scope` says what the counters are kept under besides the name: a route's name, empty when shared.
     `terms` are the numbers an algorithm works with. Raises ValueError for an algorithm, unit or time zone unknown.
     """
@@ -113,7 +114,7 @@ def limit_problems(limit: Limit) -> list[str]:
         problems.append("cost must not be negative")
     if limit.algorithm not in ("concurrency", "calendar") and not 0 < limit.period * MICROS <= MAX_PERIOD:
         problems.append("per must be more than 0 and at most 366d")
-    if limit.quota and limit.cost > (limit.terms.burst if limit.algorithm == "gcra" else limit.quota):
+    if 0 < (limit.terms.burst if limit.algorithm == "gcra" else limit.quota) < limit.cost:
         problems.append("cost is more than the limit ever admits at once")
     if limit.algorithm == "sliding_log" and limit.quota > MAX_LOG:
         problems.append(f"sliding_log remembers every request: quota at most {MAX_LOG}; use gcra or sliding_window")
@@ -180,10 +181,12 @@ class Admitted(NamedTuple):
 
 
 class Throttled(NamedTuple):
-    """At least one limit refuses; nothing was consumed. `retry_after` in seconds is the longest of the refusals."""
+    """At least one limit refuses; nothing was consumed. `retry_after` in seconds is the longest of the refusals.
+    `unavailable`: the store is gone and a limit says deny; no quota was exceeded."""
 
     states: tuple[LimitState, ...]
     retry_after: float
+    unavailable: bool = False
 
 
 Decision = Admitted | Throttled
@@ -209,7 +212,7 @@ class RateLimiter(Protocol):
         """Gives back the units of an admission made at `at` that came to nothing: another guard refused the request.
         Best effort, and never more than was taken."""
 
-    def reset(self, limit: Limit, identity: str) -> None | Awaitable[None]:
+    def reset(self, limit: Limit, identity: str) -> Awaitable[None] | None:
         """Forgets what `identity` has used of `limit`."""
 
     def peek(

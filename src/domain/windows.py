@@ -8,7 +8,8 @@ Bounds on the units admitted in *any* interval as long as the period:
 - sliding log: exactly the quota; the state grows with the number of requests admitted in one period;
 - concurrency: quota at once, whatever the time.
 
-All take `cost` 0 as a question: nothing is consumed, and it is admitted iff one unit would be. Negative costs count as 0.
+All take `cost` 0 as a question: nothing is consumed, and it is admitted iff one unit would be. Negative costs count
+as 0.
 Whatever a state says of times after `now` comes from a clock that ran backwards; it is counted as having happened now,
 which never admits more, and costs at most one period.
 """

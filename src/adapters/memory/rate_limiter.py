@@ -37,7 +37,8 @@ class _Book:
 
 
 class MemoryRateLimiter:
-    """Keeps at most `max_entries` identities over all limits. `clock` gives Unix seconds where a caller leaves `now` out."""
+    """Keeps at most `max_entries` identities over all limits. `clock` gives Unix seconds where a caller leaves `now`
+    out."""
 
     keeps_time = False
 
@@ -189,7 +190,7 @@ class MemoryRateLimiter:
                 self._size -= 1
 
     def _evict(self, at: int) -> None:
-        """Drop, of a few oldest entries of the fullest book, the one that would be forgotten soonest. Never a permit."""
+        """Drop the one of a few oldest entries of the fullest book that would be forgotten soonest. Never a permit."""
         books = [book for book in self._books.values() if book.entries and not book.permits]
         if not books:
             return
