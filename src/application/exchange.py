@@ -38,6 +38,7 @@ class Exchange:
         "request_headers",
         "request_id",
         "response_headers",
+        "seconds",
         "sink",
         "snapshot",
         "status",
@@ -86,6 +87,8 @@ class Exchange:
         self.traceparent = b""
         self.trace_id = ""
         self.answer_started = 0.0
+        #: How long the exchange took, known from the close phase on.
+        self.seconds = 0.0
 
     def at_close(self, finalizer: Callable[[Exchange], None]) -> None:
         """Have `finalizer` called once when this exchange is over."""
