@@ -24,6 +24,7 @@ class Exchange:
     __slots__ = (
         "answer_started",
         "attempts",
+        "consumed",
         "body",
         "client",
         "finalizers",
@@ -37,8 +38,9 @@ class Exchange:
         "reason",
         "request_headers",
         "request_id",
-        "response_headers",
+        "rest",
         "seconds",
+        "response_headers",
         "sink",
         "snapshot",
         "status",
@@ -70,6 +72,10 @@ class Exchange:
         self.client = head.peer
         self.plan: RoutePlan | None = None
         self.params: dict[str, str] = {}
+        #: What a prefix route left of the path, with its leading slash, or b"".
+        self.rest = b""
+        #: Header names that carried a credential the gateway took for itself; not forwarded.
+        self.consumed: frozenset[bytes] = frozenset()
         self.principal: Principal | None = None
         #: Headers that guards want the target to receive (verified identity and the like).
         self.request_headers: list[Header] = []
@@ -87,7 +93,7 @@ class Exchange:
         self.traceparent = b""
         self.trace_id = ""
         self.answer_started = 0.0
-        #: How long the exchange took, known from the close phase on.
+        #: Whole duration, set when the exchange closes.
         self.seconds = 0.0
 
     def at_close(self, finalizer: Callable[[Exchange], None]) -> None:

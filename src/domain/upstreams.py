@@ -52,12 +52,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Deadlines of one upstream exchange, in seconds. `idle` is the longest silence between two body pieces."""
+    """Deadlines of one upstream exchange, in seconds. `idle` is the longest silence between two body pieces.
+
+    `total` spans everything up to the last body byte; 0 leaves it open, because downloads and event streams may
+    rightly last, while `first_byte` and `idle` still end what hangs.
+    """
 
     connect: float = 0.5
     first_byte: float = 15.0
     idle: float = 60.0
-    total: float = 60.0
+    total: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
