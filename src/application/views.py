@@ -346,6 +346,7 @@ class ActionResult:
     audit_id: str | None
     blast: str  # one sentence: how much traffic, which routes
     warnings: tuple[str, ...] = ()
+    secret: str | None = None  # a new API key, shown this once
 
 
 @dataclass(frozen=True, slots=True)
