@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from application.configuration import Configuration
 from application.forward import Current
-from application.ports import Clock
 from application.plan import GuardMaker, Snapshot, compile_snapshot
+from application.ports import Clock
 from application.upstreams import UpstreamRegistry
 
 log = logging.getLogger("spork.configure")
@@ -46,5 +46,7 @@ class Configurator:
                 hear(before, snapshot)
             except Exception:
                 log.exception("after configuration swap")
-        log.info("configuration %s in force: %d routes, %d upstreams", snapshot.revision, len(snapshot.plans), len(live))
+        log.info(
+            "configuration %s in force: %d routes, %d upstreams", snapshot.revision, len(snapshot.plans), len(live)
+        )
         return snapshot

@@ -178,7 +178,9 @@ class Sender:
         head = exchange.head
         wait = None
         if response is not None:
-            wait = next((retry_after_seconds(value) for name, value in response.headers if name == b"retry-after"), None)
+            wait = next(
+                (retry_after_seconds(value) for name, value in response.headers if name == b"retry-after"), None
+            )
         attempt = Attempt(
             exchange.attempts,
             head.method,
