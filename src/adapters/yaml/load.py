@@ -101,7 +101,7 @@ def _warning(problem: Problem) -> Problem:
 def _read(gathered: Gathered, environ: Mapping[str, str]) -> Loaded:
     findings = Findings(gathered.problems)
     sources = tuple(gathered.files)
-    findings.problems += override(gathered.root, environ)
+    findings.problems += override(gathered.root, environ, gathered.variables)
     findings.problems += add_services(gathered.root, environ)
     document = decode(gathered.root, Record(Document), "", findings)
     if document is FAILED:
