@@ -28,7 +28,7 @@ from application.ports import (
     Verdict,
 )
 from application.redirecting import redirect
-from application.sending import Sender, upstream_result
+from application.sending import Sender
 from application.tunnelling import splice
 from domain import forwarding
 from domain.circuit import CallResult, result_of_fault
@@ -179,7 +179,7 @@ class Forwarder:
         result = CallResult.IGNORED
         try:
             await self.relay(exchange, plan, response)
-            result = upstream_result(response.status, upstream)
+            result = upstream.judge(response.status)
         except FaultError as error:
             result = result_of_fault(error.fault)
             raise

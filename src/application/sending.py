@@ -18,53 +18,32 @@ from application.replay import ReplayBody
 from application.targets import LiveTarget
 from application.upstreams import LiveUpstream
 from domain import forwarding
-from domain.circuit import CallResult, Open, Permit, result_of_fault, result_of_status
+from domain.circuit import CallResult, Open, Permit, result_of_fault
 from domain.http import Header
 from domain.outcomes import Denial, Fault, FaultKind, Side
 from domain.retries import Again, Attempt, RetryPolicy, Stop, may_retry, retry_after_seconds, try_timeout
 
 _NO_TARGET = FaultError(Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True))
-_FAILURE_STATUSES = (502, 503, 504)
 _FOREVER = float("inf")
 
 
 class Trial:
-    """One try at one target, from its permits to its result."""
+    """One try at one target, from leave to call it to its result."""
 
-    __slots__ = ("_began", "_target", "_target_permit", "_upstream", "_upstream_permit", "target")
+    __slots__ = ("_began", "_permit", "_upstream", "target")
 
-    def __init__(
-        self,
-        upstream: LiveUpstream,
-        target: LiveTarget,
-        upstream_permit: Permit | None,
-        target_permit: Permit | None,
-        now: float,
-    ) -> None:
+    def __init__(self, upstream: LiveUpstream, target: LiveTarget, permit: Permit, now: float) -> None:
         self._upstream = upstream
-        self._upstream_permit = upstream_permit
-        self._target_permit = target_permit
+        self._permit = permit
         self._began = now
         self.target = target
-        target.started()
 
     def settle(self, result: CallResult, now: float) -> None:
         """The try is over."""
-        seconds = now - self._began
-        self.target.finished(result, seconds, now)
-        if self._upstream_permit is not None and self._upstream.breaker is not None:
-            self._upstream.breaker.record(self._upstream_permit, result, seconds, now)
-        if self._target_permit is not None and self.target.breaker is not None:
-            self.target.breaker.record(self._target_permit, result, seconds, now)
+        self._upstream.settle(self.target, self._permit, result, now - self._began, now)
 
 
 Sent = tuple[UpstreamResponse, Trial]
-
-
-def upstream_result(status: int, upstream: LiveUpstream) -> CallResult:
-    """What an answer's status says about the upstream."""
-    breaker = upstream.declared.breaker
-    return result_of_status(status, _FAILURE_STATUSES if breaker is None else breaker.statuses)
 
 
 class Sender:
@@ -96,7 +75,7 @@ class Sender:
         tried: list[LiveTarget] = []
         now = exchange.now
         while True:
-            trial = self.choose(exchange, plan, upstream, tried, now)
+            trial = self.choose(exchange, upstream, tried, now)
             if isinstance(trial, Denial):
                 return trial
             request = self.upstream_request(exchange, plan, upstream, trial.target, body)
@@ -104,7 +83,7 @@ class Sender:
             response: UpstreamResponse | None = None
             fault: FaultError | None = None
             try:
-                response = await transport.send(trial.target.target, request)
+                response = await transport.send(trial.target.declared, request)
             except FaultError as error:
                 fault = error
             except BaseException:
@@ -125,7 +104,7 @@ class Sender:
                 raise fault
             if response is not None:
                 response.close()
-                trial.settle(upstream_result(response.status, upstream), now)
+                trial.settle(upstream.judge(response.status), now)
             tried.append(trial.target)
             if isinstance(body, ReplayBody):
                 body.rewind()
@@ -133,33 +112,18 @@ class Sender:
                 await asyncio.sleep(again.delay)
             now = self._monotonic()
 
-    def choose(
-        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, tried: list[LiveTarget], now: float
-    ) -> Trial | Denial:
-        """Permits and a target for one try, or the circuit's refusal. Raises FaultError when there is no target."""
-        breaker = upstream.breaker
-        permit: Permit | None = None
-        if breaker is not None:
-            answer = breaker.permit(now)
-            if isinstance(answer, Open):
-                return Denial("breaker_open", "The service is not available right now.", retry_after=answer.retry_after)
-            permit = answer
-        key = plan.balance_key(exchange) if upstream.declared.balance.hash_on else None
-        target = upstream.choose(key, now, tried)
-        target_permit: Permit | None = None
-        if target is not None and target.breaker is not None:
-            target_answer = target.breaker.permit(now)
-            if isinstance(target_answer, Open):
-                target = None
-            else:
-                target_permit = target_answer
-        if target is None:
-            if permit is not None and breaker is not None:
-                breaker.record(permit, CallResult.IGNORED, 0.0, now)
+    @staticmethod
+    def choose(exchange: Exchange, upstream: LiveUpstream, tried: list[LiveTarget], now: float) -> Trial | Denial:
+        """Leave to call a target, or the circuit's refusal. Raises FaultError when there is no target."""
+        admitted = upstream.admit(exchange, now, tried)
+        if admitted is None:
             raise _NO_TARGET
+        if isinstance(admitted, Open):
+            return Denial("breaker_open", "The service is not available right now.", retry_after=admitted.retry_after)
+        target, permit = admitted
         exchange.attempts += 1
         exchange.target_name = target.name
-        return Trial(upstream, target, permit, target_permit, now)
+        return Trial(upstream, target, permit, now)
 
     def again(
         self,
@@ -221,8 +185,8 @@ class Sender:
         head = exchange.head
         declared = upstream.declared
         path = head.path if plan.rewriter is None else plan.rewriter.apply(head.path, exchange.params, exchange.rest)
-        if target.target.base_path:
-            path = target.target.base_path + path
+        if target.declared.base_path:
+            path = target.declared.base_path + path
         headers = [(b"host", head.host if declared.pass_host else target.authority)]
         headers += forwarding.end_to_end_request(head.headers, exchange.consumed)
         if self._clients.believes(head.peer):
