@@ -15,7 +15,11 @@ from litestar import Litestar
 from adapters.clock import SystemClock
 from adapters.httptools.transport import HttptoolsTransport
 from adapters.httpx.transport import HttpxTransport
+from adapters.litestar.applications import application
+from adapters.litestar.health import health_handlers
 from adapters.litestar.problems import Problems
+from adapters.litestar.proxy import proxy_mount
+from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from application.clients import ClientFinder
 from application.configuration import Configuration
 from application.configure import Configurator

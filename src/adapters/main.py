@@ -62,6 +62,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         for transport in container.transports().values():
             stack.push_async_callback(transport.close)
+        container.breakers().on_transition = container.registry().circuit_moved
         container.configurator().apply(configuration)
         reload = Reloader(container, path)
         server = _server(container, configuration, sockets, reload)
