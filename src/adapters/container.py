@@ -14,16 +14,16 @@ from dependency_injector import containers, providers
 from adapters.clock import SystemClock
 from adapters.httptools.transport import HttptoolsTransport
 from adapters.httpx.transport import HttpxTransport
-from adapters.litestar.applications import application
-from adapters.litestar.health import health_handlers
 from adapters.litestar.problems import Problems
-from adapters.litestar.proxy import proxy_mount
+from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from application.clients import ClientFinder
 from application.configuration import Configuration
-from application.configure import Configurator, Upstreams
+from application.configure import Configurator
 from application.forward import Current, Forwarder
 from application.lifecycle import Lifecycle
 from application.plan import Snapshot
+from application.registry import UpstreamRegistry
+from application.sending import Sender
 from domain.routing import RouteTable
 
 
@@ -42,7 +42,9 @@ class GatewayContainer(containers.DeclarativeContainer):
     lifecycle = providers.Singleton(Lifecycle)
     refusals = providers.Singleton(Problems)
     current = providers.Singleton(Current, snapshot=providers.Callable(empty_snapshot))
-    upstreams = providers.Singleton(Upstreams)
+    rolls = providers.Singleton(random.Random)
+    breakers = providers.Singleton(MemoryCircuitBreakers, chance=rolls.provided.random)
+    registry = providers.Singleton(UpstreamRegistry, breakers=breakers, chance=rolls.provided.random)
 
     transports = providers.Dict(
         httptools=providers.Singleton(HttptoolsTransport),
@@ -52,16 +54,17 @@ class GatewayContainer(containers.DeclarativeContainer):
     guard_makers: providers.List[Any] = providers.List()
     clients = providers.Singleton(ClientFinder, trusted=configuration.provided.trusted_proxies)
 
+    sender = providers.Singleton(Sender, transports=transports, clock=clock, clients=clients, chance=rolls)
     gateway = providers.Singleton(
         Forwarder,
         current=current,
-        transports=transports,
         refusals=refusals,
         clock=clock,
         observers=observers,
-        chance=providers.Singleton(random.Random),
-        client_of=clients,
+        chance=rolls,
+        clients=clients,
+        sender=sender,
     )
     configurator = providers.Singleton(
-        Configurator, current=current, upstreams=upstreams, guard_makers=guard_makers
+        Configurator, current=current, registry=registry, guard_makers=guard_makers, clock=clock
     )

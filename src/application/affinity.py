@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from application.exchange import Exchange
+from domain.http import cookie
 from domain.upstreams import Balance
 
 KeyReader = Callable[[Exchange], bytes | None]
@@ -24,8 +25,8 @@ def key_reader(balance: Balance) -> KeyReader | None:
         wanted = name.strip().lower().encode("ascii")
         return lambda exchange: exchange.head.header(wanted)
     if kind == "cookie":
-        prefix = name.strip().encode("ascii") + b"="
-        return lambda exchange: _cookie(exchange, prefix)
+        named = name.strip().encode("ascii")
+        return lambda exchange: cookie(exchange.head.headers, named) or None
     return _address
 
 
@@ -38,13 +39,3 @@ def _consumer(exchange: Exchange) -> bytes | None:
     if principal is None:
         return None
     return (principal.consumer or principal.subject).encode() or None
-
-
-def _cookie(exchange: Exchange, prefix: bytes) -> bytes | None:
-    for name, value in exchange.head.headers:
-        if name == b"cookie":
-            for pair in value.split(b";"):
-                pair = pair.strip()
-                if pair.startswith(prefix):
-                    return pair[len(prefix) :]
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from domain.circuit import BreakerPolicy
@@ -54,14 +55,14 @@ class Target:
 class Timeouts:
     """Deadlines of one upstream exchange, in seconds. `idle` is the longest silence between two body pieces.
 
-    `total` spans everything up to the last body byte; 0 leaves it open, because downloads and event streams may
+    `total` spans everything up to the last body byte; infinity by default, because downloads and event streams may
     rightly last, while `first_byte` and `idle` still end what hangs.
     """
 
     connect: float = 0.5
     first_byte: float = 15.0
     idle: float = 60.0
-    total: float = 0.0
+    total: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

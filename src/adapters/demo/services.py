@@ -7,6 +7,7 @@ Each misbehaves on request, so that a breaker can be watched: `POST /misbehave {
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -147,7 +148,7 @@ async def main(specs: list[str]) -> None:
     servers = []
     for spec in specs:
         name, _, port = spec.partition(":")
-        config = uvicorn.Config(service(name), port=int(port), log_level="warning", access_log=False, lifespan="off")
+        config = uvicorn.Config(service(name), host=os.environ.get("SPORK_DEMO_HOST", "127.0.0.1"), port=int(port), log_level="warning", access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         server.capture_signals = _no_signals  # type: ignore[method-assign]
         servers.append(server)
