@@ -15,7 +15,7 @@ from domain.circuit import CallResult
 from domain.circuit_machine import Circuit
 from domain.health import Ejection, ProbeRecord, Verdict
 from domain.upstreams import Target
-from domain.windows import CallWindow
+from domain.call_window import CallWindow
 
 if TYPE_CHECKING:
     from application.upstreams import LiveUpstream

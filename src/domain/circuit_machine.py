@@ -25,7 +25,7 @@ from domain.circuit import (
     Transition,
     TransitionListener,
 )
-from domain.windows import FAILURES, REQUESTS, SLOW, UNREACHED, CallWindow
+from domain.call_window import FAILURES, REQUESTS, SLOW, UNREACHED, CallWindow
 
 #: Transitions kept for operators.
 REMEMBERED = 16

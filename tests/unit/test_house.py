@@ -13,9 +13,35 @@ SRC = Path(__file__).resolve().parents[2] / "src"
 
 #: Standard library modules that hold values and pure functions. Anything else needs an argument in review.
 ALLOWED_IN_DOMAIN = {
-    "__future__", "base64", "binascii", "bisect", "calendar", "collections", "collections.abc", "dataclasses", "datetime",
-    "enum", "fractions", "functools", "hashlib", "heapq", "hmac", "ipaddress", "itertools", "json", "math", "operator",
-    "random", "re", "string", "struct", "types", "typing", "unicodedata", "urllib.parse", "zoneinfo",
+    "__future__",
+    "base64",
+    "binascii",
+    "bisect",
+    "calendar",
+    "collections",
+    "collections.abc",
+    "dataclasses",
+    "datetime",
+    "enum",
+    "fractions",
+    "functools",
+    "hashlib",
+    "heapq",
+    "hmac",
+    "ipaddress",
+    "itertools",
+    "json",
+    "math",
+    "operator",
+    "random",
+    "re",
+    "string",
+    "struct",
+    "types",
+    "typing",
+    "unicodedata",
+    "urllib.parse",
+    "zoneinfo",
 }
 VAGUE = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "base", "misc", "service_impl", "data"}
 
