@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from application.exchange import Exchange
-from domain.http import cookie
 from domain.upstreams import Balance
 
 KeyReader = Callable[[Exchange], bytes | None]
@@ -26,7 +25,7 @@ def key_reader(balance: Balance) -> KeyReader | None:
         return lambda exchange: exchange.head.header(wanted)
     if kind == "cookie":
         named = name.strip().encode("ascii")
-        return lambda exchange: cookie(exchange.head.headers, named) or None
+        return lambda exchange: _cookie(exchange, named)
     return _address
 
 
@@ -39,3 +38,13 @@ def _consumer(exchange: Exchange) -> bytes | None:
     if principal is None:
         return None
     return (principal.consumer or principal.subject).encode() or None
+
+
+def _cookie(exchange: Exchange, named: bytes) -> bytes | None:
+    for name, value in exchange.head.headers:
+        if name == b"cookie":
+            for pair in value.split(b";"):
+                given, _, content = pair.strip().partition(b"=")
+                if given == named:
+                    return content or None
+    return None

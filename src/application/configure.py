@@ -42,6 +42,7 @@ class Configurator:
         snapshot = compile_snapshot(configuration, live, self._guard_makers)
         self._registry.commit(configuration.upstreams, live, now)
         before = self._current.snapshot
+        self._registry.commit(configuration.upstreams, live, now)
         self._current.snapshot = snapshot
         for hear in self.on_swap:
             try:

@@ -77,14 +77,3 @@ GATEWAY_OWNED = frozenset(
 GATEWAY_OWNED_PREFIXES = (b"x-user-", b"x-consumer-", b"x-forwarded-", b"x-gateway-")
 
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
-
-
-def cookie(headers: Headers, name: bytes) -> bytes:
-    """The value of the first cookie called `name`, b"" when there is none (RFC 6265 5.4)."""
-    for key, value in headers:
-        if key == b"cookie":
-            for pair in value.split(b";"):
-                given, _, content = pair.strip().partition(b"=")
-                if given == name:
-                    return content
-    return b""

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-
 from adapters.yaml.document import ListNode, MappingNode, Node, Place, ScalarNode
 from adapters.yaml.scalars import Kind
 from adapters.yaml.shapes import Anything, Choice, Either, Entries, Field, Items, Record, Scalar, Shape, fields_of
