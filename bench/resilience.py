@@ -2,7 +2,7 @@
 
     python bench/resilience.py [ROUNDS]
 
-One request is: permit, choose among three targets, started, deposit, finished, record. The bar is 3 us.
+One request is: deposit, admit (permit and choice among three targets), settle (health and record). The bar is 3 us.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
-from application.upstreams import LiveUpstream, UpstreamRegistry
+from application.registry import UpstreamRegistry
+from application.upstreams import LiveUpstream
 from domain.circuit import BreakerPolicy, CallResult
 from domain.health import OutlierPolicy, ProbePolicy
 from domain.retries import RetryPolicy
 from domain.upstreams import Balance, Target, Upstream
+
+
+class Peer:
+    """As much of an exchange as balancing reads."""
+
+    client = "192.0.2.7"
 
 
 def upstream(algorithm: str, *, per_target: bool = False) -> LiveUpstream:
@@ -41,24 +48,13 @@ def upstream(algorithm: str, *, per_target: bool = False) -> LiveUpstream:
 def measure(live: LiveUpstream, rounds: int) -> float:
     """CPU microseconds per request, the loop's own cost taken off."""
     ok = CallResult.OK
-    key = b"192.0.2.7" if live.declared.balance.algorithm == "hash" else None
+    exchange = Peer()
     started = time.process_time()
     for i in range(rounds):
         now = i * 1e-4
-        budget = live.retry_budget
-        if budget is not None:
-            budget.deposit(now)
-        breaker = live.breaker
-        permit = None if breaker is None else breaker.permit(now)
-        target = live.choose(key, now)
-        assert target is not None
-        if breaker is None:
-            breaker = target.breaker
-            assert breaker is not None
-            permit = breaker.permit(now)
-        target.started()
-        target.finished(ok, 0.002, now)
-        breaker.record(permit, ok, 0.002, now)  # type: ignore[arg-type]
+        live.retry_budget.deposit(now)  # type: ignore[union-attr]
+        target, permit = live.admit(exchange, now)  # type: ignore[arg-type,misc]
+        live.settle(target, permit, ok, 0.002, now)
     spent = time.process_time() - started
     started = time.process_time()
     for i in range(rounds):

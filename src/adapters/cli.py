@@ -11,7 +11,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": ("adapters.commands.serve", "serve", "Run the gateway."),
     "demo": ("adapters.commands.demo", "demo", "Gateway and three small services; prints what to try."),
     "check": ("adapters.commands.check", "check", "Compile a configuration as serve would; show every error."),
-    "explain": ("adapters.commands.explain", "explain", "Which route takes a request, why the others lost, what would be sent."),
+    "explain": (
+        "adapters.commands.explain",
+        "explain",
+        "Which route takes a request, why the others lost, what would be sent.",
+    ),
     "schema": ("adapters.commands.check", "schema", "JSON Schema of the configuration, for editors."),
 }
 
@@ -33,7 +37,9 @@ class Lazy(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from difflib import get_close_matches
 

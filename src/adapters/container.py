@@ -14,10 +14,7 @@ from dependency_injector import containers, providers
 from adapters.clock import SystemClock
 from adapters.httptools.transport import HttptoolsTransport
 from adapters.httpx.transport import HttpxTransport
-from adapters.litestar.applications import application
-from adapters.litestar.health import health_handlers
 from adapters.litestar.problems import Problems
-from adapters.litestar.proxy import proxy_mount
 from application.clients import ClientFinder
 from application.configuration import Configuration
 from application.configure import Configurator, Upstreams
@@ -62,6 +59,4 @@ class GatewayContainer(containers.DeclarativeContainer):
         chance=providers.Singleton(random.Random),
         client_of=clients,
     )
-    configurator = providers.Singleton(
-        Configurator, current=current, upstreams=upstreams, guard_makers=guard_makers
-    )
+    configurator = providers.Singleton(Configurator, current=current, upstreams=upstreams, guard_makers=guard_makers)

@@ -40,6 +40,7 @@ class Exchange:
         "request_id",
         "response_headers",
         "rest",
+        "retry_stop",
         "seconds",
         "sink",
         "snapshot",
@@ -87,6 +88,8 @@ class Exchange:
         self.status = 0
         self.reason = ""
         self.attempts = 0
+        #: Why the last failed try was not repeated (a slug of `domain.retries.Stop`), "" when it was not looked at.
+        self.retry_stop = ""
         self.upstream_name = ""
         self.target_name = ""
         self.upstream_seconds = 0.0

@@ -98,7 +98,8 @@ class UpstreamRequest:
     """What is sent to a target. `headers` are end-to-end ones including `host`; framing is the transport's own.
 
     `target` is the origin-form request target as it goes on the wire. `body` None means no body. With `upgrade` the
-    transport sends `Connection: Upgrade` and `Upgrade: websocket` and accepts a 101. `deadline` is monotonic.
+    transport sends `Connection: Upgrade` and `Upgrade: websocket` and accepts a 101. `deadline` is
+    monotonic, ends the whole exchange and is infinite for none (it stands in for `timeouts.total`).
     `pool` bounds the connections to the target; requests with equal policies share them.
     """
 

@@ -11,11 +11,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from domain.balancing import peak_average
+from domain.call_window import CallWindow
 from domain.circuit import CallResult
 from domain.circuit_machine import Circuit
 from domain.health import Ejection, ProbeRecord, Verdict
 from domain.upstreams import Target
-from domain.windows import CallWindow
 
 if TYPE_CHECKING:
     from application.upstreams import LiveUpstream
@@ -40,11 +40,13 @@ def name_of(target: Target) -> str:
 
 
 class LiveTarget:
-    """Call `started` when a request goes out to `target` and `finished` exactly once when it is over."""
+    """Call `started` when a request goes out to it and `finished` exactly once when that is over."""
 
     __slots__ = (
         "active",
+        "authority",
         "breaker",
+        "declared",
         "drain_reason",
         "drained_until",
         "durations",
@@ -61,18 +63,16 @@ class LiveTarget:
         "probe_seconds",
         "registered",
         "retired",
-        "target",
         "upstream",
         "warm_since",
         "weight",
         "window",
     )
 
-    def __init__(self, upstream: LiveUpstream, target: Target, now: float, *, registered: bool = False) -> None:
+    def __init__(self, upstream: LiveUpstream, declared: Target, now: float, *, registered: bool = False) -> None:
         self.upstream = upstream
-        self.target = target
-        self.name = name_of(target)
-        self.weight = float(target.weight)
+        self.declare(declared, registered=registered)
+        self.weight = float(declared.weight)
         self.active = 0
         self.ewma = 0.0
         self.ewma_at = now
@@ -90,8 +90,14 @@ class LiveTarget:
         self.last_used = -math.inf
         self.last_probe_at: float | None = None
         self.probe_seconds: float | None = None
-        self.registered = registered
         self.retired = False
+
+    def declare(self, declared: Target, *, registered: bool) -> None:
+        """Take over a new declaration of the same address."""
+        self.declared = declared
+        self.registered = registered
+        self.name = name_of(declared)
+        self.authority = declared.authority
 
     def __repr__(self) -> str:
         return f"<LiveTarget {self.upstream.name}/{self.name} active {self.active} {self.probe} {self.ejection}>"
@@ -146,7 +152,7 @@ class LiveTarget:
         share = 1.0
         if slow_start > 0:
             share = max(SLOW_START_FLOOR, min(1.0, (now - self.warm_since) / slow_start))
-        self.weight = self.target.weight * share
+        self.weight = self.declared.weight * share
         return share < 1.0
 
     def next_change(self, now: float) -> float:

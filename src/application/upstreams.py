@@ -1,32 +1,34 @@
 """Upstreams as they live between configuration changes: availability, balancing, circuits, budgets.
 
-`UpstreamRegistry.sync` takes over a new configuration: what did not change keeps its state (counts, latencies, probe
-verdicts, ejections, circuit). The request path uses four calls, in this order:
-
-1. `upstream.breaker.permit(now)`         when `upstream.breaker` is set
-2. `upstream.choose(key, now, tried)`     then `target.breaker.permit(now)` when `target.breaker` is set
-3. `target.started()`
-4. `target.finished(result, seconds, now)` and `breaker.record(permit, result, seconds, now)`, always
+`UpstreamRegistry` takes over each new configuration: what did not change keeps its state (counts, latencies, probe
+verdicts, ejections, circuit). The request path makes two calls per try, `admit` and `settle`; between them the target
+is known to have one more request in flight and the circuit waits for its record.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from application.ports import EventSink
-from application.targets import LiveTarget, name_of
+from application.affinity import key_reader
+from application.exchange import Exchange
+from application.targets import LiveTarget
 from domain.balancing import Balancer, balancer_for, first_level
-from domain.circuit import BreakerPolicy, BreakerState, Transition
-from domain.circuit_machine import Circuit, CircuitBreakers
+from domain.circuit import CallResult, Open, Permit
+from domain.circuit_machine import Circuit
 from domain.health import Ejection, ProbeHistory, ProbeRecord, may_eject
 from domain.retries import RetryBudget
 from domain.upstreams import Target, Upstream
 
+if TYPE_CHECKING:
+    from application.registry import UpstreamRegistry
+
 #: How often weights are set anew while a target starts slowly, seconds.
 SLOW_START_TICK = 0.5
 
-TargetListener = Callable[[LiveTarget], None]
+#: Handed out where no circuit watches.
+NO_CIRCUIT = Permit()
 
 
 class LiveUpstream:
@@ -45,7 +47,6 @@ class LiveUpstream:
         self._registered: tuple[Target, ...] = ()
         self._balancer: Balancer[LiveTarget]
         self._refresh_at = -math.inf
-        self._per_target = False
         self._adopt_policies(declared, now, first=True)
         self._adopt_targets(now)
 
@@ -54,15 +55,75 @@ class LiveUpstream:
 
     # ------------------------------------------------------------------------------------------------ request path
 
-    def choose(self, exchange_key: bytes | None, now: float, exclude: Collection[LiveTarget] = ()) -> LiveTarget | None:
-        """A target for one try, None when none may be used. One in `exclude` only when there is no other."""
+    def admit(
+        self, exchange: Exchange, now: float, exclude: Collection[LiveTarget] = ()
+    ) -> tuple[LiveTarget, Permit] | Open | None:
+        """A target for one try with leave to call it, `Open` when the circuit refuses, None when no target may be used.
+
+        One in `exclude` (tried before) is taken only when there is no other. Every target handed out is given back by
+        `settle`, whatever happened.
+        """
         if now >= self._refresh_at:
             self.refresh(now)
-        target = self._pick(exchange_key, now, exclude)
-        if target is not None and self._per_target and target.breaker is not None and target.breaker.refuses(now):
+        read_key = self._read_key
+        key = None if read_key is None else read_key(exchange)
+        breaker = self.breaker
+        if breaker is None:
+            return self._admit_unguarded(key, now, exclude)
+        permit = breaker.permit(now)
+        if permit.__class__ is Open:
+            return permit
+        target = self._pick(key, now, exclude)
+        if target is None:
+            breaker.record(permit, CallResult.IGNORED, 0.0, now)  # type: ignore[arg-type]
+            return None
+        target.active += 1
+        return target, permit  # type: ignore[return-value]
+
+    def settle(self, target: LiveTarget, permit: Permit, result: CallResult, seconds: float, now: float) -> None:
+        """One try is over, `seconds` after it was sent."""
+        target.finished(result, seconds, now)
+        breaker = self.breaker if target.breaker is None else target.breaker
+        if breaker is not None:
+            breaker.record(permit, result, seconds, now)
+
+    def judge(self, status: int) -> CallResult:
+        """What an answer with this status says about the target."""
+        return CallResult.FAILED if status in self._failures else CallResult.OK
+
+    def _admit_unguarded(
+        self, key: bytes | None, now: float, exclude: Collection[LiveTarget]
+    ) -> tuple[LiveTarget, Permit] | Open | None:
+        """Without a circuit of the upstream's own: its targets may have theirs."""
+        target = self.choose(key, now, exclude)
+        refused: Open | None = None
+        while target is not None and target.breaker is not None:
+            permit = target.breaker.permit(now)
+            if isinstance(permit, Permit):
+                target.active += 1
+                return target, permit
+            refused = permit
+            exclude = [*exclude, target]
+            target = self.choose(key, now, exclude)
+            if target in exclude:
+                return refused
+        if target is None:
+            return refused or self._refused_by_all(now)
+        target.active += 1
+        return target, NO_CIRCUIT
+
+    def _refused_by_all(self, now: float) -> Open | None:
+        """When every target's own circuit refuses, the soonest of their next tries."""
+        waits = [t.breaker.wakes_at() for t in self.targets if t.breaker is not None and t.breaker.refuses(now)]
+        if not waits or len(waits) < len(self.targets):
+            return None
+        return Open(max(0.0, min((w for w in waits if w is not None), default=now + 1.0) - now))
+
+    def choose(self, exchange_key: bytes | None, now: float, exclude: Collection[LiveTarget] = ()) -> LiveTarget | None:
+        """The balancer's choice alone, without circuit and without counting it in flight."""
+        if now >= self._refresh_at:
             self.refresh(now)
-            return self._pick(exchange_key, now, exclude)
-        return target
+        return self._pick(exchange_key, now, exclude)
 
     def changed(self) -> None:
         """A target's standing changed: look again before the next choice."""
@@ -78,7 +139,7 @@ class LiveUpstream:
             growing = target.reweigh(slow_start, now) or growing
             soonest = min(soonest, target.next_change(now))
             if target.allowed(now):
-                allowed, healthy = levels.setdefault(target.target.priority, ([], []))
+                allowed, healthy = levels.setdefault(target.declared.priority, ([], []))
                 allowed.append(target)
                 if target.healthy(now):
                     healthy.append(target)
@@ -94,8 +155,8 @@ class LiveUpstream:
         """Everyone of the priority in use, so that a hash ring is laid out the same whoever is healthy."""
         if not usable:
             return []
-        priority = usable[0].target.priority
-        return [t for t in self.targets if t.target.priority == priority]
+        priority = usable[0].declared.priority
+        return [t for t in self.targets if t.declared.priority == priority]
 
     def consider_ejecting(self, target: LiveTarget, now: float) -> None:
         """A target has failed often enough to be taken out, if that leaves enough others."""
@@ -139,7 +200,8 @@ class LiveUpstream:
             self._balancer = balancer_for(declared.balance.algorithm, self._registry.chance)
             self._pick = self._balancer.pick
         breaker = declared.breaker
-        self._per_target = breaker is not None and breaker.per_target
+        self._read_key = key_reader(declared.balance)
+        self._failures = (502, 503, 504) if breaker is None else breaker.statuses
         if breaker is not None and not breaker.per_target:
             self.breaker = self._registry.circuit(self.name, breaker, now)
         elif self.breaker is not None:
@@ -153,19 +215,19 @@ class LiveUpstream:
             self.retry_budget.adjust(declared.retries)
 
     def _adopt_targets(self, now: float) -> None:
-        known = {(t.target.url, t.target.tls): t for t in self.targets}
+        known = {(t.declared.url, t.declared.tls): t for t in self.targets}
         running = bool(self.targets)
         kept: list[LiveTarget] = []
         wanted = [(t, False) for t in self.declared.targets] + [(t, True) for t in self._registered]
         for target, registered in wanted:
-            if any(k.target.url == target.url for k in kept):
+            if any(k.declared.url == target.url for k in kept):
                 continue
             live = known.pop((target.url, target.tls), None)
             fresh = live is None
             if live is None:
                 live = LiveTarget(self, target, now, registered=registered)
                 live.warm_since = now if running else -math.inf
-            live.target, live.registered, live.name = target, registered, name_of(target)
+            live.declare(target, registered=registered)
             self._equip(live, now)
             kept.append(live)
             if fresh:
@@ -203,103 +265,3 @@ class LiveUpstream:
             self._registry.breakers.retire(self.name)
         for target in self.targets:
             self._registry.left(target)
-
-
-class UpstreamRegistry:
-    """All live upstreams of this process, by name; what new snapshots take their upstreams from.
-
-    `breakers` makes the circuits, `chance` is `random.Random().random` or a seeded one. `on_joined` and `on_left` hear
-    of every target that comes and goes (the probes listen).
-    """
-
-    def __init__(self, breakers: CircuitBreakers, chance: Callable[[], float], events: EventSink | None = None) -> None:
-        self.breakers = breakers
-        self.chance = chance
-        self.on_joined: list[TargetListener] = []
-        self.on_left: list[TargetListener] = []
-        self._events = events
-        self._upstreams: dict[str, LiveUpstream] = {}
-
-    def __iter__(self) -> Iterator[LiveUpstream]:
-        return iter(self._upstreams.values())
-
-    def get(self, name: str) -> LiveUpstream | None:
-        return self._upstreams.get(name)
-
-    def sync(self, upstreams: Iterable[Upstream], now: float) -> dict[str, LiveUpstream]:
-        """Take over a configuration's upstreams; returns them by name. Removed ones finish what is in flight."""
-        declared = {u.name: u for u in upstreams}
-        for name in [name for name in self._upstreams if name not in declared]:
-            self._upstreams.pop(name).retire()
-        for name, upstream in declared.items():
-            live = self._upstreams.get(name)
-            if live is None:
-                self._upstreams[name] = LiveUpstream(upstream, self, now)
-            else:
-                live.adopt(upstream, now)
-        return dict(self._upstreams)
-
-    def circuit(self, name: str, policy: BreakerPolicy, now: float) -> Circuit:
-        return self.breakers.circuit(name, policy, now)
-
-    def joined(self, target: LiveTarget) -> None:
-        for listener in self.on_joined:
-            listener(target)
-
-    def left(self, target: LiveTarget) -> None:
-        target.retired = True
-        if target.breaker is not None:
-            self.breakers.retire(f"{target.upstream.name}/{target.name}")
-        for listener in self.on_left:
-            listener(target)
-
-    def tell(self, kind: str, subject: str, data: dict[str, object]) -> None:
-        if self._events is not None:
-            self._events.publish(kind, subject, data)
-
-    def circuit_moved(self, name: str, transition: Transition) -> None:
-        """Hears every move of every circuit (`on_transition` of the breakers adapter)."""
-        upstream = self._upstreams.get(name.partition("/")[0])
-        if upstream is not None:
-            upstream.changed()
-        if transition.before is transition.after:
-            return
-        kinds = {
-            BreakerState.CLOSED: "breaker.closed",
-            BreakerState.OPEN: "breaker.opened",
-            BreakerState.HALF_OPEN: "breaker.half_open",
-            BreakerState.FORCED_OPEN: "breaker.forced",
-        }
-        data: dict[str, object] = {
-            "before": transition.before.value,
-            "after": transition.after.value,
-            "cause": transition.cause,
-        }
-        self.tell(kinds[transition.after], name, data)
-
-    # ---------------------------------------------------------------------------------------------------- operators
-
-    def drain(self, upstream: str, target: str, reason: str, ttl: float | None, now: float) -> LiveTarget:
-        """Send nothing new to a target, for `ttl` seconds or until undrained. Raises KeyError if there is none."""
-        live = self._live(upstream, target)
-        live.drained_until = math.inf if ttl is None else now + ttl
-        live.drain_reason = reason
-        live.upstream.changed()
-        self.tell("target.draining", f"{upstream}/{target}", {"reason": reason, "in_flight": live.active})
-        return live
-
-    def undrain(self, upstream: str, target: str, reason: str, now: float) -> LiveTarget:
-        live = self._live(upstream, target)
-        live.drained_until = -math.inf
-        live.drain_reason = ""
-        live.warm_since = now
-        live.upstream.changed()
-        self.tell("target.undrained", f"{upstream}/{target}", {"reason": reason})
-        return live
-
-    def _live(self, upstream: str, target: str) -> LiveTarget:
-        pool = self._upstreams.get(upstream)
-        live = None if pool is None else pool.find(target)
-        if live is None:
-            raise KeyError(f"{upstream}/{target}")
-        return live

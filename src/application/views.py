@@ -245,7 +245,9 @@ class ConfigView:
     file: str
     diff_file: str  # running -> file on disk
     diff_previous: str  # previous revision -> running
-    problems: tuple[dict[str, object], ...]  # of the last failed reload: {file, line, column, path, message, suggestion}
+    problems: tuple[
+        dict[str, object], ...
+    ]  # of the last failed reload: {file, line, column, path, message, suggestion}
     restart_needed: tuple[str, ...]
     history: tuple[ConfigRevisionView, ...]
 

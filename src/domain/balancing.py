@@ -14,11 +14,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Generic, Protocol, TypeVar
 
 #: Points of a target on the hash ring per unit of weight.
-POINTS = 160
+POINTS = 320
 #: Points on a whole ring beyond which fewer per weight are used, down to one.
 MOST_POINTS = 1 << 17
 #: Longest weighted sequence kept; finer weights are rounded to it.
 LONGEST_SEQUENCE = 2048
+#: Keys of which a ring remembers the target.
+MOST_FOUND = 4096
 
 
 class Choosable(Protocol):
@@ -138,12 +140,16 @@ class PeakEwma(LeastRequest[C]):
     """
 
     def cost(self, target: C, now: float) -> float:
-        latency = target.ewma * decay(now - target.ewma_at)
+        latency = target.ewma
+        passed = now - target.ewma_at
+        if passed > FRESH:
+            latency *= decay(passed)
         return (latency if latency > 1e-6 else 1e-6 + target.active) * (target.active + 1) / target.weight
 
 
-#: Time constant of the latency average, seconds.
+#: Time constant of the latency average, and the age up to which a sample counts whole, seconds.
 TAU = 10.0
+FRESH = 0.1
 
 
 def decay(passed: float) -> float:
@@ -155,7 +161,8 @@ def peak_average(average: float, sample: float, passed: float) -> float:
     """The new average: a higher sample is taken whole, a lower one pulls it down over time."""
     if sample >= average:
         return sample
-    left = decay(passed)
+    # exp(-x) is 1 - x to within a part in ten thousand for the short times between samples under load
+    left = 1.0 - passed / TAU if 0 <= passed <= FRESH else decay(passed)
     return average * left + sample * (1.0 - left)
 
 
@@ -177,9 +184,11 @@ class HashRing(Generic[C]):
         self._owners: list[int] = []
         self._everyone: tuple[C, ...] = ()
         self._available: list[bool] = []
+        self._found: dict[bytes, C] = {}
 
     def arrange(self, available: Sequence[C], everyone: Sequence[C]) -> None:
         self._rotation.arrange(available, everyone)
+        self._found.clear()
         chosen = {id(t) for t in available}
         self._everyone = tuple(everyone)
         self._available = [id(t) in chosen for t in everyone]
@@ -203,6 +212,16 @@ class HashRing(Generic[C]):
     def pick(self, key: bytes | None, now: float, exclude: Collection[C]) -> C | None:
         if key is None or not self._owners:
             return self._rotation.pick(key, now, exclude)
+        found = self._found.get(key)
+        if found is None or exclude:
+            found = self._walk(key, exclude)
+            if found is not None and not exclude:
+                if len(self._found) >= MOST_FOUND:
+                    self._found.clear()
+                self._found[key] = found
+        return found
+
+    def _walk(self, key: bytes, exclude: Collection[C]) -> C | None:
         owners, available, everyone = self._owners, self._available, self._everyone
         start = bisect_right(self._positions, ring_position(key))
         count = len(owners)

@@ -111,7 +111,9 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise click.ClickException(f"a demo process ended with exit code {process.returncode}; its message is above")
+            raise click.ClickException(
+                f"a demo process ended with exit code {process.returncode}; its message is above"
+            )
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.2):
             return
         time.sleep(0.05)

@@ -25,7 +25,7 @@ def welcome(port: int, admin_port: int, ports: dict[str, int], environment: dict
     {console}
 
   Watch a service fail and come back (the breaker opens, then closes by itself)
-    curl -X POST http://127.0.0.1:{ports['users']}/misbehave -d '{{"status": 503, "seconds": 15}}'
+    curl -X POST http://127.0.0.1:{ports["users"]}/misbehave -d '{{"status": 503, "seconds": 15}}'
     for i in $(seq 60); do curl -s -o /dev/null -w '%{{http_code}} ' {base}/api/v1/users; sleep 0.5; done
 
   Ctrl-C ends everything.

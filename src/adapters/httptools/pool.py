@@ -21,6 +21,9 @@ from adapters.httptools.connection import Connection
 from domain.outcomes import FaultKind
 from domain.upstreams import PoolPolicy
 
+#: Waits longer than this need no timer.
+_FOREVER = 86400.0
+
 
 class Assignment(Enum):
     REUSE = "reuse"
@@ -127,7 +130,7 @@ class TargetPool:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout if timeout < _FOREVER else None):
                 return await waiter
         except BaseException as error:
             self._leave(waiter)

@@ -17,6 +17,7 @@ from adapters.httptools.deadlines import Sweeper
 from adapters.httptools.dial import Dialer
 from adapters.httptools.pool import PoolStats, TargetPool
 from adapters.httptools.pump import pump
+from application.bodies import measure
 from application.ports import FaultError, RequestBody, UpstreamRequest
 from domain.http import IDEMPOTENT
 from domain.outcomes import FaultKind
@@ -55,7 +56,7 @@ class HttptoolsTransport:
         route = self._routes.get(id(target))
         if route is None or route.policy is not request.pool:
             route = self._route(target, request.pool)
-        body, payload, length = _measure(request.body)
+        body, payload, length = measure(request.body)
         head = writer.render(request, length)
         now = self._clock()
         connection = route.pool.reuse(now)
@@ -106,7 +107,7 @@ class HttptoolsTransport:
         connection.response = response
         connection.served += 1
         now = self._clock()
-        response.arm(now, timeouts.first_byte, timeouts.idle, min(request.deadline, now + timeouts.total))
+        response.arm(now, timeouts.first_byte, timeouts.idle, request.deadline)
         connection.transport.write(head + payload if payload else head)
         if body is not None:
             response.stream(asyncio.create_task(pump(connection, response, body, length)))
@@ -116,8 +117,7 @@ class HttptoolsTransport:
         """A free connection of the pool, waiting for one if need be, or a new one."""
         if self._closed:
             raise faults.gateway(FaultKind.DESTINATION_UNAVAILABLE, "the transport is closed", retry_safe=True)
-        remaining = request.deadline - self._clock()
-        connection = await route.pool.reserve(max(min(remaining, request.timeouts.total), 0.0))
+        connection = await route.pool.reserve(request.deadline - self._clock())
         if connection is not None:
             return connection
         return await self._open(route, request)
@@ -190,18 +190,3 @@ class HttptoolsTransport:
         self._routes.clear()
         for key in [key for key, (pool, _) in self._pools.items() if pool.unused]:
             del self._pools[key]
-
-
-def _measure(body: RequestBody | bytes | None) -> tuple[RequestBody | None, bytes, int | None]:
-    """What is left to stream, the bytes at hand, and the length: 0 for none, None for unknown."""
-    if body is None:
-        return None, b"", 0
-    if isinstance(body, bytes):
-        return None, body, len(body)
-    length = body.length
-    if length == 0:
-        return None, b"", 0
-    whole = body.whole()
-    if whole is not None:
-        return None, whole, len(whole)
-    return body, b"", length

@@ -96,7 +96,9 @@ class Problems:
     def deny(self, denial: Denial, request_id: str) -> Answer:
         status, title = REASONS.get(denial.reason, (500, "Internal error"))
         uri = QUOTA_TYPE if denial.reason == "quota_exceeded" else TYPE_PREFIX + denial.reason
-        return _problem(status, title, uri, denial.detail, request_id, denial.members, self._headers(denial), denial.close)
+        return _problem(
+            status, title, uri, denial.detail, request_id, denial.members, self._headers(denial), denial.close
+        )
 
     @staticmethod
     def _headers(denial: Denial) -> list[Header]:
@@ -106,7 +108,11 @@ class Problems:
         return headers
 
     def fail(self, fault: Fault, request_id: str) -> Answer:
-        default = (504, "The service took too long to answer") if fault.kind in TIMEOUTS else (502, "The service gave no valid answer")
+        default = (
+            (504, "The service took too long to answer")
+            if fault.kind in TIMEOUTS
+            else (502, "The service gave no valid answer")
+        )
         status, title = _FAULTS.get(fault.kind, default)
         headers: list[Header] = []
         if fault.side is Side.UPSTREAM:

@@ -236,7 +236,7 @@ def test_every_state_and_event_either_follows_the_table_or_does_nothing() -> Non
 
 
 def test_every_state_can_be_reached_and_left() -> None:
-    reached = {after for after in TRANSITIONS.values()}
+    reached = set(TRANSITIONS.values())
     left = {before for (before, _), after in TRANSITIONS.items() if before is not after}
     assert reached == left == set(BreakerState)
 
