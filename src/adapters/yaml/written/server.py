@@ -63,7 +63,7 @@ class Edge(Written, frozen=True):
     drain_delay: Annotated[Duration, "After SIGTERM: not ready, but still accepting, for this long."] = 5.0
     grace: Annotated[Duration, "Longest wait for requests in flight at shutdown."] = 25.0
     front_door: Annotated[
-        Literal["protocol", "litestar"],
+        Literal["protocol", "mount"],
         "Way in of proxied requests: straight from the protocol, or through the ASGI mount.",
     ] = "protocol"
 
