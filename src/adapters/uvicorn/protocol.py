@@ -36,13 +36,12 @@ from adapters.uvicorn.wire import UnsafeHeader
 from application.ports import Answer
 from domain.http import (
     BAD_FRAMING,
-    BAD_HEADER_NAME,
+    BAD_HEADER,
     BAD_HOST,
     BAD_METHOD,
     BAD_VERSION,
     HEAD_TOO_LARGE,
     HEADER_TIMEOUT,
-    INTERNAL_ERROR,
     MALFORMED,
     METHODS,
     OVERLOADED,
@@ -54,7 +53,7 @@ from domain.http import (
     transfer_coding,
     websocket_upgrade,
 )
-from domain.outcomes import Denial, FaultKind
+from domain.outcomes import Denial, Fault, FaultKind, Side
 
 NEVER = float("inf")
 
@@ -76,6 +75,7 @@ _METHOD_NAMES = {method.encode("ascii"): method for method in METHODS}
 #: Fields that decide how a request is read; any other is only carried.
 _DECISIVE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
 _NOWHERE = RequestHead("", b"", None, (), "", b"")
+_INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -281,7 +281,7 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         if cause is not None and not isinstance(cause, HttpParserError):
             log.error("The edge failed while parsing", exc_info=cause)
-            self._refuse(INTERNAL_ERROR)
+            self._refuse(MALFORMED)
             return
         cycle = self._parsing
         if cycle is not None and not cycle.complete and not self._in_head:
@@ -320,7 +320,7 @@ class EdgeProtocol(HttpToolsProtocol):
         edge = self.edge
         lower = edge.names.get(name) or edge.name(name)
         if lower is None:
-            self._stop(BAD_HEADER_NAME)
+            self._stop(BAD_HEADER)
             return
         if value and value[-1] <= 32:  # llhttp leaves trailing white space on, which is not part of the value
             value = value.rstrip(b" \t")
@@ -537,8 +537,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if cycle.started:
             cycle.abort()
         else:
-            cycle.keep_alive = False
-            self._deny(cycle, INTERNAL_ERROR)
+            cycle.fail(_INTERNAL)
 
     def _deny(self, cycle: Cycle, denial: Denial) -> None:
         if denial.close:
