@@ -91,9 +91,7 @@ def commit(name: str, value: str, salt: str) -> str:
     return hashlib.sha256(f"{name}\0{salt}\0{value}".encode()).hexdigest()
 
 
-def chain_hash(
-    number: int, id: str, entry: AuditEntry, commitments: dict[str, str], previous: str
-) -> str:
+def chain_hash(number: int, id: str, entry: AuditEntry, commitments: dict[str, str], previous: str) -> str:
     """SHA-256 over the record's canonical JSON: everything but personal values, which count by commitment."""
     canonical = json.dumps(
         [number, id, f"{entry.at:.6f}", entry.action, entry.role, entry.object, entry.outcome, entry.reason,
@@ -127,7 +125,9 @@ def verify(records: Iterable[AuditRecord], anchor: Anchor = Anchor(), head: Anch
         findings += _check(record, number, previous)
         number, previous = max(number, record.number), record.hash
     if head is not None and (head.number > number or (head.number == number and head.hash != previous)):
-        findings.append(Finding(head.number, "truncated", f"the trail reached record {head.number}, the last one is {number}"))
+        findings.append(
+            Finding(head.number, "truncated", f"the trail reached record {head.number}, the last one is {number}")
+        )
     return findings
 
 

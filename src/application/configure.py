@@ -12,7 +12,7 @@ from application.configuration import Configuration
 from application.forward import Current
 from application.plan import GuardMaker, Snapshot, compile_snapshot
 from application.ports import Clock
-from application.upstreams import UpstreamRegistry
+from application.registry import UpstreamRegistry
 
 log = logging.getLogger("spork.configure")
 
@@ -37,9 +37,12 @@ class Configurator:
 
     def apply(self, configuration: Configuration) -> Snapshot:
         """Compile `configuration`, which passed every check, and put it into force."""
-        live = self._registry.sync(configuration.upstreams, self._clock.monotonic())
+        now = self._clock.monotonic()
+        live = self._registry.prepare(configuration.upstreams, now)
         snapshot = compile_snapshot(configuration, live, self._guard_makers)
+        self._registry.commit(configuration.upstreams, live, now)
         before = self._current.snapshot
+        self._registry.commit(configuration.upstreams, live, now)
         self._current.snapshot = snapshot
         for hear in self.on_swap:
             try:

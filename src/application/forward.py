@@ -28,7 +28,7 @@ from application.ports import (
     Verdict,
 )
 from application.redirecting import redirect
-from application.sending import Sender, upstream_result
+from application.sending import Sender
 from application.tunnelling import splice
 from domain import forwarding
 from domain.circuit import CallResult, result_of_fault
@@ -173,19 +173,19 @@ class Forwarder:
         if upstream is None:
             return self.answer_verdict(exchange, _NO_ROUTE)
         sent = await self._sender.send(exchange, plan, upstream)
-        if isinstance(sent, Denial):
+        if isinstance(sent, Denial | Respond):
             return self.answer_verdict(exchange, sent)
-        response, trial = sent
+        response, target, permit, seconds = sent
         result = CallResult.IGNORED
         try:
             await self.relay(exchange, plan, response)
-            result = upstream_result(response.status, upstream)
+            result = upstream.judge(response.status)
         except FaultError as error:
             result = result_of_fault(error.fault)
             raise
         finally:
             response.close()
-            trial.settle(result, self._monotonic())
+            target.upstream.settle(target, permit, result, seconds, self._monotonic())
         return None
 
     # ----------------------------------------------------------------------------------------------------- 6 relay

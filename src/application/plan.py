@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from application.configuration import Configuration, HeaderEdit, RouteConfig
-from application.exchange import Exchange
 from application.ports import Guard
 from application.upstreams import LiveUpstream
-from domain.http import Header, cookie
+from domain.http import Header
 from domain.routing import PathRewriter, Redirect, RouteTable
 
 #: Makes the guard of one phase for one route, or None when the route does not ask for it.
@@ -74,20 +73,6 @@ class RoutePlan:
         self.response_transform = HeaderTransform.compile(config.response_headers)
         self.body_bytes = body_bytes
         self.timeout = config.timeout
-
-    @staticmethod
-    def balance_key(exchange: Exchange) -> bytes:
-        """What a hash-balanced upstream places this request by; empty when the request does not say."""
-        upstream = exchange.snapshot.upstreams.get(exchange.upstream_name)
-        on = "" if upstream is None else upstream.declared.balance.hash_on
-        kind, _, name = on.partition(":")
-        if kind == "consumer":
-            return exchange.principal.consumer.encode() if exchange.principal is not None else exchange.client.encode()
-        if kind == "header":
-            return exchange.head.header(name.lower().encode("ascii")) or b""
-        if kind == "cookie":
-            return cookie(exchange.head.headers, name.encode("ascii"))
-        return exchange.client.encode("ascii")
 
     def __repr__(self) -> str:
         return f"<RoutePlan {self.name} {self.config.match.path.text} -> {self.config.upstream}>"

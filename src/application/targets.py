@@ -11,11 +11,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from domain.balancing import peak_average
+from domain.call_window import CallWindow
 from domain.circuit import CallResult
 from domain.circuit_machine import Circuit
 from domain.health import Ejection, ProbeRecord, Verdict
 from domain.upstreams import Target
-from domain.call_window import CallWindow
 
 if TYPE_CHECKING:
     from application.upstreams import LiveUpstream

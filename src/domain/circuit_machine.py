@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from domain.call_window import FAILURES, REQUESTS, SLOW, UNREACHED, CallWindow
 from domain.circuit import (
     TRANSITIONS,
     BreakerPolicy,
@@ -25,7 +26,6 @@ from domain.circuit import (
     Transition,
     TransitionListener,
 )
-from domain.call_window import FAILURES, REQUESTS, SLOW, UNREACHED, CallWindow
 
 #: Transitions kept for operators.
 REMEMBERED = 16

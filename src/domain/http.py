@@ -97,33 +97,35 @@ METHODS = frozenset((
 
 #: Every reason the edge itself refuses for, beside the body faults of `domain.outcomes.FaultKind`.
 EDGE_REASONS = (
-    "bad_request",
+    "malformed_request",
     "unsupported_version",
-    "unsupported_method",
+    "method_not_implemented",
     "bad_host",
     "unknown_host",
+    "host_mismatch",
     "bad_request_target",
     "target_too_long",
-    "bad_header",
+    "bad_header_name",
     "header_section_too_large",
     "bad_framing",
     "unsupported_transfer_coding",
     "expectation_failed",
     "bad_upgrade",
     "unsupported_upgrade",
-    "request_timeout",
+    "header_timeout",
     "overloaded",
+    "internal_error",
 )
 
-MALFORMED = Denial("bad_request", "The request is not well-formed HTTP/1.1.", close=True)
+MALFORMED = Denial("malformed_request", "The request is not well-formed HTTP/1.1.", close=True)
 BAD_VERSION = Denial("unsupported_version", "Only HTTP/1.0 and HTTP/1.1 are spoken here.", close=True)
-BAD_METHOD = Denial("unsupported_method", "This method is not implemented.", close=True)
+BAD_METHOD = Denial("method_not_implemented", "This method is not implemented.", close=True)
 BAD_HOST = Denial("bad_host", "Exactly one well-formed Host is required.", close=True)
 UNKNOWN_HOST = Denial("unknown_host", "This host is not served here.")
-HOST_MISMATCH = Denial("bad_host", "The request target and Host name different authorities.", close=True)
+HOST_MISMATCH = Denial("host_mismatch", "The request target and Host name different authorities.", close=True)
 BAD_TARGET = Denial("bad_request_target", "The request target is not a well-formed, unambiguous path.")
 TARGET_TOO_LONG = Denial("target_too_long", "The request target is too long.", close=True)
-BAD_HEADER = Denial("bad_header", "A header name is not acceptable.", close=True)
+BAD_HEADER_NAME = Denial("bad_header_name", "A header name is not acceptable.", close=True)
 HEAD_TOO_LARGE = Denial("header_section_too_large", "The header section is too large.", close=True)
 BAD_FRAMING = Denial("bad_framing", "The length of the request body is ambiguous.", close=True)
 BAD_CODING = Denial("unsupported_transfer_coding", "The only transfer coding supported is chunked.", close=True)
@@ -135,8 +137,9 @@ BAD_UPGRADE = Denial(
     close=True,
 )
 UNKNOWN_UPGRADE = Denial("unsupported_upgrade", "The only upgrade supported is websocket.", close=True)
-HEADER_TIMEOUT = Denial("request_timeout", "The request head took too long to arrive.", close=True)
+HEADER_TIMEOUT = Denial("header_timeout", "The request head took too long to arrive.", close=True)
 OVERLOADED = Denial("overloaded", "Too many requests are in flight.", retry_after=1.0)
+INTERNAL_ERROR = Denial("internal_error", "", close=True)
 
 _ALNUM = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _UNRESERVED = _ALNUM + b"-._~"
@@ -250,11 +253,6 @@ def header_name(raw: bytes) -> bytes | None:
     if not raw or b"_" in raw or raw.translate(None, _TOKEN):
         return None
     return raw.lower()
-
-
-def check_header_name(raw: bytes) -> Denial | None:
-    """`BAD_HEADER` for a field name that `header_name` does not take."""
-    return BAD_HEADER if header_name(raw) is None else None
 
 
 def transfer_coding(values: list[bytes], version: str, has_length: bool) -> Denial | None:

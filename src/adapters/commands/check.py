@@ -16,9 +16,8 @@ from adapters.commands.options import chosen_config, config_option
 @config_option
 def check(config: Path | None) -> None:
     """Compile the configuration exactly as serve would and show every error with its place. Exit 1 on errors."""
-    from application.diagnostics import check_report, summary
-
     from adapters.yaml.load import load
+    from application.diagnostics import check_report, summary
 
     loaded = load(chosen_config(config), os.environ)
     if loaded.problems:

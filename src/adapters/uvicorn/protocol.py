@@ -36,12 +36,13 @@ from adapters.uvicorn.wire import UnsafeHeader
 from application.ports import Answer
 from domain.http import (
     BAD_FRAMING,
-    BAD_HEADER,
+    BAD_HEADER_NAME,
     BAD_HOST,
     BAD_METHOD,
     BAD_VERSION,
     HEAD_TOO_LARGE,
     HEADER_TIMEOUT,
+    INTERNAL_ERROR,
     MALFORMED,
     METHODS,
     OVERLOADED,
@@ -281,7 +282,7 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         if cause is not None and not isinstance(cause, HttpParserError):
             log.error("The edge failed while parsing", exc_info=cause)
-            self._refuse(MALFORMED)
+            self._refuse(INTERNAL_ERROR)
             return
         cycle = self._parsing
         if cycle is not None and not cycle.complete and not self._in_head:
@@ -320,7 +321,7 @@ class EdgeProtocol(HttpToolsProtocol):
         edge = self.edge
         lower = edge.names.get(name) or edge.name(name)
         if lower is None:
-            self._stop(BAD_HEADER)
+            self._stop(BAD_HEADER_NAME)
             return
         if value and value[-1] <= 32:  # llhttp leaves trailing white space on, which is not part of the value
             value = value.rstrip(b" \t")

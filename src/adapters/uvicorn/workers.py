@@ -36,7 +36,7 @@ class _Worker:
 
 
 class Supervisor:
-    """Keeps `count` processes running `target(index)` until told to stop. POSIX only; call before any thread or loop."""
+    """Keeps `count` processes running `target(index)` until told to stop. POSIX only, before any thread or loop."""
 
     def __init__(self, count: int, target: Callable[[int], None]) -> None:
         self._target = target

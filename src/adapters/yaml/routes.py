@@ -90,7 +90,7 @@ def _conditions(
 
 def _octets(text: str, path: str, findings: Findings) -> bytes:
     """The bytes on the wire. Latin-1 as it stands; control characters never (RFC 9110 5.5)."""
-    if any(ord(c) < 32 and c != "\t" or ord(c) == 127 for c in text):
+    if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in text):
         findings.add(path, "holds a control character")
     try:
         return text.encode("latin-1")

@@ -8,8 +8,8 @@ from adapters.yaml.written.callers import ClaimNames, Consumer, Issuer, Limit, P
 from adapters.yaml.written.routes import (
     Auth,
     Cors,
-    Headers,
     HeaderEdits,
+    Headers,
     Match,
     Mirror,
     Redirect,
