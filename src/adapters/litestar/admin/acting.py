@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import msgspec
 from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from adapters.litestar.admin.access import AdminProblem
 from adapters.litestar.admin.answers import writing
@@ -20,11 +20,13 @@ from application.operations import Operations, Prepared, Write
 from application.operators import Operator
 from application.views import ActionResult
 
-Reason = Annotated[str, msgspec.Meta(max_length=500, description="Why; goes into the audit trail", examples=["INC-4711"])]
+Reason = Annotated[
+    str, msgspec.Meta(max_length=500, description="Why; goes into the audit trail", examples=["INC-4711"])
+]
 Ttl = Annotated[float, msgspec.Meta(gt=0, le=2_592_000, description="Seconds until it undoes itself", examples=[600])]
-DryRun = Annotated[bool, Parameter(query="dry_run", description="Say what would happen and change nothing")]
-IfMatch = Annotated[str, Parameter(header="If-Match", max_length=64, pattern='^$|^\\*$|^"?[0-9]{1,18}"?$')]
-IdempotencyKey = Annotated[str, Parameter(header="Idempotency-Key", max_length=128)]
+DryRun = Annotated[bool, QueryParameter(name="dry_run", description="Say what would happen and change nothing")]
+IfMatch = Annotated[str, HeaderParameter(name="If-Match", max_length=64, pattern='^$|^\\*$|^"?[0-9]{1,18}"?$')]
+IdempotencyKey = Annotated[str, HeaderParameter(name="Idempotency-Key", max_length=128)]
 
 
 class Why(msgspec.Struct, forbid_unknown_fields=True):
@@ -114,7 +116,9 @@ def revision_of(if_match: str) -> int | None:
     if not text or text == "*":
         return None
     if not text.isascii() or not text.isdigit():
-        raise AdminProblem(422, "If-Match takes one revision.", errors=[{"path": "If-Match", "message": "not a revision"}])
+        raise AdminProblem(
+            422, "If-Match takes one revision.", errors=[{"path": "If-Match", "message": "not a revision"}]
+        )
     return int(text)
 
 
@@ -128,15 +132,19 @@ def acting_handlers(actions: Actions, operations: Operations) -> list[HTTPRouteH
 def _breakers(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
     @post("/breakers/{name:str}/trip", summary="Force a circuit open", **writing("operator", "breaker.trip"))
     async def trip(
-        request: Request[Any, Any, Any], name: str, data: WhyAndHowLong, if_match: IfMatch = "",
+        request: Request[Any, Any, Any], name: FromPath[str], data: JSONBody[WhyAndHowLong], if_match: IfMatch = "",
         key: IdempotencyKey = "", dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.trip(unquote(name), act)  # noqa: E731
         return await desk.carry_out(request, prepare, if_match, key, dry_run, data.reason, data.ttl)
 
-    @post("/breakers/{name:str}/reset", summary="Close a circuit and forget its counts", **writing("operator", "breaker.reset"))
+    @post(
+        "/breakers/{name:str}/reset",
+        summary="Close a circuit and forget its counts",
+        **writing("operator", "breaker.reset"),
+    )
     async def reset(
-        request: Request[Any, Any, Any], name: str, data: Why, if_match: IfMatch = "", key: IdempotencyKey = "",
+        request: Request[Any, Any, Any], name: FromPath[str], data: JSONBody[Why], if_match: IfMatch = "", key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.reset(unquote(name), act)  # noqa: E731
@@ -150,7 +158,7 @@ def _targets(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
 
     @post(path + "/drain", summary="Send nothing new to a target", **writing("operator", "target.drain"))
     async def drain(
-        request: Request[Any, Any, Any], upstream: str, target: str, data: WhyAndHowLong, if_match: IfMatch = "",
+        request: Request[Any, Any, Any], upstream: FromPath[str], target: FromPath[str], data: JSONBody[WhyAndHowLong], if_match: IfMatch = "",
         key: IdempotencyKey = "", dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.drain(unquote(upstream), unquote(target), act)  # noqa: E731
@@ -158,7 +166,7 @@ def _targets(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
 
     @post(path + "/undrain", summary="Use a drained target again", **writing("operator", "target.undrain"))
     async def undrain(
-        request: Request[Any, Any, Any], upstream: str, target: str, data: Why, if_match: IfMatch = "",
+        request: Request[Any, Any, Any], upstream: FromPath[str], target: FromPath[str], data: JSONBody[Why], if_match: IfMatch = "",
         key: IdempotencyKey = "", dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.undrain(unquote(upstream), unquote(target), act)  # noqa: E731
@@ -166,7 +174,7 @@ def _targets(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
 
     @post(path + "/probe", summary="Probe a target now", **writing("operator", "target.probe"))
     async def probe(
-        request: Request[Any, Any, Any], upstream: str, target: str, data: Why | None = None, if_match: IfMatch = "",
+        request: Request[Any, Any, Any], upstream: FromPath[str], target: FromPath[str], data: JSONBody[Why | None] = None, if_match: IfMatch = "",
         key: IdempotencyKey = "", dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.probe(unquote(upstream), unquote(target))  # noqa: E731
@@ -178,15 +186,19 @@ def _targets(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
 def _quotas(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
     @post("/quotas/{id:str}/reset", summary="Give a subject its whole quota back", **writing("operator", "quota.reset"))
     async def reset(
-        request: Request[Any, Any, Any], id: str, data: Why, if_match: IfMatch = "", key: IdempotencyKey = "",
+        request: Request[Any, Any, Any], id: FromPath[str], data: JSONBody[Why], if_match: IfMatch = "", key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.reset_quota(unquote(id), act)  # noqa: E731
         return await desk.carry_out(request, prepare, if_match, key, dry_run, data.reason)
 
-    @post("/quotas/{id:str}/raise", summary="Another quota for one subject, for a while", **writing("operator", "quota.raise"))
+    @post(
+        "/quotas/{id:str}/raise",
+        summary="Another quota for one subject, for a while",
+        **writing("operator", "quota.raise"),
+    )
     async def raise_(
-        request: Request[Any, Any, Any], id: str, data: Raise, if_match: IfMatch = "", key: IdempotencyKey = "",
+        request: Request[Any, Any, Any], id: FromPath[str], data: JSONBody[Raise], if_match: IfMatch = "", key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.raise_quota(unquote(id), data.quota, act)  # noqa: E731
@@ -194,7 +206,7 @@ def _quotas(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
 
     @post("/consumers/{name:str}/plan", summary="Put a consumer on another plan", **writing("admin", "consumer.plan"))
     async def plan(
-        request: Request[Any, Any, Any], name: str, data: NewPlan, if_match: IfMatch = "", key: IdempotencyKey = "",
+        request: Request[Any, Any, Any], name: FromPath[str], data: JSONBody[NewPlan], if_match: IfMatch = "", key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.change_plan(unquote(name), data.plan, act)  # noqa: E731
@@ -206,16 +218,20 @@ def _quotas(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
 def _keys(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
     @post("/keys", summary="Issue an API key; its secret is in this answer only", **writing("admin", "key.issue"))
     async def issue(
-        request: Request[Any, Any, Any], data: NewKey, if_match: IfMatch = "", key: IdempotencyKey = "",
+        request: Request[Any, Any, Any], data: JSONBody[NewKey], if_match: IfMatch = "", key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         wanted = msgspec.to_builtins(data)
         prepare: Prepare = lambda act: actions.issue_key(wanted, act)  # noqa: E731
         return await desk.carry_out(request, prepare, if_match, key, dry_run, data.reason)
 
-    @post("/keys/{id:str}/rotate", summary="A second secret; the old one ends after the overlap", **writing("admin", "key.rotate"))
+    @post(
+        "/keys/{id:str}/rotate",
+        summary="A second secret; the old one ends after the overlap",
+        **writing("admin", "key.rotate"),
+    )
     async def rotate(
-        request: Request[Any, Any, Any], id: str, data: Rotation, if_match: IfMatch = "", key: IdempotencyKey = "",
+        request: Request[Any, Any, Any], id: FromPath[str], data: JSONBody[Rotation], if_match: IfMatch = "", key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.rotate_key(unquote(id), data.overlap, act)  # noqa: E731
@@ -223,7 +239,7 @@ def _keys(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
 
     @post("/keys/{id:str}/revoke", summary="Refuse a key from now on", **writing("admin", "key.revoke"))
     async def revoke(
-        request: Request[Any, Any, Any], id: str, data: Why, if_match: IfMatch = "", key: IdempotencyKey = "",
+        request: Request[Any, Any, Any], id: FromPath[str], data: JSONBody[Why], if_match: IfMatch = "", key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.revoke_key(unquote(id), act)  # noqa: E731
@@ -235,15 +251,19 @@ def _keys(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
 def _sessions(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
     @post("/sessions/{id:str}/revoke", summary="Refuse every token of a session", **writing("admin", "session.revoke"))
     async def session(
-        request: Request[Any, Any, Any], id: str, data: Why, if_match: IfMatch = "", key: IdempotencyKey = "",
+        request: Request[Any, Any, Any], id: FromPath[str], data: JSONBody[Why], if_match: IfMatch = "", key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.revoke_session(unquote(id), act)  # noqa: E731
         return await desk.carry_out(request, prepare, if_match, key, dry_run, data.reason)
 
-    @post("/subjects/{subject:str}/revoke", summary="Refuse every token a subject has now", **writing("admin", "subject.revoke"))
+    @post(
+        "/subjects/{subject:str}/revoke",
+        summary="Refuse every token a subject has now",
+        **writing("admin", "subject.revoke"),
+    )
     async def subject_(
-        request: Request[Any, Any, Any], subject: str, data: Why, if_match: IfMatch = "", key: IdempotencyKey = "",
+        request: Request[Any, Any, Any], subject: FromPath[str], data: JSONBody[Why], if_match: IfMatch = "", key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> ActionResult:  # fmt: skip
         prepare: Prepare = lambda act: actions.revoke_subject(unquote(subject), act)  # noqa: E731
