@@ -22,7 +22,13 @@ LastEventId = Annotated[str, HeaderParameter(name="Last-Event-ID", max_length=64
 
 def streaming_handlers(stream: Stream, heartbeat: float = 5.0) -> list[HTTPRouteHandler]:
     """The live stream."""
-    responses = READ["responses"] | {200: ResponseSpec(data_container=str, description="Events: delta, tick, sample, audit, gap", media_type="text/event-stream", generate_examples=False)}  # fmt: skip
+    events = ResponseSpec(
+        data_container=str,
+        description="Events: delta, tick, sample, audit, gap",
+        media_type="text/event-stream",
+        generate_examples=False,
+    )
+    responses = READ["responses"] | {200: events}
 
     @get("/stream", summary="What changes, as server-sent events", responses=responses)
     async def stream_(
