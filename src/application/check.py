@@ -113,15 +113,3 @@ def needs_shared_state(configuration: Configuration) -> list[str]:
 def _some(names: Iterable[str]) -> str:
     listed = list(names)
     return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
-
-
-def summary(configuration: Configuration) -> str:
-    """`ok: 3 upstreams, 7 routes, revision ab12cd34ef56`"""
-
-    def count(number: int, word: str) -> str:
-        return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-    return (
-        f"ok: {count(len(configuration.upstreams), 'upstream')}, {count(len(configuration.routes), 'route')},"
-        f" revision {configuration.revision}"
-    )

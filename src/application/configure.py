@@ -40,6 +40,7 @@ class Configurator:
         now = self._clock.monotonic()
         live = self._registry.prepare(configuration.upstreams, now)
         snapshot = compile_snapshot(configuration, live, self._guard_makers)
+        self._registry.commit(configuration.upstreams, live, now)
         before = self._current.snapshot
         self._registry.commit(configuration.upstreams, live, now)
         self._current.snapshot = snapshot

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
+from application.configuration import Configuration
+
 Severity = Literal["error", "warning"]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
@@ -78,3 +80,15 @@ def check_report(problems: Sequence[Problem]) -> str:
     warned = len(problems) - failed
     counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((failed, "error"), (warned, "warning")) if n]
     return "\n".join([*(str(p) for p in in_order(problems)), ", ".join(counts)])
+
+
+def summary(configuration: Configuration) -> str:
+    """`ok: 3 upstreams, 7 routes, revision ab12cd34ef56`"""
+
+    def count(number: int, word: str) -> str:
+        return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+    return (
+        f"ok: {count(len(configuration.upstreams), 'upstream')}, {count(len(configuration.routes), 'route')},"
+        f" revision {configuration.revision}"
+    )

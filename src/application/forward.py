@@ -173,9 +173,9 @@ class Forwarder:
         if upstream is None:
             return self.answer_verdict(exchange, _NO_ROUTE)
         sent = await self._sender.send(exchange, plan, upstream)
-        if isinstance(sent, Denial):
+        if isinstance(sent, Denial | Respond):
             return self.answer_verdict(exchange, sent)
-        response, trial = sent
+        response, target, permit, seconds = sent
         result = CallResult.IGNORED
         try:
             await self.relay(exchange, plan, response)
@@ -185,7 +185,7 @@ class Forwarder:
             raise
         finally:
             response.close()
-            trial.settle(result, self._monotonic())
+            target.upstream.settle(target, permit, result, seconds, self._monotonic())
         return None
 
     # ----------------------------------------------------------------------------------------------------- 6 relay

@@ -83,7 +83,7 @@ class HttpxResponse:
             return await self._read()
         except TimeoutError as error:
             raise faults.upstream(FaultKind.CONNECTION_READ_TIMEOUT, "response not complete in time") from error
-        except (httpx.TransportError, OSError) as error:
+        except Exception as error:  # h11's own errors come through httpx as they are
             raise faults.of_body(error) from error
 
     async def _read(self) -> bytes:
@@ -141,7 +141,7 @@ class HttpxResponse:
             if response.extensions.get("http_version") != b"HTTP/2":
                 await cls._end_connection(response)
             await response.stream.aclose()  # type: ignore[union-attr]
-        except (httpx.TransportError, OSError, RuntimeError):
+        except Exception:
             pass  # it is being ended because it is broken or unwanted
 
 

@@ -146,7 +146,7 @@ class HttpxTransport:
             raise faults.upstream(
                 FaultKind.HTTP_RESPONSE_TIMEOUT, "no response head in time", retry_safe=not progress.written
             ) from error
-        except (httpx.TransportError, OSError) as error:
+        except Exception as error:  # h11's own errors come through httpx as they are
             reused = progress.written and not progress.fresh
             died = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
             raise faults.of_head(error, written=progress.written, fresh=not (reused and died)) from error

@@ -16,7 +16,7 @@ class _Failed:
     """Was complained about; nothing can be made of it."""
 
 
-FAILED = _Failed()
+FAILED: Any = _Failed()
 
 
 @dataclass(slots=True)
@@ -152,8 +152,8 @@ def _record(node: Node, shape: Record, path: str, findings: Findings) -> Any:
 
 
 def _field(node: Node, field_: Field, path: str, findings: Findings) -> Any:
-    """An empty value means the default where the default is empty too (`limits:` with nothing below)."""
-    if isinstance(node, ScalarNode) and node.null and field_.default == "":
+    """An empty text means the default where the default is empty too (`auth_service: ${AUTH_URL:-}`)."""
+    if isinstance(node, ScalarNode) and field_.default == "" and (node.null or not (node.text or node.broken)):
         return field_.default
     return decode(node, field_.shape, path, findings)
 

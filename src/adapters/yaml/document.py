@@ -76,12 +76,17 @@ class _Stop(Exception):
     """The rest of the document cannot be read."""
 
 
-def parse(content: bytes | str, file: str, environ: Mapping[str, str], problems: list[Problem]) -> Node | None:
-    """The tree of one document, None when there is none or it cannot be read at all (then `problems` says why)."""
+def parse(
+    content: bytes | str, file: str, environ: Mapping[str, str], problems: list[Problem], asked: set[str] | None = None
+) -> Node | None:
+    """The tree of one document, None when there is none or it cannot be read at all (then `problems` says why).
+
+    The names of variables that the document asks for are added to `asked`.
+    """
     text = _text(content, file, problems)
     if text is None:
         return None
-    builder = _Builder(file, environ, problems)
+    builder = _Builder(file, environ, problems, set() if asked is None else asked)
     try:
         return builder.build(yaml.parse(text, Loader=_LOADER))
     except _Stop:
@@ -153,8 +158,9 @@ class _Frame:
 
 
 class _Builder:
-    def __init__(self, file: str, environ: Mapping[str, str], problems: list[Problem]) -> None:
+    def __init__(self, file: str, environ: Mapping[str, str], problems: list[Problem], asked: set[str]) -> None:
         self._file = file
+        self._asked = asked
         self._environ = environ
         self._problems = problems
         self._anchors: dict[str, Node | None] = {}
@@ -187,6 +193,7 @@ class _Builder:
 
     def _place(self, event: yaml.Event) -> Place:
         mark = event.start_mark
+        assert mark is not None
         return Place(self._file, mark.line + 1, mark.column + 1)
 
     def _path(self) -> str:
@@ -217,7 +224,7 @@ class _Builder:
             self._anchors[event.anchor] = node
         self._add(node, place)
 
-    def _tagged(self, event: yaml.NodeEvent, place: Place) -> bool:
+    def _tagged(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: Place) -> bool:
         if event.tag is None or event.tag == "!":
             return False
         self._complain(place, f"tag {event.tag} is not allowed", "write the value without a tag")
@@ -343,6 +350,7 @@ class _Builder:
             node.broken = True
             return ""
         name = body["name"]
+        self._asked.add(name)
         value = self._environ.get(name)
         if value is None or (value == "" and body["default"]):
             value = body["value"]

@@ -17,7 +17,7 @@ What the file says of the same upstream, route name or path wins.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from adapters.yaml.document import ListNode, MappingNode, Node, Place, ScalarNode
@@ -54,11 +54,19 @@ def place_of(variable: str) -> Place:
 # ------------------------------------------------------------------------------------------------------------ overrides
 
 
-def override(root: MappingNode, environ: Mapping[str, str]) -> list[Problem]:
-    """Put `SPORK_...` values into the tree in place of what is written there."""
+def override(root: MappingNode, environ: Mapping[str, str], asked: Collection[str] = ()) -> list[Problem]:
+    """Put `SPORK_...` values into the tree in place of what is written there.
+
+    Variables that the document itself asks for as `${SPORK_...}` are not overrides.
+    """
     problems: list[Problem] = []
     for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable in NOT_CONFIGURATION or _KUBERNETES.match(variable):
+        if (
+            not variable.startswith(PREFIX)
+            or variable in asked
+            or variable in NOT_CONFIGURATION
+            or _KUBERNETES.match(variable)
+        ):
             continue
         if variable.startswith("SPORK_TEST_"):
             continue

@@ -32,14 +32,18 @@ Gather = Callable[[Collection[str]], Gathered]
 class Loaded:
     """What came of reading. `configuration` is None when `problems` has errors; warnings do not prevent it.
 
-    `sources` are the files that were read. `document` is what was written, for `render`; `text` is that, canonical and
-    redacted, empty when nothing could be read.
+    `sources` are the files that were read. `document` is what was written, None when nothing could be read.
     """
 
     configuration: Configuration | None
     problems: tuple[Problem, ...]
     sources: tuple[str, ...]
-    text: str = ""
+    document: Document | None = None
+
+    @property
+    def text(self) -> str:
+        """What was written, as canonical YAML with secrets replaced; empty when nothing could be read."""
+        return "" if self.document is None else render(self.document)
 
 
 def load(path: Path | str | None, environ: Mapping[str, str]) -> Loaded:
@@ -97,7 +101,7 @@ def _warning(problem: Problem) -> Problem:
 def _read(gathered: Gathered, environ: Mapping[str, str]) -> Loaded:
     findings = Findings(gathered.problems)
     sources = tuple(gathered.files)
-    findings.problems += override(gathered.root, environ)
+    findings.problems += override(gathered.root, environ, gathered.variables)
     findings.problems += add_services(gathered.root, environ)
     document = decode(gathered.root, Record(Document), "", findings)
     if document is FAILED:
@@ -110,7 +114,7 @@ def _read(gathered: Gathered, environ: Mapping[str, str]) -> Loaded:
             findings.add(path, problem.message, problem.suggestion, problem.severity)
     problems = tuple(in_order(findings.problems))
     usable = None if errors(problems) else translated.configuration
-    return Loaded(usable, problems, sources, render(document))
+    return Loaded(usable, problems, sources, document)
 
 
 def _item_of(path: str) -> str:

@@ -34,8 +34,9 @@ def render(document: Document, *, redact: bool = True) -> str:
 
 
 def revision_of(document: Document) -> str:
-    """A short digest of everything the document says, secrets included."""
-    return hashlib.sha256(render(document, redact=False).encode("utf-8", "backslashreplace")).hexdigest()[:12]
+    """A short digest of everything the document says, secrets included, defaults left out."""
+    written = msgspec.json.encode(document, enc_hook=lambda _: None, order="sorted")
+    return hashlib.sha256(written).hexdigest()[:12]
 
 
 # ------------------------------------------------------------------------------------------------- document to a tree
