@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from domain.http import Header, RequestHead
-from domain.outcomes import Denial, Fault
+from domain.outcomes import Denial, Fault, Respond
 from domain.upstreams import Target, Timeouts
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class UpstreamTransport(Protocol):
     async def close(self) -> None: ...
 
 
-Verdict = Denial | None
+Verdict = Denial | Respond | None
 
 
 class Guard(Protocol):

@@ -89,6 +89,17 @@ class Denial:
 
 
 @dataclass(frozen=True, slots=True)
+class Respond:
+    """An answer that a guard gives on purpose, no refusal: a CORS preflight, a redirect to https.
+
+    `kind` is `preflight` or `redirect`; the adapter `problems.py` knows the status of each (204, 308).
+    """
+
+    kind: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A target answered and its answer was relayed whole."""
 
