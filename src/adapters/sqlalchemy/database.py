@@ -7,10 +7,12 @@ Waiting for a connection and for a lock are bounded; opening reaches out to noth
 from __future__ import annotations
 
 from pathlib import Path
+from sqlite3 import OperationalError
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 #: Seconds a SQLite connection waits for another process's write.
@@ -57,6 +59,11 @@ def is_sqlite(engine: AsyncEngine) -> bool:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     """Readers beside one writer (WAL), durable at each checkpoint; waits instead of failing when locked."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={int(_BUSY * 1000)}", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={int(_BUSY * 1000)}", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+    except (OperationalError, DBAPIError):
+        # Another process is switching this new file to WAL at this moment; the mode is the file's and stays.
+        pass
     cursor.close()

@@ -140,16 +140,17 @@ class SqlRecords:
     async def changes_since(self, number: int) -> tuple[int, list[Change]]:
         async with self._engine.connect() as connection:
             low, high = (await connection.execute(select(func.min(CHANGES.c.number), func.max(CHANGES.c.number)))).one()
-            if number < 0 or high is None:
-                return high or 0, []
-            if high < number or low > number + 1:
-                # Other records than before, or too far behind.
-                return high, [Change(ChangeKind.EVERYTHING)]
-            since = select(CHANGES).where(CHANGES.c.number > number - _LATECOMERS).order_by(CHANGES.c.number)
+            if high is None:
+                return 0, [Change(ChangeKind.EVERYTHING)] if number > 0 else []
+            lost = high < number or low > max(number, 0) + 1  # other records than before, or too far behind
+            from_here = number if 0 <= number <= high else high
+            since = select(CHANGES).where(CHANGES.c.number > from_here - _LATECOMERS).order_by(CHANGES.c.number)
             rows = list((await connection.execute(since)).mappings())
             fresh = [row for row in rows if row["number"] > number or row["number"] not in self._told]
             self._told = {row["number"] for row in rows}
-            return high, [await self._change(connection, row) for row in fresh]
+            if number < 0:
+                return high, []
+            return high, [Change(ChangeKind.EVERYTHING)] if lost else [await self._change(connection, r) for r in fresh]
 
     async def _change(self, connection: AsyncConnection, row: RowMapping) -> Change:
         kind = ChangeKind(row["kind"])
