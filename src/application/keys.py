@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 
 from application.identity import Announcements, Change, ChangeKind, Conflict, KeyRecords
@@ -23,6 +24,7 @@ from domain.consumers import (
     KeySecret,
     KeyState,
     KeyText,
+    good_until,
     key_principal,
     mint,
     mint_id,
@@ -30,7 +32,6 @@ from domain.consumers import (
     revoke,
     rotate,
     secret_digest,
-    secret_is_good,
 )
 from domain.revocation import Revocation, RevocationKind, RevocationSet
 from domain.tokens import CredentialOutcome, Refused, Verified, identity_headers
@@ -50,6 +51,7 @@ ConsumerNamed = Callable[[str], Consumer | None]
 class _Known:
     """A looked-up id: what to compare with, the verdict if it matches, and until when this is believed."""
 
+    id: str
     key: ApiKey | None
     secrets: tuple[KeySecret, ...]
     verdict: Verified | Refused
@@ -79,6 +81,8 @@ class KeyRing:
         self._known: dict[str, _Known] = {}
         # Apart, so that guessing at ids cannot push out the keys in use.
         self._missing: dict[str, _Known] = {}
+        # Texts found good, by SHA-256: what a key in use costs is one digest and one look-up here.
+        self._good: dict[bytes, tuple[_Known, float]] = {}
         self._used: dict[str, float] = {}
         self._generation = 0
 
@@ -88,6 +92,7 @@ class KeyRing:
     def forget(self, key_id: str = "") -> None:
         """Drop what is known of one key, or of all."""
         self._generation += 1
+        self._good.clear()
         if key_id:
             self._known.pop(key_id, None)
             self._missing.pop(key_id, None)
@@ -99,25 +104,31 @@ class KeyRing:
         self, text: bytes, route: str, client: str, now: float
     ) -> CredentialOutcome | Awaitable[CredentialOutcome]:
         """The verdict on a presented key text, for this route and client address. At once when the id is known."""
+        digest = sha256(text).digest()
+        good = self._good.get(digest)
+        if good is not None and good[0].since <= now < good[1]:
+            return self._allow(good[0], route, client, now)
         key_text = read_key(text)
         if key_text is None:
             return Refused("key_malformed")
         known = self._known.get(key_text.id) or self._missing.get(key_text.id)
         if known is None or not known.since <= now < known.until:
-            return self._look_up(key_text, route, client, now)
-        return self._judge(known, key_text, route, client, now)
+            return self._look_up(digest, key_text, route, client, now)
+        return self._judge(known, digest, key_text, route, client, now)
 
-    async def _look_up(self, key_text: KeyText, route: str, client: str, now: float) -> CredentialOutcome:
+    async def _look_up(
+        self, digest: bytes, key_text: KeyText, route: str, client: str, now: float
+    ) -> CredentialOutcome:
         generation = self._generation
         key = await self._records.find(key_text.id)
         known = self._make_known(key, now)
         if generation == self._generation:
             self._remember(key_text.id, known)
-        return self._judge(known, key_text, route, client, now)
+        return self._judge(known, digest, key_text, route, client, now, generation == self._generation)
 
     def _make_known(self, key: ApiKey | None, now: float) -> _Known:
         if key is None:
-            return _Known(None, NO_SECRETS, _MISSING, None, frozenset(), now, now + REMEMBER)
+            return _Known("", None, NO_SECRETS, _MISSING, None, frozenset(), now, now + REMEMBER)
         principal = key_principal(key, self._consumer_named(key.consumer))
         state = key.state(now)
         why = f"key_{state.value}" if state in _ENDED else self._revoked.covers(principal)
@@ -125,21 +136,38 @@ class KeyRing:
         ends = [end for end in (key.expires_at, key.revoked_at) if end is not None and end > now]
         until = min(now + REMEMBER, *ends) if ends else now + REMEMBER
         addresses = AddressSet(key.cidrs) if key.cidrs else None
-        return _Known(key, key.secrets, verdict, addresses, key.routes, now, until)
+        return _Known(key.id, key, key.secrets, verdict, addresses, key.routes, now, until)
 
-    def _judge(self, known: _Known, key_text: KeyText, route: str, client: str, now: float) -> CredentialOutcome:
+    def _judge(
+        self,
+        known: _Known,
+        digest: bytes,
+        key_text: KeyText,
+        route: str,
+        client: str,
+        now: float,
+        current: bool = True,
+    ) -> CredentialOutcome:
         """The same work whether or not the id exists: one HMAC, two comparisons; only then what kind of no it is."""
-        good = secret_is_good(known.secrets, secret_digest(self._pepper, key_text.secret), now)
+        until = good_until(known.secrets, secret_digest(self._pepper, key_text.secret), now)
         if known.key is None:
             return _MISSING
-        if not good:
+        if not until:
             return Refused("key_mismatch")
+        if current:
+            if len(self._good) >= self._capacity:
+                self._good.clear()
+            self._good[digest] = (known, min(known.until, until))
+        return self._allow(known, route, client, now)
+
+    def _allow(self, known: _Known, route: str, client: str, now: float) -> CredentialOutcome:
+        """The verdict on a key whose secret is good, for this route and address."""
         if known.addresses is not None and client not in known.addresses:
             return Refused("key_address")
         if known.routes and route not in known.routes:
             return Refused("key_route")
         if known.verdict.__class__ is Verified:
-            self._used[key_text.id] = now
+            self._used[known.id] = now
         return known.verdict
 
     def _remember(self, key_id: str, known: _Known) -> None:

@@ -9,6 +9,7 @@ HMAC-SHA-256(pepper, secret) is kept. Rotation gives a key a second secret; the 
 from __future__ import annotations
 
 import hmac
+import math
 import zlib
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -165,14 +166,20 @@ class ApiKey:
 NO_SECRETS = (KeySecret(b"\0" * 32, 0.0, 0.0),)
 
 
-def secret_is_good(secrets: tuple[KeySecret, ...], digest: bytes, now: float) -> bool:
-    """Whether `digest` is that of a live secret. Always two comparisons in constant time, whatever is given."""
+def good_until(secrets: tuple[KeySecret, ...], digest: bytes, now: float) -> float:
+    """Until when the secret of this `digest` is good (Unix seconds, infinity for no end); 0.0 when it is not good now.
+
+    Always two comparisons in constant time, whatever is given.
+    """
     first, second = secrets[0], secrets[-1]
     one = hmac.compare_digest(first.digest, digest)
     two = hmac.compare_digest(second.digest, digest)
-    return (one and (first.not_after is None or now < first.not_after)) or (
-        two and (second.not_after is None or now < second.not_after)
-    )
+    until = max(_end(first) if one else 0.0, _end(second) if two else 0.0)
+    return until if now < until else 0.0
+
+
+def _end(secret: KeySecret) -> float:
+    return math.inf if secret.not_after is None else secret.not_after
 
 
 def rotate(key: ApiKey, digest: bytes, now: float, overlap: float) -> ApiKey:

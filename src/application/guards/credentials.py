@@ -164,7 +164,7 @@ _INVALID = 'error="invalid_token"'
 
 
 def _challenges(methods: Sequence[Method], bearer_error: str) -> tuple[tuple[bytes, bytes], ...]:
-    """A WWW-Authenticate field per scheme (RFC 9110 11.6.1). Without a credential Bearer names no error (RFC 6750 3)."""
+    """A WWW-Authenticate field per scheme (RFC 9110 11.6.1). Without a credential no error is named (RFC 6750 3)."""
     schemes = dict.fromkeys(method.challenge for method in methods if method.challenge)
     found = []
     for scheme in schemes:
