@@ -7,7 +7,7 @@ from typing import Any
 
 from application.exchange import Exchange
 from domain.http import RequestHead
-from domain.outcomes import Answered, Denial, Denied, Fault, FaultKind, Failed, Side
+from domain.outcomes import Answered, Denial, Denied, Failed, Fault, FaultKind, Side
 from domain.tokens import Principal
 
 
