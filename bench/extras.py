@@ -113,7 +113,9 @@ def large_bodies(site: Site, running: Any) -> tuple[str, str, Any]:
                 assert moved == GIB, f"{peer.name} {direction}: {moved}"
                 cpu, grown = cpu_seconds(pid) - before, peak.peak - idle
             rows.append(f"| {peer.name} | {direction} | {cpu:.2f} | {seconds:.2f} | {grown:+.1f} |")
-            raw.append({"peer": peer.name, "direction": direction, "cpu_s": cpu, "seconds": seconds, "memory_mib": grown})
+            raw.append(
+                {"peer": peer.name, "direction": direction, "cpu_s": cpu, "seconds": seconds, "memory_mib": grown}
+            )
     head = "| proxy | 1 GiB | CPU s | seconds | memory MiB |\n|---|---|--:|--:|--:|\n"
     return "1 GiB bodies", head + "\n".join(rows), raw
 

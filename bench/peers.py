@@ -219,7 +219,9 @@ def envoy_full(site: Site) -> Peer | Missing:
               "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
               path: {site.directory}/envoy.log
               log_format: {{json_format: {{at: "%START_TIME%", method: "%REQ(:METHOD)%", path: "%REQ(:PATH)%", status: "%RESPONSE_CODE%", ms: "%DURATION%", id: "%REQ(X-REQUEST-ID)%"}}}}"""
-    return _envoy(site, "Envoy, jwt_authn + local_ratelimit + JSON log", filters, log, {"Authorization": f"Bearer {site.token}"})
+    return _envoy(
+        site, "Envoy, jwt_authn + local_ratelimit + JSON log", filters, log, {"Authorization": f"Bearer {site.token}"}
+    )
 
 
 def caddy(site: Site) -> Peer | Missing:
@@ -250,9 +252,28 @@ def _python(site: Site, name: str, module: str, needs: str) -> Peer | Missing:
     if subprocess.run([binary, "-c", f"import {needs}"], capture_output=True).returncode:
         return Missing(name, f"PyPI package {needs.replace('_', '-')}")
     port = site.port()
-    command = [binary, "-m", "uvicorn", f"bench.python_peers:{module}", "--port", str(port), "--no-access-log",
-               "--log-level", "error", "--http", "httptools", "--loop", "uvloop"]
-    return Peer(name, command, port, {"PYTHONPATH": str(ROOT), "UPSTREAM": f"http://127.0.0.1:{site.upstream}"}, note="uvicorn, 1 worker")
+    command = [
+        binary,
+        "-m",
+        "uvicorn",
+        f"bench.python_peers:{module}",
+        "--port",
+        str(port),
+        "--no-access-log",
+        "--log-level",
+        "error",
+        "--http",
+        "httptools",
+        "--loop",
+        "uvloop",
+    ]
+    return Peer(
+        name,
+        command,
+        port,
+        {"PYTHONPATH": str(ROOT), "UPSTREAM": f"http://127.0.0.1:{site.upstream}"},
+        note="uvicorn, 1 worker",
+    )
 
 
 def fastapi_httpx(site: Site) -> Peer | Missing:

@@ -23,14 +23,19 @@ def _fastapi_httpx() -> Any:
     from starlette.background import BackgroundTask
 
     app = FastAPI()
-    client = httpx.AsyncClient(base_url=UPSTREAM, limits=httpx.Limits(max_connections=256, max_keepalive_connections=256))
+    client = httpx.AsyncClient(
+        base_url=UPSTREAM, limits=httpx.Limits(max_connections=256, max_keepalive_connections=256)
+    )
 
     async def proxy(request: Request) -> StreamingResponse:
         url = httpx.URL(path=request.url.path, query=request.url.query.encode("utf-8"))
         sent = client.build_request(request.method, url, headers=request.headers.raw, content=request.stream())
         answer = await client.send(sent, stream=True)
         return StreamingResponse(
-            answer.aiter_raw(), status_code=answer.status_code, headers=dict(answer.headers), background=BackgroundTask(answer.aclose)
+            answer.aiter_raw(),
+            status_code=answer.status_code,
+            headers=dict(answer.headers),
+            background=BackgroundTask(answer.aclose),
         )
 
     app.router.add_route("/{path:path}", proxy, methods=["GET", "POST", "PUT", "DELETE"])

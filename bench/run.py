@@ -87,7 +87,10 @@ def table(samples: list[Sample], notes: dict[str, str]) -> str:
         median = {f: statistics.median(getattr(s, f) for s in mine) for f in ("cpu_us", "rps", "p50", "p99", "rss")}
         errors = sum(s.errors for s in mine)
         rows.append((median["cpu_us"], name, median, errors))
-    lines = ["| proxy | CPU us/request | requests/s | p50 ms | p99 ms | memory MiB | errors | |", "|---|--:|--:|--:|--:|--:|--:|---|"]
+    lines = [
+        "| proxy | CPU us/request | requests/s | p50 ms | p99 ms | memory MiB | errors | |",
+        "|---|--:|--:|--:|--:|--:|--:|---|",
+    ]
     for _, name, m, errors in sorted(rows, key=lambda row: row[0]):
         lines.append(
             f"| {name} | {m['cpu_us']:.1f} | {m['rps']:.0f} | {m['p50']:.2f} | {m['p99']:.2f} | {m['rss']:.0f} | {errors} | {notes.get(name, '')} |"
@@ -96,7 +99,14 @@ def table(samples: list[Sample], notes: dict[str, str]) -> str:
 
 
 def machine() -> str:
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "?",
+    )
     return f"{os.cpu_count()} x {model}, Linux {platform.release()}, Python {platform.python_version()}"
 
 
@@ -141,12 +151,19 @@ def bench(directory: Path, options: argparse.Namespace, words: list[str]) -> tup
         elif not words or any(word in candidate.name.lower() for word in words):
             found.append(candidate)
     samples: list[Sample] = []
-    raw: dict[str, Any] = {"machine": machine(), "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+    raw: dict[str, Any] = {
+        "machine": machine(),
+        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
     with contextlib.ExitStack() as stack:
         stack.enter_context(running(peers.nginx_upstream(site), site.upstream, directory))
         if peers.find("redis-server"):
             stack.enter_context(
-                running(["redis-server", "--port", str(site.redis_port), "--save", "", "--bind", "127.0.0.1"], site.redis_port, directory)
+                running(
+                    ["redis-server", "--port", str(site.redis_port), "--save", "", "--bind", "127.0.0.1"],
+                    site.redis_port,
+                    directory,
+                )
             )
         pids = {peer.name: stack.enter_context(running(peer.command, peer.port, directory, peer.env)) for peer in found}
         for peer in found:
@@ -157,7 +174,11 @@ def bench(directory: Path, options: argparse.Namespace, words: list[str]) -> tup
             for peer in found:
                 one = sample(peer.name, pids[peer.name], peer.url, options.seconds, options.connections, peer.headers)
                 samples.append(one)
-                print(f"round {number + 1} {one.peer:48} {one.cpu_us:8.1f} us  {one.rps:8.0f} rps", file=sys.stderr, flush=True)
+                print(
+                    f"round {number + 1} {one.peer:48} {one.cpu_us:8.1f} us  {one.rps:8.0f} rps",
+                    file=sys.stderr,
+                    flush=True,
+                )
     raw["samples"] = [s.plain() for s in samples]
     parts = [
         "# Cost per request beside peers\n",
@@ -174,7 +195,9 @@ def bench(directory: Path, options: argparse.Namespace, words: list[str]) -> tup
             for title, text, data in extras.all_of(site, running):
                 parts += [f"## {title}\n", text, ""]
                 raw[title] = data
-    parts.append("Reproduce: `make bench` (all samples in `bench/results.json`; peers from PyPI are in `requirements/bench.txt`).\n")
+    parts.append(
+        "Reproduce: `make bench` (all samples in `bench/results.json`; peers from PyPI are in `requirements/bench.txt`).\n"
+    )
     return "\n".join(parts), raw
 
 

@@ -48,7 +48,9 @@ def _peer(site: Site, name: str, template: str, headers: dict[str, str], **field
     jwks = site.write("jwks.json", site.jwks)
     config = site.write(
         f"spork-{port}.yaml",
-        template.format(port=port, admin=admin, upstream=site.upstream, state=state, jwks=jwks, log=state / "access.log", **fields),
+        template.format(
+            port=port, admin=admin, upstream=site.upstream, state=state, jwks=jwks, log=state / "access.log", **fields
+        ),
     )
     state.mkdir()
     env = {"PYTHONPATH": str(ROOT / "src")}
@@ -74,8 +76,13 @@ def routes_config(site: Site, count: int) -> tuple[Peer, Path]:
     state = site.directory / f"state-{port}"
     state.mkdir()
     lines = [
-        f"listen: 127.0.0.1:{port}", f"admin: {{listen: 127.0.0.1:{admin}}}", f"state_dir: {state}", 'access_log: "off"',
-        "upstreams:", f"  bench: {{targets: [http://127.0.0.1:{site.upstream}]}}", "routes:",
+        f"listen: 127.0.0.1:{port}",
+        f"admin: {{listen: 127.0.0.1:{admin}}}",
+        f"state_dir: {state}",
+        'access_log: "off"',
+        "upstreams:",
+        f"  bench: {{targets: [http://127.0.0.1:{site.upstream}]}}",
+        "routes:",
     ]
     for number in range(count):
         lines.append(f"  - {{name: r{number}, match: {{path: /api/v1/service{number}/*}}, upstream: bench}}")
@@ -85,5 +92,11 @@ def routes_config(site: Site, count: int) -> tuple[Peer, Path]:
         f"local n = 0\nrequest = function() n = (n * 7919 + 1) % {count}; return wrk.format('GET', '/api/v1/service' .. n .. '/items/42') end\n",
     )
     env = {"PYTHONPATH": str(ROOT / "src")}
-    peer = Peer(f"{count} routes", [sys.executable, "-m", "adapters.cli", "serve", "-c", config], port, env, path="/api/v1/service0/items/42")
+    peer = Peer(
+        f"{count} routes",
+        [sys.executable, "-m", "adapters.cli", "serve", "-c", config],
+        port,
+        env,
+        path="/api/v1/service0/items/42",
+    )
     return peer, Path(script)

@@ -6,12 +6,13 @@ A swap is one assignment: requests in flight finish on the snapshot they began w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from application.configuration import Configuration
 from application.forward import Current
 from application.plan import GuardMaker, Snapshot, compile_snapshot
-from application.upstreams import LiveUpstream
+from application.ports import Clock
+from application.registry import UpstreamRegistry
 
 log = logging.getLogger("spork.configure")
 
@@ -21,9 +22,12 @@ Swapped = Callable[[Snapshot, Snapshot], None]
 class Configurator:
     """Compiles and swaps configurations. `on_swap` hears (old, new) right after each swap."""
 
-    def __init__(self, current: Current, upstreams: Upstreams, guard_makers: Sequence[GuardMaker]) -> None:
+    def __init__(
+        self, current: Current, registry: UpstreamRegistry, guard_makers: Sequence[GuardMaker], clock: Clock
+    ) -> None:
         self._current = current
-        self._upstreams = upstreams
+        self._clock = clock
+        self._registry = registry
         self._guard_makers = tuple(guard_makers)
         self.on_swap: list[Swapped] = []
 
@@ -33,33 +37,19 @@ class Configurator:
 
     def apply(self, configuration: Configuration) -> Snapshot:
         """Compile `configuration`, which passed every check, and put it into force."""
-        live = self._upstreams.prepare(configuration)
+        now = self._clock.monotonic()
+        live = self._registry.prepare(configuration.upstreams, now)
         snapshot = compile_snapshot(configuration, live, self._guard_makers)
+        self._registry.commit(configuration.upstreams, live, now)
         before = self._current.snapshot
+        self._registry.commit(configuration.upstreams, live, now)
         self._current.snapshot = snapshot
-        self._upstreams.commit(live)
         for hear in self.on_swap:
             try:
                 hear(before, snapshot)
             except Exception:
                 log.exception("after configuration swap")
-        log.info("configuration %s in force: %d routes, %d upstreams", snapshot.revision, len(snapshot.plans), len(live))
+        log.info(
+            "configuration %s in force: %d routes, %d upstreams", snapshot.revision, len(snapshot.plans), len(live)
+        )
         return snapshot
-
-
-class Upstreams:
-    """The live upstreams by name. One that did not change keeps its live state across configurations."""
-
-    def __init__(self, make: Callable[[object, LiveUpstream | None], LiveUpstream] | None = None) -> None:
-        self._live: dict[str, LiveUpstream] = {}
-
-    def prepare(self, configuration: Configuration) -> Mapping[str, LiveUpstream]:
-        """Live upstreams for `configuration`, without touching those in force."""
-        prepared: dict[str, LiveUpstream] = {}
-        for declared in configuration.upstreams:
-            old = self._live.get(declared.name)
-            prepared[declared.name] = old if old is not None and old.declared == declared else LiveUpstream(declared)
-        return prepared
-
-    def commit(self, live: Mapping[str, LiveUpstream]) -> None:
-        self._live = dict(live)

@@ -24,9 +24,9 @@ class Exchange:
     __slots__ = (
         "answer_started",
         "attempts",
-        "consumed",
         "body",
         "client",
+        "consumed",
         "finalizers",
         "head",
         "hints",
@@ -38,9 +38,10 @@ class Exchange:
         "reason",
         "request_headers",
         "request_id",
-        "rest",
-        "seconds",
         "response_headers",
+        "rest",
+        "retry_stop",
+        "seconds",
         "sink",
         "snapshot",
         "status",
@@ -87,6 +88,8 @@ class Exchange:
         self.status = 0
         self.reason = ""
         self.attempts = 0
+        #: Why the last failed try was not repeated (a slug of `domain.retries.Stop`), "" when it was not looked at.
+        self.retry_stop = ""
         self.upstream_name = ""
         self.target_name = ""
         self.upstream_seconds = 0.0

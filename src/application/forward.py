@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 
 from application.clients import ClientFinder
@@ -24,27 +24,23 @@ from application.ports import (
     Refusals,
     RequestBody,
     ResponseSink,
-    UpstreamRequest,
     UpstreamResponse,
-    UpstreamTransport,
     Verdict,
 )
 from application.redirecting import redirect
+from application.sending import Sender
 from application.tunnelling import splice
-from application.upstreams import LiveTarget, LiveUpstream
 from domain import forwarding
-from domain.circuit import CallResult, Open, Permit
+from domain.circuit import CallResult, result_of_fault
 from domain.http import Header, RequestHead
 from domain.outcomes import Abandoned, Answered, Denial, Denied, Failed, Fault, FaultKind, Local, Respond, Side
 from domain.routing import Matched, MethodNotAllowed, NoRoute
-from domain.upstreams import Timeouts
 
 log = logging.getLogger("spork.forward")
 
 _INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
 _NO_ROUTE = Denial("no_route", "Nothing is served at this address.")
 _LOOP = Denial("loop_detected", "This request has been through this gateway before.")
-_FOREVER = float("inf")
 
 
 class Current:
@@ -62,22 +58,21 @@ class Forwarder:
     def __init__(
         self,
         current: Current,
-        transports: Mapping[str, UpstreamTransport],
         refusals: Refusals,
         clock: Clock,
         observers: Sequence[Observer],
         chance: random.Random,
-        client_of: ClientFinder,
+        clients: ClientFinder,
+        sender: Sender,
     ) -> None:
         self._current = current
-        self._transports = transports
         self._refusals = refusals
         self._monotonic = clock.monotonic
         self._unix = clock.unix
         self._observers = tuple(observers)
         self._bits = chance.getrandbits
-        self._client_of = client_of
-        self._said_of_clients: dict[tuple[str, str, bytes], tuple[Header, ...]] = {}
+        self._clients = clients
+        self._sender = sender
 
     async def handle(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> None:
         """Answer one request, whatever it takes. Raises nothing but the cancellation it was sent."""
@@ -118,14 +113,14 @@ class Forwarder:
         """Start the exchange: clocks read once, the snapshot taken, the client known, ids given."""
         exchange = Exchange(head, body, sink, self._current.snapshot, self._monotonic(), self._unix())
         request_id = traceparent = b""
-        trusted = self._client_of.believes(head.peer)
+        trusted = self._clients.believes(head.peer)
         for name, value in head.headers:
             if name == b"traceparent":
                 traceparent = value
             elif name == b"x-request-id":
                 request_id = value
         if trusted:
-            exchange.client, head.scheme = self._client_of.find(head)
+            exchange.client, head.scheme = self._clients.find(head)
             if request_id and len(request_id) <= 128 and request_id.isascii() and b" " not in request_id:
                 exchange.request_id = request_id.decode("ascii")
         if traceparent and forwarding.valid_traceparent(traceparent):
@@ -173,96 +168,25 @@ class Forwarder:
     # ------------------------------------------------------------------------------------------ 5 choose and 6 send
 
     async def forward(self, exchange: Exchange, plan: RoutePlan) -> None:
-        """Choose a target, send, and relay what it answers."""
+        """Send to a target of the plan's upstream, again if that may be, and relay what it answers."""
         upstream = plan.upstream or exchange.snapshot.upstreams.get(exchange.params.get(plan.upstream_param, ""))
         if upstream is None:
             return self.answer_verdict(exchange, _NO_ROUTE)
-        exchange.upstream_name = upstream.name
-        permit = upstream.permit(exchange.now)
-        if isinstance(permit, Open):
-            return self.answer_verdict(exchange, Denial("breaker_open", retry_after=permit.retry_after))
-        target = upstream.choose(exchange)
-        if target is None:
-            upstream.record(permit, CallResult.IGNORED, 0.0, exchange.now)
-            return self.fail(exchange, Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True))
-        await self.attempt(exchange, plan, upstream, target, permit)
-        return None
-
-    async def attempt(
-        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, target: LiveTarget, permit: Permit
-    ) -> None:
-        """One try at one target; the permit is settled and the target released however it ends."""
-        exchange.attempts += 1
-        exchange.target_name = target.name
-        began = self._monotonic()
+        sent = await self._sender.send(exchange, plan, upstream)
+        if isinstance(sent, Denial | Respond):
+            return self.answer_verdict(exchange, sent)
+        response, target, permit, seconds = sent
         result = CallResult.IGNORED
-        target.started()
         try:
-            response = await self._transports[upstream.declared.transport].send(
-                target.declared, self.upstream_request(exchange, plan, upstream, target, began)
-            )
-            try:
-                result = upstream.judge(response.status)
-                await self.relay(exchange, plan, response)
-            finally:
-                response.close()
+            await self.relay(exchange, plan, response)
+            result = upstream.judge(response.status)
         except FaultError as error:
-            if error.fault.side is Side.UPSTREAM:
-                result = CallResult.FAILED
+            result = result_of_fault(error.fault)
             raise
         finally:
-            now = self._monotonic()
-            exchange.upstream_seconds += now - began
-            target.finished(result, now - began, now)
-            upstream.record(permit, result, now - began, now)
-
-    def upstream_request(
-        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, target: LiveTarget, began: float
-    ) -> UpstreamRequest:
-        """The request as the target will see it."""
-        head = exchange.head
-        path = head.path if plan.rewriter is None else plan.rewriter.apply(head.path, exchange.params, exchange.rest)
-        if target.declared.base_path:
-            path = target.declared.base_path + path
-        headers = forwarding.end_to_end_request(head.headers, exchange.consumed)
-        host = head.host if upstream.declared.pass_host else target.authority
-        headers.insert(0, (b"host", host))
-        if self._client_of.believes(head.peer):
-            headers += forwarding.gateway_headers_behind_proxy(
-                head.peer, exchange.client, head.scheme, head.host, head.headers
-            )
-        else:
-            headers += self.said_of_client(exchange.client, head.scheme, head.host)
-        headers.append((b"x-request-id", exchange.request_id.encode("ascii")))
-        headers.append((b"traceparent", exchange.traceparent))
-        headers.append(forwarding.VIA)
-        if exchange.request_headers:
-            headers += exchange.request_headers
-        if plan.request_transform is not None:
-            headers = plan.request_transform.apply(headers)
-        timeouts: Timeouts = upstream.declared.timeouts
-        total = plan.timeout or timeouts.total
-        return UpstreamRequest(
-            head.method,
-            path if head.query is None else path + b"?" + head.query,
-            headers,
-            None if exchange.body.length == 0 else exchange.body,
-            timeouts,
-            exchange.now + total if total else _FOREVER,
-            head.upgrade,
-            exchange.sink.inform if head.version == "1.1" else None,
-            upstream.declared.pool,
-        )
-
-    def said_of_client(self, client: str, scheme: str, host: bytes) -> tuple[Header, ...]:
-        """`gateway_headers`, remembered: most requests come from few clients."""
-        key = (client, scheme, host)
-        said = self._said_of_clients.get(key)
-        if said is None:
-            if len(self._said_of_clients) >= 4096:
-                self._said_of_clients.clear()
-            said = self._said_of_clients[key] = forwarding.gateway_headers(client, scheme, host)
-        return said
+            response.close()
+            target.upstream.settle(target, permit, result, seconds, self._monotonic())
+        return None
 
     # ----------------------------------------------------------------------------------------------------- 6 relay
 

@@ -18,7 +18,9 @@ _DROPPED_FROM_REQUESTS = HOP_BY_HOP | GATEWAY_OWNED | {b"host", b"content-length
 _CONNECTION_OPTIONS_WITHOUT_FIELDS = frozenset((b"close", b"keep-alive", b"upgrade", b""))
 #: Fields that Connection may not name away: losing them would change what a request means (RFC 9110 7.6.1 allows it,
 #: and stripping a credential or an address this way is a known attack).
-_NEVER_NAMED_AWAY = frozenset((b"host", b"content-length", b"authorization", b"cookie", b"cache-control", b"content-type"))
+_NEVER_NAMED_AWAY = frozenset(
+    (b"host", b"content-length", b"authorization", b"cookie", b"cache-control", b"content-type")
+)
 
 
 def named_by_connection(headers: Sequence[Header]) -> frozenset[bytes]:

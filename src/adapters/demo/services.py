@@ -7,6 +7,7 @@ Each misbehaves on request, so that a breaker can be watched: `POST /misbehave {
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -134,9 +135,13 @@ def service(name: str) -> Litestar:
 
     handlers: list[Any] = [health, misbehave]
     if name == "users":
-        handlers += collection("users", [{"id": 1, "name": "Ada"}, {"id": 2, "name": "Grace"}, {"id": 3, "name": "Edsger"}])
+        handlers += collection(
+            "users", [{"id": 1, "name": "Ada"}, {"id": 2, "name": "Grace"}, {"id": 3, "name": "Edsger"}]
+        )
     elif name == "products":
-        handlers += collection("products", [{"id": 1, "name": "spoon", "price": 3}, {"id": 2, "name": "fork", "price": 4}])
+        handlers += collection(
+            "products", [{"id": 1, "name": "spoon", "price": 3}, {"id": 2, "name": "fork", "price": 4}]
+        )
     else:
         handlers += [echo, events]
     return Litestar(handlers, middleware=[switch.middleware], openapi_config=None)
@@ -147,7 +152,14 @@ async def main(specs: list[str]) -> None:
     servers = []
     for spec in specs:
         name, _, port = spec.partition(":")
-        config = uvicorn.Config(service(name), port=int(port), log_level="warning", access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            service(name),
+            host=os.environ.get("SPORK_DEMO_HOST", "127.0.0.1"),
+            port=int(port),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+        )
         server = uvicorn.Server(config)
         server.capture_signals = _no_signals  # type: ignore[method-assign]
         servers.append(server)
@@ -159,7 +171,7 @@ async def main(specs: list[str]) -> None:
     await asyncio.gather(*running)
 
 
-class _no_signals:  # noqa: N801 - stands in for a context manager method
+class _no_signals:
     """The parent tells these services when to end, not the terminal's Ctrl-C."""
 
     def __enter__(self) -> None: ...

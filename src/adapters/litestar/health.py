@@ -19,7 +19,9 @@ def health_handlers(lifecycle: Lifecycle, names: frozenset[str]) -> list[HTTPRou
     def health() -> Response[dict[str, str]]:
         return Response({"status": "ok"}, headers=_NO_STORE)
 
-    @get("/ready", sync_to_thread=False, summary="Readiness: a valid configuration is in force and no shutdown has begun")
+    @get(
+        "/ready", sync_to_thread=False, summary="Readiness: a valid configuration is in force and no shutdown has begun"
+    )
     def ready() -> Response[dict[str, str]]:
         status = 200 if lifecycle.ready else 503
         return Response({"status": lifecycle.phase.value}, status_code=status, headers=_NO_STORE)

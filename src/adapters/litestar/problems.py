@@ -21,25 +21,26 @@ QUOTA_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 #: reason -> (status, title). A reason that is not here is a programming error and answered 500.
 REASONS: dict[str, tuple[int, str]] = {
     # the edge
-    "bad_request": (400, "The request is not valid HTTP"),
+    "bad_request": (400, "The request is not acceptable"),
+    "malformed_request": (400, "The request is not well-formed HTTP"),
     "bad_request_target": (400, "The request target is not acceptable"),
     "bad_host": (400, "The Host header is not acceptable"),
-    "bad_header": (400, "A header is not acceptable"),
-    "bad_framing": (400, "The request's framing is not acceptable"),
+    "host_mismatch": (400, "The request names two hosts"),
+    "bad_header_name": (400, "A header name is not acceptable"),
+    "bad_framing": (400, "The request's framing is ambiguous"),
+    "bad_upgrade": (400, "The WebSocket handshake is not acceptable"),
     "unknown_host": (421, "This host is not served here"),
+    "header_timeout": (408, "The request head took too long to arrive"),
     "header_section_too_large": (431, "The request's headers are too large"),
     "target_too_long": (414, "The request target is too long"),
     "body_too_large": (413, "The request body is too large"),
-    "body_malformed": (400, "The request body is malformed"),
-    "request_timeout": (408, "The request took too long to arrive"),
-    "unsupported_transfer_coding": (501, "This transfer coding is not supported"),
-    "unsupported_method": (501, "This method is not supported"),
-    "unsupported_version": (505, "This HTTP version is not supported"),
-    "unsupported_upgrade": (501, "This upgrade is not supported"),
-    "bad_upgrade": (400, "The WebSocket handshake is not acceptable"),
     "expectation_failed": (417, "This expectation cannot be met"),
+    "method_not_implemented": (501, "This method is not implemented"),
+    "unsupported_transfer_coding": (501, "This transfer coding is not supported"),
+    "unsupported_upgrade": (501, "This upgrade is not supported"),
+    "unsupported_version": (505, "This HTTP version is not supported"),
     "overloaded": (503, "The gateway is at its capacity"),
-    "draining": (503, "The gateway is shutting down"),
+    "internal_error": (500, "Internal error"),
     # routing
     "no_route": (404, "Not found"),
     "method_not_allowed": (405, "Method not allowed"),
@@ -96,7 +97,9 @@ class Problems:
     def deny(self, denial: Denial, request_id: str) -> Answer:
         status, title = REASONS.get(denial.reason, (500, "Internal error"))
         uri = QUOTA_TYPE if denial.reason == "quota_exceeded" else TYPE_PREFIX + denial.reason
-        return _problem(status, title, uri, denial.detail, request_id, denial.members, self._headers(denial), denial.close)
+        return _problem(
+            status, title, uri, denial.detail, request_id, denial.members, self._headers(denial), denial.close
+        )
 
     @staticmethod
     def _headers(denial: Denial) -> list[Header]:
@@ -106,7 +109,11 @@ class Problems:
         return headers
 
     def fail(self, fault: Fault, request_id: str) -> Answer:
-        default = (504, "The service took too long to answer") if fault.kind in TIMEOUTS else (502, "The service gave no valid answer")
+        default = (
+            (504, "The service took too long to answer")
+            if fault.kind in TIMEOUTS
+            else (502, "The service gave no valid answer")
+        )
         status, title = _FAULTS.get(fault.kind, default)
         headers: list[Header] = []
         if fault.side is Side.UPSTREAM:
