@@ -36,13 +36,18 @@ def translate_limits(
     taken = {item.name for item in items if item is not FAILED}
     for index, item in enumerate(items):
         if item is FAILED:
+            limits.append(_unread(index))
             continue
         name = item.name if item.name or plan else _free(item.by or by, taken)
         taken.add(name)
         limit = _limit(item, name, f"{path}[{index}]", findings, by, long, zone)
-        if limit is not None:
-            limits.append(limit)
+        limits.append(_unread(index) if limit is None else limit)
     return tuple(limits)
+
+
+def _unread(index: int) -> Limit:
+    """Stands in for a limit that was complained about, so that the others keep their places."""
+    return Limit(f"unread {index}", 1, 1.0, "global")
 
 
 def _free(by: str, taken: set[str]) -> str:
@@ -107,13 +112,11 @@ def _period(per: str | None) -> tuple[float, str]:
 
 
 def _complete(item: written.Limit, algorithm: str, period_name: str, path: str, findings: Findings) -> bool:
-    complete = True
-    if item.quota is None:
+    complete = item.quota is not None and (item.per is not None or algorithm == "concurrency")
+    if item.quota is None and not findings.complained(child(path, "quota")):
         findings.add(path, '"quota" is missing', "write quota: 100, or from: plan")
-        complete = False
-    if item.per is None and algorithm != "concurrency":
+    if item.per is None and algorithm != "concurrency" and not findings.complained(child(path, "per")):
         findings.add(path, '"per" is missing', "for example per: 1m")
-        complete = False
     if algorithm == "calendar" and item.per is not None and not period_name:
         findings.add(child(path, "per"), f"{item.per} has no calendar edge", "write day or month")
         complete = False
@@ -123,7 +126,7 @@ def _complete(item: written.Limit, algorithm: str, period_name: str, path: str, 
 def _is_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         return False
     return True
 
