@@ -26,6 +26,7 @@ class Exchange:
         "attempts",
         "body",
         "client",
+        "consumed",
         "finalizers",
         "head",
         "hints",
@@ -38,6 +39,9 @@ class Exchange:
         "request_headers",
         "request_id",
         "response_headers",
+        "rest",
+        "retry_stop",
+        "seconds",
         "sink",
         "snapshot",
         "status",
@@ -69,6 +73,10 @@ class Exchange:
         self.client = head.peer
         self.plan: RoutePlan | None = None
         self.params: dict[str, str] = {}
+        #: What a prefix route left of the path, with its leading slash, or b"".
+        self.rest = b""
+        #: Header names that carried a credential the gateway took for itself; not forwarded.
+        self.consumed: frozenset[bytes] = frozenset()
         self.principal: Principal | None = None
         #: Headers that guards want the target to receive (verified identity and the like).
         self.request_headers: list[Header] = []
@@ -80,12 +88,16 @@ class Exchange:
         self.status = 0
         self.reason = ""
         self.attempts = 0
+        #: Why the last failed try was not repeated (a slug of `domain.retries.Stop`), "" when it was not looked at.
+        self.retry_stop = ""
         self.upstream_name = ""
         self.target_name = ""
         self.upstream_seconds = 0.0
         self.traceparent = b""
         self.trace_id = ""
         self.answer_started = 0.0
+        #: Whole duration, set when the exchange closes.
+        self.seconds = 0.0
 
     def at_close(self, finalizer: Callable[[Exchange], None]) -> None:
         """Have `finalizer` called once when this exchange is over."""

@@ -90,13 +90,16 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class Respond:
-    """An answer that a guard gives on purpose, no refusal: a CORS preflight, a redirect to https.
+    """A guard answers the request itself, on purpose and without refusing it.
 
-    `kind` is `preflight` or `redirect`; the adapter `problems.py` knows the status of each (204, 308).
+    `kind` is the stable word for logs and metrics (preflight, redirect, replay, fallback, ...). `status` is what the
+    route's configuration or the replayed answer says; None lets `problems.py` choose by kind.
     """
 
     kind: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

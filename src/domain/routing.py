@@ -386,9 +386,7 @@ def _path_matches(pattern: PathPattern, segments: list[bytes]) -> bool:
     wanted = pattern.segments
     if len(segments) < len(wanted) or (len(segments) > len(wanted) and not pattern.prefix):
         return False
-    return all(
-        (s != b"" if w[:1] == b"{" else s == w) for w, s in zip(wanted, segments, strict=False)
-    )
+    return all((s != b"" if w[:1] == b"{" else s == w) for w, s in zip(wanted, segments, strict=False))
 
 
 def _host_matches(pattern: str, host: str) -> bool:
@@ -446,7 +444,11 @@ def find_conflicts(matches: Sequence[Match]) -> list[RouteConflict]:
     for index, match in enumerate(matches):
         if index in tied:
             continue
-        winners = {_witness_winner(table, match, host, method) for host in match.hosts or ("",) for method in match.methods or ("GET", "~ANY~")}
+        winners = {
+            _witness_winner(table, match, host, method)
+            for host in match.hosts or ("",)
+            for method in match.methods or ("GET", "~ANY~")
+        }
         if index not in winners:
             other = next((w for w in winners if w is not None), -1)
             found.append(RouteConflict(index, other, "unreachable", "another route takes every request it could match"))

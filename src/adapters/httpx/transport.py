@@ -1,0 +1,229 @@
+"""The alternative upstream transport, over httpx at transport level: HTTP/2 targets and forward proxies.
+
+It costs many times what the default transport costs, and HTTP/1.1 through it keeps the limits of what lies beneath:
+a request body is sent whole before the response is read, interim responses are swallowed, connections have no
+lifetime limit, and h11 forgives more of a response head than the default transport does. What must not be forgiven
+(two framings, control bytes, surplus bytes) is refused here. Upgrades are refused: use the default transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+
+import httpx
+
+from adapters.httpx import faults
+from adapters.httpx.messages import Body, render_headers
+from adapters.httpx.response import HttpxResponse, examine
+from application.bodies import Measured, measure
+from application.ports import FaultError, UpstreamRequest
+from domain.http import IDEMPOTENT
+from domain.outcomes import FaultKind
+from domain.upstreams import PoolPolicy, Target, TlsToTarget
+
+_Key = tuple[str, str, int, str | None, TlsToTarget | None, PoolPolicy]
+
+
+class _Origin:
+    """One address under one policy. `waiting` counts requests that have no connection yet."""
+
+    __slots__ = ("in_flight", "policy", "server_name", "transport", "url", "waiting")
+
+    def __init__(self, target: Target, policy: PoolPolicy, transport: httpx.AsyncHTTPTransport) -> None:
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        self.url = httpx.URL(f"{target.scheme}://{host}:{target.port}/")
+        self.server_name = target.tls.server_name if target.tls is not None else None
+        self.transport = transport
+        self.policy = policy
+        self.in_flight = 0
+        self.waiting = 0
+
+
+class _Progress:
+    """How far a request came, told by httpcore's trace events."""
+
+    __slots__ = ("_origin", "fresh", "waiting", "written")
+
+    def __init__(self, origin: _Origin) -> None:
+        self._origin = origin
+        self.waiting = True
+        self.fresh = False
+        self.written = False
+        origin.waiting += 1
+
+    async def trace(self, event: str, info: dict[str, object]) -> None:
+        self.settle()
+        if event.endswith("send_request_headers.started") and not event.startswith("proxy."):
+            self.written = True
+        elif event.startswith("connection.connect_"):
+            self.fresh = True
+
+    def settle(self) -> None:
+        if self.waiting:
+            self.waiting = False
+            self._origin.waiting -= 1
+
+
+class HttpxTransport:
+    """`application.ports.UpstreamTransport` over httpx.
+
+    `http2` offers HTTP/2 to https targets by ALPN; with `http1` False it is spoken without asking, also in clear text.
+    `proxy` is the URL of a forward proxy. `clock` answers monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        http1: bool = True,
+        http2: bool = True,
+        proxy: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._http1 = http1
+        self._http2 = http2
+        self._proxy = proxy
+        self._clock = clock
+        self._origins: dict[_Key, _Origin] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def send(self, target: Target, request: UpstreamRequest) -> HttpxResponse:
+        """One request, one response head. Raises FaultError when no head arrived; see `Fault.retry_safe`."""
+        if request.upgrade:
+            raise faults.gateway(FaultKind.HTTP_UPGRADE_FAILED, "this transport carries no upgrades", retry_safe=True)
+        origin = self._origin(target, request.pool)
+        body = measure(request.body)
+        headers = render_headers(request, body.length)
+        if origin.in_flight >= origin.policy.connections and origin.waiting >= origin.policy.pending:
+            raise faults.gateway(FaultKind.CONNECTION_LIMIT_REACHED, "too many requests wait", retry_safe=True)
+        origin.in_flight += 1
+        try:
+            try:
+                return await self._attempt(origin, request, headers, body)
+            except FaultError as error:
+                if error.fault.fresh_connection or body.stream is not None or request.method not in IDEMPOTENT:
+                    raise
+            return await self._attempt(origin, request, headers, body)
+        except BaseException:
+            origin.in_flight -= 1
+            raise
+
+    async def close(self) -> None:
+        """End every connection."""
+        for task in tuple(self._closing):
+            await asyncio.wait([task])
+        for origin in self._origins.values():
+            await origin.transport.aclose()
+
+    # ----------------------------------------------------------------------------------------------- one exchange
+
+    async def _attempt(
+        self, origin: _Origin, request: UpstreamRequest, headers: list[tuple[bytes, bytes]], body: Measured
+    ) -> HttpxResponse:
+        progress = _Progress(origin)
+        timeouts = self._timeouts(request)
+        stream = Body(body)
+        sent = httpx.Request(
+            request.method,
+            origin.url,
+            headers=headers,
+            stream=stream,
+            extensions={
+                "target": request.target,
+                "timeout": timeouts,
+                "trace": progress.trace,
+                **({"sni_hostname": origin.server_name} if origin.server_name else {}),
+            },
+        )
+        received: httpx.Response | None = None
+        try:
+            async with asyncio.timeout(_timer(request.deadline - self._clock())):
+                received = await origin.transport.handle_async_request(sent)
+        except FaultError:
+            raise
+        except TimeoutError as error:
+            raise faults.upstream(
+                FaultKind.HTTP_RESPONSE_TIMEOUT, "no response head in time", retry_safe=not progress.written
+            ) from error
+        except Exception as error:  # h11's own errors come through httpx as they are
+            reused = progress.written and not progress.fresh
+            died = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
+            raise faults.of_head(error, written=progress.written, fresh=not (reused and died)) from error
+        finally:
+            progress.settle()
+        timeouts["read"] = request.timeouts.idle
+        return await self._accept(origin, request, received)
+
+    async def _accept(self, origin: _Origin, request: UpstreamRequest, received: httpx.Response) -> HttpxResponse:
+        """The response, unless its head must be refused: then its connection ends."""
+
+        def over() -> None:
+            origin.in_flight -= 1
+
+        try:
+            headers = examine(received)
+        except FaultError:
+            await HttpxResponse.discard(received)
+            raise
+        response = HttpxResponse(received, headers, request, self._clock, over, self._closing)
+        try:
+            await response.finish_if_empty()
+        except BaseException:
+            await HttpxResponse.discard(received)
+            raise
+        return response
+
+    def _timeouts(self, request: UpstreamRequest) -> dict[str, float | None]:
+        remaining = max(request.deadline - self._clock(), 0.0)
+        limits = request.timeouts
+        return {
+            "connect": min(limits.connect, remaining),
+            "read": min(limits.first_byte, remaining),
+            "write": min(limits.idle, remaining),
+            "pool": _timer(remaining),
+        }
+
+    # ---------------------------------------------------------------------------------------------------- origins
+
+    def _origin(self, target: Target, policy: PoolPolicy) -> _Origin:
+        key = (target.scheme, target.host, target.port, target.unix_path, target.tls, policy)
+        origin = self._origins.get(key)
+        if origin is None:
+            origin = self._origins[key] = _Origin(target, policy, self._make(target, policy))
+        return origin
+
+    def _make(self, target: Target, policy: PoolPolicy) -> httpx.AsyncHTTPTransport:
+        limits = httpx.Limits(
+            max_connections=policy.connections,
+            max_keepalive_connections=policy.connections,
+            keepalive_expiry=policy.idle,
+        )
+        return httpx.AsyncHTTPTransport(
+            verify=tls_context(target.tls or TlsToTarget()) if target.scheme == "https" else False,
+            trust_env=False,
+            http1=self._http1,
+            http2=self._http2,
+            limits=limits,
+            proxy=self._proxy,
+            uds=target.unix_path,
+        )
+
+
+def tls_context(tls: TlsToTarget) -> ssl.SSLContext:
+    """A client context. Raises FaultError when a file is missing or wrong."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        if tls.cert is not None:
+            context.load_cert_chain(tls.cert, tls.key)
+    except (OSError, ValueError) as error:
+        raise faults.gateway(FaultKind.TLS_CERTIFICATE_ERROR, f"{error}", retry_safe=True) from error
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _timer(seconds: float) -> float | None:
+    """Seconds as a timer takes them: never negative, None for waits that need no timer."""
+    return max(seconds, 0.0) if seconds < 86400.0 else None
