@@ -1,7 +1,8 @@
 """Announcements over Redis: pub/sub at once, and a sorted set of revocations that late comers and new replicas read.
 
-Pub/sub may lose a message, so a revision counter stands beside the set: twice a second it is read; when it moved, the
-set is read again; when it is gone, Redis was emptied, and everything this replica knows to be revoked is written back.
+Pub/sub may lose a message, so an epoch and a revision stand beside the set and are read twice a second. When the
+revision moved, the set is read again. When the epoch is another one or none, Redis was emptied, and every replica writes
+back everything it knows to be revoked; so it does after an announcement that failed.
 A store that is away costs nothing but the speed of the announcement; records carry every change too.
 """
 
@@ -63,7 +64,10 @@ class RedisAnnouncements:
         self._channel = f"{prefix}:trust"
         self._set = f"{prefix}:{{trust}}:revocations"
         self._revision = f"{prefix}:{{trust}}:revision"
+        self._epoch_key = f"{prefix}:{{trust}}:epoch"
+        self._epoch: bytes | None = None
         self._seen: bytes | None = None
+        self._unsaid = True
         self._hear: Callable[[Change], None] = lambda change: None
         self._recall: Callable[[], Iterable[Revocation]] = tuple
         self._tasks: list[asyncio.Task[None]] = []
@@ -92,6 +96,7 @@ class RedisAnnouncements:
                     await self._assert((change.revocation,))
                 await self._redis.publish(self._channel, message)
         except (RedisError, OSError, TimeoutError) as error:
+            self._unsaid = True
             self._failed(error)
 
     # ------------------------------------------------------------------------------------------ the set of revocations
@@ -108,16 +113,14 @@ class RedisAnnouncements:
 
     async def catch_up(self) -> None:
         """Read what others wrote since the last look; write back everything when the store was emptied."""
-        revision = await self._redis.get(self._revision)
-        if revision is None:
+        epoch, revision = await self._redis.mget(self._epoch_key, self._revision)
+        if self._unsaid or epoch is None or epoch != self._epoch:
+            await self._redis.set(self._epoch_key, secrets.token_bytes(8), nx=True)
             await self._assert(self._recall())
+            self._unsaid = False
+            self._epoch, revision = await self._redis.mget(self._epoch_key, self._revision)
+        elif revision == self._seen:
             return
-        if revision == self._seen:
-            return
-        if self._seen is not None and int(revision) < int(self._seen):
-            # Emptied, and someone else was quicker to write: our own still has to go back.
-            await self._assert(self._recall())
-            revision = await self._redis.get(self._revision)
         for member in await self._redis.zrangebyscore(self._set, self._unix(), "+inf"):
             packed = _decode(member).revocation
             if packed is not None:
