@@ -6,21 +6,20 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from application import upstream_views
 from application.insight import Act
 from application.operations import OperationRefused
 from application.registry import UpstreamRegistry
 from application.targets import LiveTarget
-from application.upstream_views import Moment
+from application.upstream_views import Moment, breakers, target_view
 from application.upstreams import LiveUpstream
 from application.views import BreakerView, TargetView
 from domain.circuit_machine import CircuitBreakers
 
 
 class Prober(Protocol):
-    """Probes one target now."""
+    """Probes one target now and says how it went (`application.probe.Probes`)."""
 
-    def probe_now(self, target: LiveTarget) -> Awaitable[bool]: ...
+    def probe_now(self, target: LiveTarget) -> Awaitable[str]: ...
 
 
 class RegistryControl:
@@ -51,12 +50,12 @@ class RegistryControl:
 
     def breakers(self, now: float, unix: float) -> list[BreakerView]:
         """Every circuit, whatever its state."""
-        return upstream_views.breakers(self._registry, Moment(now, unix))
+        return breakers(self._registry, Moment(now, unix))
 
     def targets(self, now: float, unix: float) -> list[TargetView]:
         moment = Moment(now, unix)
         return [
-            replace(upstream_views.target_view(target, moment), connections=self._connections(target))
+            replace(target_view(target, moment), connections=self._connections(target))
             for upstream in self._registry
             for target in upstream.targets
         ]
@@ -77,7 +76,7 @@ class RegistryControl:
                 yield ("upstream_requests_in_flight", labels, float(target.active))
                 yield ("upstream_pool_connections", labels, float(self._connections(target)))
                 if target.ejection is not None:
-                    yield ("upstream_ejections_total", labels, float(target.ejection.total))
+                    yield ("upstream_ejections_total", labels, float(target.ejection.ejections))
         for key, count in self.transitions.items():
             yield ("circuit_breaker_transitions_total", key, float(count))
 
@@ -100,15 +99,13 @@ class RegistryControl:
         self._registry.undrain(upstream, target, act.reason, now)
 
     async def probe(self, upstream: str, target: str) -> str:
-        pool = self._registry.get(upstream)
-        live = pool.find(target) if pool is not None else None
-        if live is None:
+        live = self._registry.get(upstream)
+        found = live.find(target) if live is not None else None
+        if found is None:
             raise OperationRefused("not_found", f"{upstream} has no target {target}.")
         if self._prober is None:
             raise OperationRefused("conflict", f"{upstream} has no probe configured.", current="off")
-        passed = await self._prober.probe_now(live)
-        verdict = live.probe.verdict.value if live.probe is not None else "off"
-        return f"{'passed' if passed else 'failed'}, verdict {verdict}"
+        return await self._prober.probe_now(found)
 
 
 def _breaker_objects(upstream: LiveUpstream) -> list[tuple[str, str]]:

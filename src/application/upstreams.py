@@ -157,7 +157,8 @@ class LiveUpstream:
         outliers = self.declared.outliers
         usable, panic = first_level([levels[p] for p in sorted(levels)], 0.5 if outliers is None else outliers.panic)
         if panic and not self.panic:
-            self._registry.tell("upstream.panic", self.name, {"targets": len(usable)})
+            detail = f"too few targets are healthy: all {len(usable)} are used"
+            self._registry.tell("upstream.panic", self.name, {"targets": len(usable), "detail": detail})
         self.panic = panic
         self._balancer.arrange(usable, self._peers(usable))
         self._refresh_at = min(soonest, now + SLOW_START_TICK) if growing else soonest
@@ -184,7 +185,12 @@ class LiveUpstream:
         self._registry.tell(
             "target.ejected",
             f"{self.name}/{target.name}",
-            {"failures_in_a_row": streak, "seconds": round(until - now, 3), "ejections": target.ejection.ejections},
+            {
+                "failures_in_a_row": streak,
+                "seconds": round(until - now, 3),
+                "ejections": target.ejection.ejections,
+                "detail": f"{streak} failures in a row: out for {until - now:.0f} s",
+            },
         )
 
     # ----------------------------------------------------------------------------------------------- configuration
@@ -201,6 +207,7 @@ class LiveUpstream:
         if tuple(targets) != self._registered:
             self._registered = tuple(targets)
             self._adopt_targets(now)
+            self._registry.changed()
 
     def find(self, name: str) -> LiveTarget | None:
         return next((t for t in self.targets if t.name == name), None)
