@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from application.check_upstreams import unknown_upstream
 from application.configuration import Configuration, RouteConfig
 from application.diagnostics import Problem
-from domain.routing import find_conflicts
+from domain.conflicts import find_conflicts
 
 #: What each word of `expose:` puts on the data listener, before any route is looked at.
 EXPOSED: Mapping[str, tuple[str, ...]] = {

@@ -1,7 +1,7 @@
 """What is wrong with a configuration, as values: where, which path, what, and what the operator may have meant.
 
-Every reader of configuration (files, environment, the admin API) and every check of it speaks in `Problem`s, so that all
-errors are collected and shown at once, in the terminal, in the admin API and in the console, in the same words.
+Every reader of configuration (files, environment, the admin API) and every check of it speaks in `Problem`s, so that
+all errors are collected and shown at once, in the terminal, in the admin API and in the console, in the same words.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 class Problem:
     """One thing wrong. `line` and `column` count from 1; 0 when there is none (a variable, a whole file).
 
-    `path` is the configuration path (`routes[2].limits[0].per`), empty for a document as a whole. `suggestion` is a phrase
-    that follows the message: `did you mean "quota"?`.
+    `path` is the configuration path (`routes[2].limits[0].per`), empty for a document as a whole. `suggestion` is a
+    phrase that follows the message: `did you mean "quota"?`.
     """
 
     path: str

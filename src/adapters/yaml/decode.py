@@ -88,9 +88,9 @@ def _choice(node: Node, shape: Choice, path: str, findings: Findings) -> Any:
         if node.text == str(option) and not node.null:
             return option
     words = [str(option) for option in shape.options]
-    said = f'"{node.text}" is' if node.text else "is empty; it is"
-    findings.add(path, f"{said} not one of {', '.join(words)}" if node.text else f"is empty; one of {', '.join(words)} goes here",
-                 did_you_mean(node.text, words), place=node.place)  # fmt: skip
+    listed = ", ".join(words)
+    message = f'"{node.text}" is not one of {listed}' if node.text else f"is empty; one of {listed} goes here"
+    findings.add(path, message, did_you_mean(node.text, words), place=node.place)
     return FAILED
 
 

@@ -1,8 +1,8 @@
 """A YAML text as a tree of nodes that know their place, with `${VAR}` filled in.
 
 Built from the parser's events, so nothing is ever constructed from a tag, nesting is bounded, and aliases are copied
-under a bound (a "billion laughs" document costs no more than its refusal). Nodes keep text as written; what a text means
-is decided by the shape it is read for.
+under a bound (a "billion laughs" document costs no more than its refusal). Nodes keep text as written; what a text
+means is decided by the shape it is read for.
 """
 
 from __future__ import annotations
