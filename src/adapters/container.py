@@ -7,7 +7,6 @@ AsyncExitStack, in the order in which the graph needs it.
 from __future__ import annotations
 
 import random
-from typing import Any
 
 from dependency_injector import containers, providers
 from litestar import Litestar
@@ -64,13 +63,11 @@ class GatewayContainer(containers.DeclarativeContainer):
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
-    observers: providers.List[Any] = providers.List()
-    guard_makers: providers.List[Any] = providers.List()
+    observers: providers.List = providers.List()
+    guard_makers: providers.List = providers.List()
     clients = providers.Singleton(ClientFinder, trusted=configuration.provided.trusted_proxies)
 
-    sender = providers.Singleton(
-        Sender, transports=transports, clock=clock, clients=clients, chance=random_numbers
-    )
+    sender = providers.Singleton(Sender, transports=transports, clock=clock, clients=clients, chance=random_numbers)
     gateway = providers.Singleton(
         Forwarder,
         current=current,

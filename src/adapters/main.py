@@ -111,6 +111,8 @@ def _discard(_: object) -> None:
     """What a signal asked for has no reader."""
 
 
-def run(configuration: Configuration, path: Path | None, sockets: Sockets, on_started: Callable[[], None] | None) -> None:
+def run(
+    configuration: Configuration, path: Path | None, sockets: Sockets, on_started: Callable[[], None] | None
+) -> None:
     """`serve` in an event loop of its own."""
     run_until_done(lambda: serve(configuration, path, sockets, on_started))

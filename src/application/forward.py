@@ -25,7 +25,6 @@ from application.ports import (
     RequestBody,
     ResponseSink,
     UpstreamResponse,
-    Verdict,
 )
 from application.redirecting import redirect
 from application.sending import Sender
@@ -80,22 +79,21 @@ class Forwarder:
         """Answer one request, whatever it takes. Raises nothing but the cancellation it was sent."""
         exchange = self.open(head, body, sink)
         try:
-            verdict = self.route(exchange)
-            if verdict is None:
-                plan = exchange.plan
-                assert plan is not None
-                for guard in plan.guards:
-                    asked = guard.admit(exchange)
-                    if asked is not None:
-                        verdict = asked if isinstance(asked, Denial | Respond) else await asked
-                        if verdict is not None:
-                            break
-            if verdict is not None:
-                self.answer_verdict(exchange, verdict)
-            elif plan.redirect is not None:
-                self.answer_verdict(exchange, redirect(plan.redirect, exchange))
-            else:
+            plan = self.route(exchange)
+            if isinstance(plan, Denial):
+                self.answer_verdict(exchange, plan)
+                return
+            for guard in plan.guards:
+                asked = guard.admit(exchange)
+                if asked is not None:
+                    verdict = asked if isinstance(asked, Denial | Respond) else await asked
+                    if verdict is not None:
+                        self.answer_verdict(exchange, verdict)
+                        return
+            if plan.redirect is None:
                 await self.forward(exchange, plan)
+            else:
+                self.answer_verdict(exchange, redirect(plan.redirect, exchange))
         except FaultError as error:
             self.fail(exchange, error.fault)
         except asyncio.CancelledError:
@@ -144,8 +142,8 @@ class Forwarder:
 
     # ----------------------------------------------------------------------------------------------------- 3 route
 
-    def route(self, exchange: Exchange) -> Verdict:
-        """Find the plan, or say why there is none."""
+    def route(self, exchange: Exchange) -> RoutePlan | Denial:
+        """Find the plan, or say why there is none, or why this request cannot have it."""
         head = exchange.head
         table = exchange.snapshot.table
         host = "" if table.any_host else host_name(head.host)
@@ -167,7 +165,7 @@ class Forwarder:
             return Denial("body_too_large", "The request body is larger than this address takes.", close=True)
         if length != 0:
             exchange.body.limit(plan.body_bytes)
-        return None
+        return plan
 
     # ------------------------------------------------------------------------------------------ 5 choose and 6 send
 

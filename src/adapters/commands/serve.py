@@ -52,4 +52,6 @@ def serve(config: Path | None, workers: int) -> None:
     if workers == 1:
         run(configuration, path, sockets, started)
     else:
-        raise SystemExit(supervise(workers, lambda index: run(configuration, path, sockets, started if index == 0 else None)))
+        raise SystemExit(
+            supervise(workers, lambda index: run(configuration, path, sockets, started if index == 0 else None))
+        )

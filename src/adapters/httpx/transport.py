@@ -24,13 +24,16 @@ from domain.http import IDEMPOTENT
 from domain.outcomes import FaultKind
 from domain.upstreams import PoolPolicy, Target, TlsToTarget
 
+#: Streams of an HTTP/2 connection that httpcore uses at most.
+_STREAMS = 100
+
 _Key = tuple[str, str, int, str | None, TlsToTarget | None, PoolPolicy]
 
 
 class _Origin:
-    """One address under one policy. `waiting` counts requests that have no connection yet."""
+    """One address under one policy. `streams` is how many exchanges one of its connections carries."""
 
-    __slots__ = ("in_flight", "policy", "server_name", "transport", "url", "waiting")
+    __slots__ = ("in_flight", "policy", "server_name", "streams", "transport", "url")
 
     def __init__(self, target: Target, policy: PoolPolicy, transport: httpx.AsyncHTTPTransport) -> None:
         host = f"[{target.host}]" if ":" in target.host else target.host
@@ -39,32 +42,28 @@ class _Origin:
         self.transport = transport
         self.policy = policy
         self.in_flight = 0
-        self.waiting = 0
+        self.streams = 1
+
+    @property
+    def full(self) -> bool:
+        """As many wait as may: httpcore itself lets any number wait."""
+        return self.in_flight >= self.policy.connections * self.streams + self.policy.pending
 
 
 class _Progress:
     """How far a request came, told by httpcore's trace events."""
 
-    __slots__ = ("_origin", "fresh", "waiting", "written")
+    __slots__ = ("fresh", "written")
 
-    def __init__(self, origin: _Origin) -> None:
-        self._origin = origin
-        self.waiting = True
+    def __init__(self) -> None:
         self.fresh = False
         self.written = False
-        origin.waiting += 1
 
     async def trace(self, event: str, info: dict[str, object]) -> None:
-        self.settle()
         if event.endswith("send_request_headers.started") and not event.startswith("proxy."):
             self.written = True
         elif event.startswith("connection.connect_"):
             self.fresh = True
-
-    def settle(self) -> None:
-        if self.waiting:
-            self.waiting = False
-            self._origin.waiting -= 1
 
 
 class HttpxTransport:
@@ -95,7 +94,7 @@ class HttpxTransport:
         origin = self._origin(target, request.pool)
         body = measure(request.body)
         headers = render_headers(request, body.length)
-        if origin.in_flight >= origin.policy.connections and origin.waiting >= origin.policy.pending:
+        if origin.full:
             raise faults.gateway(FaultKind.CONNECTION_LIMIT_REACHED, "too many requests wait", retry_safe=True)
         origin.in_flight += 1
         try:
@@ -121,7 +120,7 @@ class HttpxTransport:
     async def _attempt(
         self, origin: _Origin, request: UpstreamRequest, headers: list[tuple[bytes, bytes]], body: Measured
     ) -> HttpxResponse:
-        progress = _Progress(origin)
+        progress = _Progress()
         timeouts = self._timeouts(request)
         stream = Body(body)
         sent = httpx.Request(
@@ -150,8 +149,6 @@ class HttpxTransport:
             reused = progress.written and not progress.fresh
             died = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
             raise faults.of_head(error, written=progress.written, fresh=not (reused and died)) from error
-        finally:
-            progress.settle()
         timeouts["read"] = request.timeouts.idle
         return await self._accept(origin, request, received)
 
@@ -161,6 +158,8 @@ class HttpxTransport:
         def over() -> None:
             origin.in_flight -= 1
 
+        if received.extensions.get("http_version") == b"HTTP/2":
+            origin.streams = _STREAMS
         try:
             headers = examine(received)
         except FaultError:
