@@ -61,7 +61,11 @@ def listening(port: int, host: str = "127.0.0.1") -> bool:
 
 def python_env(**more: str) -> dict[str, str]:
     """The environment for a child Python that sees this tree's `src`, with coverage of nothing but itself."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("SPORK_", "UPSTREAM_")) and not k.endswith("_SERVICE_URL")}
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("SPORK_", "UPSTREAM_")) and not k.endswith("_SERVICE_URL")
+    }
     env["PYTHONPATH"] = str(ROOT / "src")
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     return env | more
@@ -101,9 +105,26 @@ class RedisProcess:
             missing("a redis-server binary")
         assert binary is not None
         self.process = subprocess.Popen(
-            [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-             "--dir", self.directory, "--daemonize", "no", "--protected-mode", "no", *self.args],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [
+                binary,
+                "--port",
+                str(self.port),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+                self.directory,
+                "--daemonize",
+                "no",
+                "--protected-mode",
+                "no",
+                *self.args,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         wait_until(lambda: listening(self.port), 10, "redis-server")
 
@@ -214,12 +235,17 @@ def gateway_process(
     admin_port = admin_port or free_port()
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "spork.yaml"
+    env.setdefault("SPORK_EDGE__DRAIN_DELAY", "0s")  # tests of draining set their own
     head = f"listen: 127.0.0.1:{port}\nadmin: {{listen: 127.0.0.1:{admin_port}}}\nstate_dir: {directory}/.spork\n"
     path.write_text(head + config)
     with (directory / "gateway.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "adapters.cli", "serve", "-c", str(path), *args],
-            stdout=log, stderr=subprocess.STDOUT, text=True, env=python_env(**env), cwd=directory,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=python_env(**env),
+            cwd=directory,
         )
         gateway = GatewayProcess(process, port, admin_port, directory)
         try:

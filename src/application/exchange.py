@@ -26,9 +26,11 @@ class Exchange:
         "attempts",
         "body",
         "client",
+        "consumed",
         "finalizers",
         "head",
         "hints",
+        "looped",
         "now",
         "outcome",
         "params",
@@ -36,13 +38,15 @@ class Exchange:
         "principal",
         "reason",
         "request_headers",
-        "request_id",
+        "request_id_bytes",
         "response_headers",
+        "rest",
+        "retry_stop",
+        "seconds",
         "sink",
         "snapshot",
         "status",
         "target_name",
-        "trace_id",
         "traceparent",
         "unix",
         "upstream_name",
@@ -64,11 +68,18 @@ class Exchange:
         self.snapshot = snapshot
         self.now = now
         self.unix = unix
-        self.request_id = ""
+        #: The request id as it goes on the wire; ASCII.
+        self.request_id_bytes = b""
+        #: Our own pseudonym stood in Via.
+        self.looped = False
         #: The client's address after trusted proxies were believed; textual, never with a port.
         self.client = head.peer
         self.plan: RoutePlan | None = None
         self.params: dict[str, str] = {}
+        #: What a prefix route left of the path, with its leading slash, or b"".
+        self.rest = b""
+        #: Header names that carried a credential the gateway took for itself; not forwarded.
+        self.consumed: frozenset[bytes] = frozenset()
         self.principal: Principal | None = None
         #: Headers that guards want the target to receive (verified identity and the like).
         self.request_headers: list[Header] = []
@@ -80,12 +91,25 @@ class Exchange:
         self.status = 0
         self.reason = ""
         self.attempts = 0
+        #: Why the last failed try was not repeated (a slug of `domain.retries.Stop`), "" when it was not looked at.
+        self.retry_stop = ""
         self.upstream_name = ""
         self.target_name = ""
         self.upstream_seconds = 0.0
         self.traceparent = b""
-        self.trace_id = ""
         self.answer_started = 0.0
+        #: Whole duration, set when the exchange closes.
+        self.seconds = 0.0
+
+    @property
+    def request_id(self) -> str:
+        """The id this request is known by in answers, logs and problems."""
+        return self.request_id_bytes.decode("ascii")
+
+    @property
+    def trace_id(self) -> str:
+        """The trace this request belongs to: 32 hex digits of `traceparent`."""
+        return self.traceparent[3:35].decode("ascii")
 
     def at_close(self, finalizer: Callable[[Exchange], None]) -> None:
         """Have `finalizer` called once when this exchange is over."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from domain.http import Header, RequestHead
-from domain.outcomes import Denial, Fault
-from domain.upstreams import Target, Timeouts
+from domain.outcomes import Denial, Fault, Respond
+from domain.upstreams import PoolPolicy, Target, Timeouts
 
 if TYPE_CHECKING:
     from application.exchange import Exchange
@@ -98,7 +98,9 @@ class UpstreamRequest:
     """What is sent to a target. `headers` are end-to-end ones including `host`; framing is the transport's own.
 
     `target` is the origin-form request target as it goes on the wire. `body` None means no body. With `upgrade` the
-    transport sends `Connection: Upgrade` and `Upgrade: websocket` and accepts a 101.
+    transport sends `Connection: Upgrade` and `Upgrade: websocket` and accepts a 101. `deadline` is
+    monotonic, ends the whole exchange and is infinite for none (it stands in for `timeouts.total`).
+    `pool` bounds the connections to the target; requests with equal policies share them.
     """
 
     method: str
@@ -109,6 +111,7 @@ class UpstreamRequest:
     deadline: float
     upgrade: bool = False
     on_inform: Callable[[int, list[Header]], None] | None = None
+    pool: PoolPolicy = PoolPolicy()
 
 
 class UpstreamResponse(Protocol):
@@ -142,7 +145,7 @@ class UpstreamTransport(Protocol):
     async def close(self) -> None: ...
 
 
-Verdict = Denial | None
+Verdict = Denial | Respond | None
 
 
 class Guard(Protocol):
@@ -151,7 +154,7 @@ class Guard(Protocol):
     phase: str
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
-        """None lets the exchange go on. An awaitable is returned only when the guard really has to wait."""
+        """None lets the exchange go on; a Denial refuses it; a Respond answers it here. An awaitable is returned only when the guard really has to wait."""
 
 
 class Observer(Protocol):
@@ -190,6 +193,8 @@ class Refusals(Protocol):
     """Turns a refusal or a fault into an answer. The adapter behind it is the only place that knows status codes."""
 
     def deny(self, denial: Denial, request_id: str) -> Answer: ...
+
+    def respond(self, respond: Respond, request_id: str) -> Answer: ...
 
     def fail(self, fault: Fault, request_id: str) -> Answer: ...
 

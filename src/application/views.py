@@ -245,7 +245,9 @@ class ConfigView:
     file: str
     diff_file: str  # running -> file on disk
     diff_previous: str  # previous revision -> running
-    problems: tuple[dict[str, object], ...]  # of the last failed reload: {file, line, column, path, message, suggestion}
+    problems: tuple[
+        dict[str, object], ...
+    ]  # of the last failed reload: {file, line, column, path, message, suggestion}
     restart_needed: tuple[str, ...]
     history: tuple[ConfigRevisionView, ...]
 
@@ -344,6 +346,7 @@ class ActionResult:
     audit_id: str | None
     blast: str  # one sentence: how much traffic, which routes
     warnings: tuple[str, ...] = ()
+    secret: str | None = None  # a new API key, shown this once
 
 
 @dataclass(frozen=True, slots=True)

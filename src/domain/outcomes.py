@@ -89,6 +89,20 @@ class Denial:
 
 
 @dataclass(frozen=True, slots=True)
+class Respond:
+    """A guard answers the request itself, on purpose and without refusing it.
+
+    `kind` is the stable word for logs and metrics (preflight, redirect, replay, fallback, ...). `status` is what the
+    route's configuration or the replayed answer says; None lets `problems.py` choose by kind.
+    """
+
+    kind: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A target answered and its answer was relayed whole."""
 

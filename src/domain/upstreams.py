@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from domain.circuit import BreakerPolicy
@@ -50,14 +51,76 @@ class Target:
         return (host if self.port == default else f"{host}:{self.port}").encode("ascii")
 
 
+def parse_target(
+    url: str, *, weight: int = 1, priority: int = 0, name: str = "", tls: TlsToTarget | None = None
+) -> Target:
+    """The target that `url` names: `http://host:port/base`, `https://...` or `unix:/path/to.sock`.
+
+    Raises ValueError with a sentence that says what is wrong. A target without a name is called by its address.
+    """
+    if url.startswith("unix:"):
+        path = url.removeprefix("unix:").removeprefix("//")
+        if not path.startswith("/"):
+            raise ValueError("a unix target is unix:/path/to.sock")
+        return Target(url, "http", "localhost", 0, path, b"", weight, priority, name or url, tls)
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise ValueError(f"{url!r} has no scheme|did you mean http://{url}?")
+    if scheme not in ("http", "https"):
+        raise ValueError(f"scheme {scheme!r} is not http or https (or unix:/path)")
+    authority, slash, below = rest.partition("/")
+    host, port = _split_authority(authority, 443 if scheme == "https" else 80)
+    base = _base_path(slash + below)
+    label = name or f"[{host}]:{port}{base}" if ":" in host else name or f"{host}:{port}{base}"
+    return Target(url, scheme, host, port, None, base.encode("ascii"), weight, priority, label, tls)
+
+
+_HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")
+
+
+def _split_authority(authority: str, default_port: int) -> tuple[str, int]:
+    if "@" in authority:
+        raise ValueError("a target's URL carries no user or password; set headers.request instead")
+    if authority.startswith("["):
+        host, bracket, tail = authority[1:].partition("]")
+        if not bracket or not host or not set(host.lower()) <= frozenset("0123456789abcdef:."):
+            raise ValueError(f"{authority!r} is not [IPv6]:port")
+    else:
+        host, colon, number = authority.partition(":")
+        tail = colon + number
+        if not host or not set(host.lower()) <= _HOST_CHARACTERS:
+            raise ValueError(f"{host!r} is not a host name or address")
+    if not tail:
+        return host.lower(), default_port
+    number = tail[1:]
+    if tail[0] != ":" or not (number.isascii() and number.isdecimal() and len(number) <= 5 and 0 < int(number) < 65536):
+        raise ValueError(f"port {number!r} is not 1 to 65535")
+    return host.lower(), int(number)
+
+
+def _base_path(path: str) -> str:
+    if "?" in path or "#" in path:
+        raise ValueError("a target's URL has no query or fragment")
+    if any(ord(c) <= 32 or ord(c) > 126 or c in '\\"<>' for c in path):
+        raise ValueError("a target's path is printable ASCII; percent-encode the rest")
+    path = path.rstrip("/")
+    if any(part in ("", ".", "..") for part in path.split("/")[1:]):
+        raise ValueError("a target's path has no empty or dot segments")
+    return path
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Deadlines of one upstream exchange, in seconds. `idle` is the longest silence between two body pieces."""
+    """Deadlines of one upstream exchange, in seconds. `idle` is the longest silence between two body pieces.
+
+    `total` spans everything up to the last body byte; infinity by default, because downloads and event streams may
+    rightly last, while `first_byte` and `idle` still end what hangs.
+    """
 
     connect: float = 0.5
     first_byte: float = 15.0
     idle: float = 60.0
-    total: float = 60.0
+    total: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

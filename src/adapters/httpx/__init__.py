@@ -1,0 +1,1 @@
+"""The alternative upstream transport: HTTP/2 targets, and targets behind a forward proxy, through httpx."""

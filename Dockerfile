@@ -1,0 +1,21 @@
+# Built in two stages: wheels are made where compilers are, and only the result travels.
+FROM python:3.12-slim AS build
+WORKDIR /build
+COPY requirements/runtime.txt requirements/runtime.txt
+RUN python -m venv /opt/spork && /opt/spork/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt
+COPY pyproject.toml README.md ./
+COPY src src
+RUN /opt/spork/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+
+FROM python:3.12-slim
+RUN useradd --system --uid 10001 --home-dir /var/lib/spork --create-home spork
+COPY --from=build /opt/spork /opt/spork
+ENV PATH=/opt/spork/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    SPORK_STATE_DIR=/var/lib/spork SPORK_CONFIG=/etc/spork/spork.yaml
+USER 10001
+WORKDIR /var/lib/spork
+EXPOSE 8000 9000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
+ENTRYPOINT ["spork"]
+CMD ["serve"]

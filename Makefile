@@ -1,0 +1,62 @@
+# Everything starts from a bare checkout: Python 3.11 or later and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+BENCH_STAMP := $(VENV)/.installed-bench
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types unit bench pictures lock clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(STAMP) ## set up and run the demo: gateway on :8000, admin on :9000
+	@exec $(BIN)/spork demo $(ARGS)
+
+test: $(DEV_STAMP) lint ## set up and run every test, lint and types included
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+lint: $(DEV_STAMP) ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cd src && ../$(BIN)/lint-imports --config ../pyproject.toml --no-cache
+
+unit: $(DEV_STAMP) ## only the fast tests
+	$(BIN)/python -m pytest -n 2 tests/unit $(PYTEST_ARGS)
+
+bench: $(BENCH_STAMP) ## cost per request beside peers; writes bench/RESULTS.md
+	$(BIN)/python -m bench.run --out bench/RESULTS.md $(ARGS)
+
+pictures: $(DEV_STAMP) ## the console's pictures in docs/pictures
+	$(BIN)/python docs/pictures.py
+
+lock: $(DEV_STAMP) ## renew the hashed lock files (needs uv)
+	for name in "requirements/runtime.txt pyproject.toml requirements/build.in" "requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in" "requirements/bench.txt pyproject.toml requirements/build.in requirements/dev.in requirements/bench.in"; do \
+	  set -- $$name; out=$$1; shift; \
+	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o $$out $$@ || exit 1; \
+	done
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Spork needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): $(VENV)/bin/python requirements/runtime.txt pyproject.toml
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV_STAMP): $(VENV)/bin/python requirements/dev.txt pyproject.toml
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@ $(STAMP)
+
+$(BENCH_STAMP): $(DEV_STAMP) requirements/bench.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+clean: ## remove what make made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .spork

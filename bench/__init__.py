@@ -1,0 +1,1 @@
+"""Cost per request beside peers, in one run."""

@@ -1,0 +1,57 @@
+"""`spork serve`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from adapters.commands.options import chosen_config, config_option
+
+
+@click.command()
+@config_option
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
+def serve(config: Path | None, workers: int) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
+    from adapters.main import Sockets, run
+    from adapters.uvicorn.sockets import CannotListen, listening_socket
+    from adapters.uvicorn.workers import supervise
+    from adapters.yaml.load import load
+    from application.check import needs_shared_state
+    from application.diagnostics import check_report
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    path = chosen_config(config)
+    loaded = load(path, os.environ)
+    if loaded.problems:
+        click.echo(check_report(loaded.problems), err=True)
+    configuration = loaded.configuration
+    if configuration is None:
+        raise SystemExit(1)
+    if workers > 1 and (needs := needs_shared_state(configuration)):
+        reasons = "".join(f"\n  - {reason}" for reason in needs)
+        raise click.ClickException(
+            f"--workers {workers} needs state that processes share, and `shared: memory` is one process's own:{reasons}\n"
+            "Set `shared: redis://HOST:6379/0`, or serve with one worker."
+        )
+    try:
+        data = listening_socket(configuration.host, configuration.port)
+        admin = configuration.admin
+        sockets = Sockets(data, listening_socket(admin.host, admin.port) if admin.enabled else None)
+    except CannotListen as error:
+        option = "listen" if (error.host, error.port) == (configuration.host, configuration.port) else "admin.listen"
+        raise click.ClickException(f"{error}. End it, or set another address with {option}.") from error
+
+    def started() -> None:
+        click.echo(f"spork serves http://{configuration.host}:{configuration.port}", err=True)
+
+    if workers == 1:
+        run(configuration, path, sockets, started)
+    else:
+        raise SystemExit(
+            supervise(workers, lambda index: run(configuration, path, sockets, started if index == 0 else None))
+        )

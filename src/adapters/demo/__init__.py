@@ -1,0 +1,1 @@
+"""`spork demo`: three small services, a gentle load, and what to try."""

@@ -1,0 +1,35 @@
+"""What `spork demo` prints."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def welcome(port: int, admin_port: int, ports: dict[str, int], environment: dict[str, str], config: Path) -> str:
+    """The screen: where everything is, and what to try with curl."""
+    base = f"http://127.0.0.1:{port}"
+    token = environment["SPORK_STATE_DIR"] + "/admin-token"
+    services = "   ".join(f"{name} :{number}" for name, number in ports.items())
+    console = f"spork-console --url http://127.0.0.1:{admin_port} --token-file {token}"
+    return f"""
+  Spork is running            gateway {base}   admin http://127.0.0.1:{admin_port}
+  services behind it          {services}
+
+  Try it
+    curl {base}/api/v1/users
+    curl {base}/api/v1/products/1
+    curl {base}/echo/hello?x=1                  what a service receives
+    curl -i {base}/nowhere                      a refusal explains itself
+    curl -i {base}/api/v1/users/../secret --path-as-is
+
+  Look inside
+    spork explain GET {base}/api/v1/users/1 -c {os.path.relpath(config)}
+    {console}
+
+  Watch a service fail and come back (the breaker opens, then closes by itself)
+    curl -X POST http://127.0.0.1:{ports["users"]}/misbehave -d '{{"status": 503, "seconds": 15}}'
+    for i in $(seq 60); do curl -s -o /dev/null -w '%{{http_code}} ' {base}/api/v1/users; sleep 0.5; done
+
+  Ctrl-C ends everything.
+"""

@@ -1,0 +1,192 @@
+"""The default upstream transport: HTTP/1.1 over pooled connections.
+
+A small exchange suspends once, between its request and its response. What is sent again is decided here for one case
+only: a pooled connection that the target had closed says nothing about the target, so an idempotent request with a
+replayable body goes out once more on a fresh connection. Everything else is the caller's to retry, told by the fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from adapters.httptools import faults, writer
+from adapters.httptools.connection import Connection, Response
+from adapters.httptools.deadlines import Sweeper
+from adapters.httptools.dial import Dialer
+from adapters.httptools.pool import PoolStats, TargetPool
+from adapters.httptools.pump import pump
+from application.bodies import measure
+from application.ports import FaultError, RequestBody, UpstreamRequest
+from domain.http import IDEMPOTENT
+from domain.outcomes import FaultKind
+from domain.upstreams import PoolPolicy, Target, TlsToTarget
+
+_Key = tuple[str, str, int, str | None, TlsToTarget | None, PoolPolicy]
+
+
+class _Route:
+    """Where requests for one target go. `target` and `policy` are the very objects it was made for."""
+
+    __slots__ = ("dialer", "policy", "pool", "target")
+
+    def __init__(self, target: Target, policy: PoolPolicy, pool: TargetPool, dialer: Dialer) -> None:
+        self.target = target
+        self.policy = policy
+        self.pool = pool
+        self.dialer = dialer
+
+
+class HttptoolsTransport:
+    """`application.ports.UpstreamTransport` for HTTP/1.1 targets: http, https and unix sockets.
+
+    `clock` answers monotonic seconds, on the scale of `UpstreamRequest.deadline`. One event loop uses one transport.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pools: dict[_Key, tuple[TargetPool, Dialer]] = {}
+        self._routes: dict[int, _Route] = {}
+        self._sweeper = Sweeper(self._all_pools, clock)
+        self._closed = False
+
+    async def send(self, target: Target, request: UpstreamRequest) -> Response:
+        """One request, one response head. Raises FaultError when no head arrived; see `Fault.retry_safe`."""
+        route = self._routes.get(id(target))
+        if route is None or route.policy is not request.pool:
+            route = self._route(target, request.pool)
+        body, payload, length = measure(request.body)
+        head = writer.render(request, length)
+        now = self._clock()
+        connection = route.pool.reuse(now)
+        if connection is None:
+            connection = await self._obtain(route, request)
+        if not self._sweeper.fast:
+            self._sweeper.hasten()
+        response = self._begin(connection, request, head, payload, body, length)
+        try:
+            await response.head()
+            return response
+        except FaultError as error:
+            if not self._may_repeat(connection, request, response, error, body):
+                response.close()
+                raise
+        except BaseException:
+            response.close()
+            raise
+        return await self._repeat(route, connection, request, head, payload)
+
+    async def close(self) -> None:
+        """End every connection that is not in use, and those in use as they come back."""
+        self._closed = True
+        self._sweeper.stop()
+        for pool, _ in self._pools.values():
+            pool.shut()
+
+    def stats(self) -> dict[str, PoolStats]:
+        """Counts per target, by its address."""
+        counts: dict[str, PoolStats] = {}
+        for pool, _ in self._pools.values():
+            counts[pool.label] = pool.stats() + counts[pool.label] if pool.label in counts else pool.stats()
+        return counts
+
+    # ----------------------------------------------------------------------------------------------- one exchange
+
+    def _begin(
+        self,
+        connection: Connection,
+        request: UpstreamRequest,
+        head: bytes,
+        payload: bytes,
+        body: RequestBody | None,
+        length: int | None,
+    ) -> Response:
+        response = Response(connection, request.method, request.upgrade, request.on_inform)
+        timeouts = request.timeouts
+        connection.response = response
+        connection.served += 1
+        now = self._clock()
+        response.arm(now, timeouts.first_byte, timeouts.idle, request.deadline)
+        connection.transport.write(head + payload if payload else head)
+        if body is not None:
+            response.stream(asyncio.create_task(pump(connection, response, body, length)))
+        return response
+
+    async def _obtain(self, route: _Route, request: UpstreamRequest) -> Connection:
+        """A free connection of the pool, waiting for one if need be, or a new one."""
+        if self._closed:
+            raise faults.gateway(FaultKind.DESTINATION_UNAVAILABLE, "the transport is closed", retry_safe=True)
+        connection = await route.pool.reserve(request.deadline - self._clock())
+        if connection is not None:
+            return connection
+        return await self._open(route, request)
+
+    async def _open(self, route: _Route, request: UpstreamRequest) -> Connection:
+        """A new connection in the slot the caller holds."""
+        pool = route.pool
+        now = self._clock()
+        timeout = max(min(request.timeouts.connect, request.deadline - now), 0.0)
+        try:
+            connection = await route.dialer.dial(lambda: Connection(pool, self._clock()), timeout)
+        except BaseException:
+            pool.forgo()
+            raise
+        pool.adopt(connection)
+        return connection
+
+    def _may_repeat(
+        self,
+        connection: Connection,
+        request: UpstreamRequest,
+        response: Response,
+        error: FaultError,
+        body: RequestBody | None,
+    ) -> bool:
+        fault = error.fault
+        return (
+            not fault.fresh_connection
+            and body is None
+            and response.untouched
+            and request.method in IDEMPOTENT
+            and not request.upgrade
+        )
+
+    async def _repeat(
+        self, route: _Route, connection: Connection, request: UpstreamRequest, head: bytes, payload: bytes
+    ) -> Response:
+        connection.response = None
+        route.pool.renew(connection)
+        fresh = await self._open(route, request)
+        response = self._begin(fresh, request, head, payload, None, len(payload))
+        try:
+            await response.head()
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    # ----------------------------------------------------------------------------------------------------- pools
+
+    def _all_pools(self) -> list[TargetPool]:
+        return [pool for pool, _ in self._pools.values()]
+
+    def _route(self, target: Target, policy: PoolPolicy) -> _Route:
+        """The pool of a target: targets of the same address, TLS and policy share one, whatever revision named them."""
+        key = (target.scheme, target.host, target.port, target.unix_path, target.tls, policy)
+        found = self._pools.get(key)
+        if found is None:
+            label = target.unix_path or f"{target.scheme}://{target.host}:{target.port}"
+            found = TargetPool(label, policy, self._clock), Dialer(target)
+            self._pools[key] = found
+        self._prune()
+        route = self._routes[id(target)] = _Route(target, policy, *found)
+        return route
+
+    def _prune(self) -> None:
+        """Forget pools that nothing uses: targets come and go with revisions."""
+        if len(self._routes) < 1024:
+            return
+        self._routes.clear()
+        for key in [key for key, (pool, _) in self._pools.items() if pool.unused]:
+            del self._pools[key]

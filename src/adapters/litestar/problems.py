@@ -1,0 +1,153 @@
+"""Refusals and faults as answers: `application/problem+json` (RFC 9457). The only place that knows status codes.
+
+`type` is a stable URI per reason, `instance` the request id, `detail` one sentence that names no policy, no address and
+nothing of a target's. A fault also says what broke in `Proxy-Status` (RFC 9209), without addresses.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from application.ports import Answer
+from domain.http import Header
+from domain.outcomes import TIMEOUTS, Denial, Fault, FaultKind, Respond, Side
+
+#: `urn:` because a refusal must not depend on a web site; docs/problems.md lists every reason.
+TYPE_PREFIX = "urn:spork:problem:"
+QUOTA_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+#: reason -> (status, title). A reason that is not here is a programming error and answered 500.
+REASONS: dict[str, tuple[int, str]] = {
+    # the edge
+    "bad_request": (400, "The request is not acceptable"),
+    "malformed_request": (400, "The request is not well-formed HTTP"),
+    "bad_request_target": (400, "The request target is not acceptable"),
+    "bad_host": (400, "The Host header is not acceptable"),
+    "host_mismatch": (400, "The request names two hosts"),
+    "bad_header_name": (400, "A header name is not acceptable"),
+    "bad_framing": (400, "The request's framing is ambiguous"),
+    "bad_upgrade": (400, "The WebSocket handshake is not acceptable"),
+    "unknown_host": (421, "This host is not served here"),
+    "header_timeout": (408, "The request head took too long to arrive"),
+    "header_section_too_large": (431, "The request's headers are too large"),
+    "target_too_long": (414, "The request target is too long"),
+    "body_too_large": (413, "The request body is too large"),
+    "expectation_failed": (417, "This expectation cannot be met"),
+    "method_not_implemented": (501, "This method is not implemented"),
+    "unsupported_transfer_coding": (501, "This transfer coding is not supported"),
+    "unsupported_upgrade": (501, "This upgrade is not supported"),
+    "unsupported_version": (505, "This HTTP version is not supported"),
+    "overloaded": (503, "The gateway is at its capacity"),
+    "internal_error": (500, "Internal error"),
+    # routing
+    "no_route": (404, "Not found"),
+    "method_not_allowed": (405, "Method not allowed"),
+    "loop_detected": (508, "Loop detected"),
+    # admission
+    "address_denied": (403, "Not allowed from this address"),
+    "https_required": (403, "HTTPS is required"),
+    "unauthenticated": (401, "Authentication is required"),
+    "invalid_credential": (401, "The credential is not valid"),
+    "too_many_failures": (429, "Too many failed authentications"),
+    "step_up_required": (401, "Stronger authentication is required"),
+    "identity_unavailable": (503, "Credentials cannot be checked right now"),
+    "forbidden": (403, "Not allowed"),
+    "insufficient_scope": (403, "Not allowed"),
+    "tenant_mismatch": (403, "Not allowed"),
+    "csrf_failed": (403, "Cross-site request refused"),
+    "cors_refused": (403, "Cross-origin request refused"),
+    "screened": (403, "The request looks like an attack"),
+    "body_invalid": (422, "The request body does not have the required form"),
+    "quota_exceeded": (429, "Too many requests"),
+    "concurrency_exceeded": (429, "Too many requests at once"),
+    "limits_unavailable": (503, "Limits cannot be checked right now"),
+    "idempotency_in_flight": (409, "A request with this Idempotency-Key is in progress"),
+    "idempotency_mismatch": (422, "This Idempotency-Key was used for another request"),
+    "idempotency_key_missing": (400, "An Idempotency-Key is required"),
+    # sending
+    "breaker_open": (503, "The service is not available right now"),
+    "shed": (503, "The service is at its capacity"),
+}
+
+#: fault -> (status, title) where it is not plainly 502 or 504.
+_FAULTS: dict[FaultKind, tuple[int, str]] = {
+    FaultKind.DESTINATION_UNAVAILABLE: (503, "No target of the service is available"),
+    FaultKind.CONNECTION_LIMIT_REACHED: (503, "The service is at its capacity"),
+    FaultKind.BODY_TOO_LARGE: (413, "The request body is too large"),
+    FaultKind.BODY_TOO_SLOW: (408, "The request body took too long to arrive"),
+    FaultKind.BODY_MALFORMED: (400, "The request body is malformed"),
+    FaultKind.CLIENT_GONE: (499, "The client went away"),
+    FaultKind.PROXY_INTERNAL_ERROR: (500, "Internal error"),
+}
+_RESPONSES: dict[str, int] = {"preflight": 204, "redirect": 308}
+_CONTENT_TYPE: Header = (b"content-type", b"application/problem+json")
+_NO_STORE: Header = (b"cache-control", b"no-store")
+_encode = msgspec.json.Encoder().encode
+
+
+def retry_after(seconds: float) -> bytes:
+    """Whole seconds, rounded up, never 0."""
+    return str(max(1, math.ceil(seconds))).encode("ascii")
+
+
+class Problems:
+    """Implements `ports.Refusals`."""
+
+    def deny(self, denial: Denial, request_id: str) -> Answer:
+        status, title = REASONS.get(denial.reason, (500, "Internal error"))
+        uri = QUOTA_TYPE if denial.reason == "quota_exceeded" else TYPE_PREFIX + denial.reason
+        return _problem(
+            status, title, uri, denial.detail, request_id, denial.members, self._headers(denial), denial.close
+        )
+
+    @staticmethod
+    def _headers(denial: Denial) -> list[Header]:
+        headers = list(denial.headers)
+        if denial.retry_after is not None:
+            headers.append((b"retry-after", retry_after(denial.retry_after)))
+        return headers
+
+    def fail(self, fault: Fault, request_id: str) -> Answer:
+        default = (
+            (504, "The service took too long to answer")
+            if fault.kind in TIMEOUTS
+            else (502, "The service gave no valid answer")
+        )
+        status, title = _FAULTS.get(fault.kind, default)
+        headers: list[Header] = []
+        if fault.side is Side.UPSTREAM:
+            headers.append((b"proxy-status", b"spork; error=" + fault.kind.value.encode("ascii")))
+        if status == 503:
+            headers.append((b"retry-after", b"1"))
+        close = fault.side is Side.DOWNSTREAM
+        return _problem(status, title, TYPE_PREFIX + fault.kind.value, "", request_id, {}, headers, close)
+
+    def respond(self, respond: Respond, request_id: str) -> Answer:
+        status = respond.status or _RESPONSES.get(respond.kind, 200)
+        headers = respond.headers
+        if status != 204:
+            headers = (*headers, (b"content-length", str(len(respond.body)).encode("ascii")))
+        return Answer(status, headers, respond.body)
+
+
+def _problem(
+    status: int,
+    title: str,
+    uri: str,
+    detail: str,
+    request_id: str,
+    members: dict[str, object],
+    headers: list[Header],
+    close: bool,
+) -> Answer:
+    document: dict[str, object] = {"type": uri, "title": title, "status": status}
+    if detail:
+        document["detail"] = detail
+    if request_id:
+        document["instance"] = request_id
+    document |= members
+    body = _encode(document)
+    fixed = (_CONTENT_TYPE, _NO_STORE, (b"content-length", str(len(body)).encode("ascii")))
+    return Answer(status, (*fixed, *headers), body, close)

@@ -1,0 +1,99 @@
+"""ASGI on top of a `Cycle`: how the gateway's own endpoints, and the mount, see a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from adapters.uvicorn.wire import UnsafeHeader
+from application.ports import FaultError
+
+if TYPE_CHECKING:
+    from adapters.uvicorn.cycle import Cycle
+    from adapters.uvicorn.protocol import EdgeProtocol
+
+#: The path every proxied request shows to the application: its router remembers paths, so it must never see clients'
+#: ones, whose number has no bound; the gateway's own table routes by `raw_path` and the head in the extension.
+MOUNT_PATH = "/"
+_VERSIONS = {"version": "3.0", "spec_version": "2.4"}
+
+
+def own_scope(protocol: EdgeProtocol, cycle: Cycle) -> dict[str, Any]:
+    """The ASGI scope of a request for one of the gateway's own endpoints."""
+    head = cycle.head
+    path = head.path.decode("ascii")
+    scope = _scope(protocol, cycle, unquote(path) if "%" in path else path)
+    scope["extensions"] = {}
+    return scope
+
+
+def mount_scope(protocol: EdgeProtocol, cycle: Cycle) -> dict[str, Any]:
+    """The ASGI scope of a proxied request: the `Cycle` in its extension, one path for all."""
+    scope = _scope(protocol, cycle, MOUNT_PATH)
+    scope["extensions"] = {"spork": cycle}
+    return scope
+
+
+def _scope(protocol: EdgeProtocol, cycle: Cycle, path: str) -> dict[str, Any]:
+    head = cycle.head
+    return {
+        "type": "http",
+        "asgi": _VERSIONS,
+        "http_version": head.version,
+        "method": head.method,
+        "scheme": head.scheme,
+        "path": path,
+        "raw_path": head.path,
+        "query_string": head.query or b"",
+        "root_path": "",
+        "headers": list(head.headers),
+        "client": (head.peer, head.peer_port),
+        "server": protocol.server,
+        "state": protocol.app_state.copy(),
+    }
+
+
+class AsgiExchange:
+    """`receive` and `send` of one request."""
+
+    __slots__ = ("_ended", "cycle", "scope")
+
+    def __init__(self, cycle: Cycle, scope: dict[str, Any]) -> None:
+        self.cycle = cycle
+        self.scope = scope
+        self._ended = False
+
+    async def receive(self) -> dict[str, Any]:
+        cycle = self.cycle
+        if not self._ended and not cycle.finished:
+            try:
+                body = await cycle.read()
+            except FaultError as error:
+                self._ended = True
+                cycle.fail(error.fault)
+                return {"type": "http.disconnect"}
+            self._ended = cycle.exhausted
+            return {"type": "http.request", "body": body, "more_body": not self._ended}
+        await cycle.over()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Raises OSError when the client is gone, as ASGI's specification asks for."""
+        cycle = self.cycle
+        if cycle.gone:
+            raise OSError("the client is gone")
+        kind = message["type"]
+        if kind == "http.response.start":
+            headers = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())]
+            if cycle.started:  # the edge had to answer for the application: its body could not be read
+                return
+            try:
+                cycle.start(message["status"], headers)
+            except UnsafeHeader:
+                raise RuntimeError("a header of this answer has a line break or ambiguous length") from None
+        elif kind == "http.response.body" and not cycle.finished:
+            cycle.write(message.get("body", b""))
+            if not message.get("more_body", False):
+                cycle.finish()
+            elif cycle.paused:
+                await cycle.drain()

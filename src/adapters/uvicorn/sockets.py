@@ -1,0 +1,40 @@
+"""Listening sockets, made once by the first process so that workers can share them."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+
+class CannotListen(Exception):
+    """An address cannot be listened on. `host`, `port`; `busy` when another program has it. str() is one sentence."""
+
+    def __init__(self, host: str, port: int, error: OSError) -> None:
+        self.host = host
+        self.port = port
+        self.busy = error.errno == errno.EADDRINUSE
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        why = "another program is listening there" if self.busy else error.strerror or str(error)
+        super().__init__(f"cannot listen on {where}: {why}")
+
+
+def listening_socket(host: str, port: int, backlog: int = 2048) -> socket.socket:
+    """A bound, listening, inheritable TCP socket; port 0 takes a free one. Raises CannotListen."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise CannotListen(host, port, error) from error
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind(address)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise CannotListen(host, port, error) from error
+    sock.setblocking(False)
+    sock.set_inheritable(True)
+    return sock

@@ -1,0 +1,170 @@
+"""Routes as written, to `application.configuration`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from adapters.yaml import written
+from adapters.yaml.decode import FAILED, Findings
+from adapters.yaml.limits import translate_limits
+from application.configuration import HeaderEdit, Mirror, RouteConfig, Split
+from application.diagnostics import child
+from domain.authorization import AuthPolicy, CorsPolicy, RequestSecurity
+from domain.routing import Match, PathPattern, Redirect, Rewrite
+
+
+def translate_routes(routes: tuple[Any, ...], findings: Findings) -> tuple[tuple[RouteConfig, ...], tuple[int, ...]]:
+    """The routes that could be read, and the index each has in what was written."""
+    translated: list[RouteConfig] = []
+    indexes: list[int] = []
+    names = {r.name for r in routes if r is not FAILED and r.name}
+    for index, route in enumerate(routes):
+        if route is not FAILED:
+            name = route.name or _free_name(route, names)
+            translated.append(_route(route, name, f"routes[{index}]", findings))
+            indexes.append(index)
+    return tuple(translated), tuple(indexes)
+
+
+def _free_name(route: written.Route, names: set[str]) -> str:
+    """A name made from the path: `/api/v1/users/*` is api-v1-users."""
+    path = route.match if isinstance(route.match, str) else route.match.path
+    stem = re.sub(r"[^A-Za-z0-9_]+", "-", path).strip("-") or "root"
+    name, number = stem, 2
+    while name in names:
+        name, number = f"{stem}-{number}", number + 1
+    names.add(name)
+    return name
+
+
+def _route(route: written.Route, name: str, path: str, findings: Findings) -> RouteConfig:
+    return RouteConfig(
+        name=name,
+        match=_match(route.match, child(path, "match"), findings),
+        upstream=route.upstream,
+        redirect=_redirect(route.redirect),
+        rewrite=Rewrite(route.strip_prefix, route.add_prefix, route.rewrite),
+        auth=_auth(route.auth),
+        limits=translate_limits(route.limits, child(path, "limits"), findings, "ip"),
+        cors=_cors(route.cors),
+        security=_security(route.security),
+        request_headers=_edit(route.headers.request, f"{path}.headers.request", findings),
+        response_headers=_edit(route.headers.response, f"{path}.headers.response", findings),
+        timeout=route.timeout,
+        body_bytes=route.body_bytes,
+        splits=tuple(_split(s, f"{path}.splits[{i}]", findings) for i, s in enumerate(route.splits) if s is not FAILED),
+        mirror=Mirror(route.mirror) if isinstance(route.mirror, str) else _mirror(route.mirror),
+        priority=route.priority,
+        server_timing=route.server_timing,
+        metadata=dict(route.metadata),
+        origin=str(findings.place(path)),
+    )
+
+
+def _match(match: str | written.Match, path: str, findings: Findings) -> Match:
+    if isinstance(match, str):
+        return Match(PathPattern.parse(match))
+    if match.host is not None and match.hosts:
+        findings.add(child(path, "host"), "stands beside hosts", "put it into hosts")
+    hosts = match.hosts if match.host is None else (match.host, *match.hosts)
+    return Match(
+        path=PathPattern.parse(match.path),
+        hosts=tuple(dict.fromkeys(host.lower() for host in hosts)),
+        methods=frozenset(match.methods),
+        headers=_conditions(match.headers, child(path, "headers"), findings, lower=True),
+        query=_conditions(match.query, child(path, "query"), findings, lower=False),
+    )
+
+
+def _conditions(
+    wanted: Mapping[str, str | None], path: str, findings: Findings, *, lower: bool
+) -> tuple[tuple[bytes, bytes | None], ...]:
+    pairs = []
+    for name, value in wanted.items():
+        key = _octets(name.lower() if lower else name, child(path, name), findings)
+        pairs.append((key, None if value is None else _octets(value, child(path, name), findings)))
+    return tuple(sorted(pairs, key=lambda pair: (pair[0], pair[1] or b"")))
+
+
+def _octets(text: str, path: str, findings: Findings) -> bytes:
+    """The bytes on the wire. Latin-1 as it stands; control characters never (RFC 9110 5.5)."""
+    if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in text):
+        findings.add(path, "holds a control character")
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError as error:
+        findings.add(path, f"holds {text[error.start]!r}, which no header can carry", "use ASCII")
+        return b""
+
+
+def _redirect(redirect: str | written.Redirect | None) -> Redirect | None:
+    if redirect is None:
+        return None
+    return Redirect(redirect) if isinstance(redirect, str) else Redirect(redirect.to, redirect.status)
+
+
+def _auth(auth: str | written.Auth | None) -> AuthPolicy | None:
+    if auth is None:
+        return None
+    if isinstance(auth, str):
+        return AuthPolicy(any_of=(auth,))
+    return AuthPolicy(
+        any_of=auth.any_of or (() if auth.all_of else ("jwt",)),
+        all_of=auth.all_of,
+        issuers=auth.issuers,
+        roles=frozenset(auth.roles),
+        scopes=frozenset(auth.scopes),
+        claims=tuple(auth.claims.items()),
+        permissions=tuple((name, frozenset(needed)) for name, needed in auth.permissions.items()),
+        mfa=auth.mfa,
+        acr=auth.acr,
+        max_age=auth.max_age,
+        tenant=auth.tenant,
+        forward_credentials=auth.forward_credentials,
+        signed_identity=auth.signed_identity,
+    )
+
+
+def _cors(cors: written.Cors | None) -> CorsPolicy | None:
+    if cors is None:
+        return None
+    return CorsPolicy(
+        origins=cors.origins,
+        credentials=cors.credentials,
+        methods=cors.methods,
+        headers=tuple(h.lower() for h in cors.headers),
+        expose=cors.expose,
+        max_age=int(cors.max_age),
+    )
+
+
+def _security(security: written.Security | None) -> RequestSecurity | None:
+    if security is None:
+        return None
+    return RequestSecurity(**{name: getattr(security, name) for name in security.__struct_fields__})
+
+
+def _edit(edit: written.HeaderEdits, path: str, findings: Findings) -> HeaderEdit:
+    def pairs(kind: str, given: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+        below = child(path, kind)
+        return tuple((n.lower().encode("latin-1"), _octets(v, child(below, n), findings)) for n, v in given.items())
+
+    return HeaderEdit(
+        set=pairs("set", edit.set),
+        add=pairs("add", edit.add),
+        remove=frozenset(name.lower().encode("latin-1") for name in edit.remove),
+    )
+
+
+def _split(split: written.Split, path: str, findings: Findings) -> Split:
+    if len(split.header) > 1:
+        findings.add(child(path, "header"), "a split goes by one header", "write a second split")
+    header = next(iter(split.header.items()), None)
+    pair = None if header is None else (header[0].lower().encode(), _octets(header[1], child(path, "header"), findings))
+    return Split(split.upstream, split.weight, pair, frozenset(split.consumers))
+
+
+def _mirror(mirror: written.Mirror | None) -> Mirror | None:
+    return None if mirror is None else Mirror(mirror.upstream, mirror.share)

@@ -1,0 +1,103 @@
+"""From what was written to `application.configuration`, in the domain's own types."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from adapters.yaml import written
+from adapters.yaml.decode import FAILED, Findings
+from adapters.yaml.limits import translate_limits, translate_plan
+from adapters.yaml.routes import translate_routes
+from adapters.yaml.scalars import split_address
+from adapters.yaml.upstreams import translate_upstream
+from application.configuration import AdminListener, AdminToken, Configuration, EdgeLimits, EventHub, ListenerTls
+from application.diagnostics import child
+from domain.consumers import Consumer
+from domain.tokens import ClaimNames, Issuer
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """`route_indexes` are the indexes that the configuration's routes have in the document."""
+
+    configuration: Configuration
+    route_indexes: tuple[int, ...]
+
+
+def translate(document: written.Document, findings: Findings, revision: str, sources: tuple[str, ...]) -> Translated:
+    """The configuration that `document` says. What could not be read is left out; complaints go to `findings`."""
+    host, port = split_address(document.listen)
+    routes, indexes = translate_routes(document.routes, findings)
+    tls = document.tls
+    configuration = Configuration(
+        revision=revision,
+        host=host,
+        port=port,
+        admin=_admin(document.admin, findings),
+        state_dir=document.state_dir,
+        shared=document.shared,
+        records=document.records,
+        trusted_proxies=document.trusted_proxies,
+        hosts=tuple(name.lower() for name in document.hosts),
+        edge=EdgeLimits(**{name: getattr(document.edge, name) for name in document.edge.__struct_fields__}),
+        tls=None if tls is None else ListenerTls(tls.cert, tls.key, tls.client_ca, tls.require_client),
+        expose=tuple(dict.fromkeys(document.expose)),
+        access_log=document.access_log or "off",
+        issuers=tuple(_issuer(name, issuer) for name, issuer in document.issuers.items()),
+        plans=tuple(translate_plan(n, p, child("plans", n), findings) for n, p in document.plans.items()),
+        consumers=tuple(_consumer(name, consumer) for name, consumer in document.consumers.items()),
+        upstreams=tuple(translate_upstream(name, upstream) for name, upstream in document.upstreams.items()),
+        routes=routes,
+        limits=translate_limits(document.limits, "limits", findings, "global"),
+        auth_service=document.auth_service,
+        registration=document.registration.mode,
+        registration_allow=document.registration.allow,
+        hub=EventHub(document.events.url, document.events.kinds),
+        quarantine=document.quarantine,
+        legacy_limit_headers=document.legacy_limit_headers,
+        signing_key=document.signing_key,
+        mtls_header=document.mtls_header.lower(),
+        sources=sources,
+    )
+    return Translated(configuration, indexes)
+
+
+def _admin(admin: written.Admin, findings: Findings) -> AdminListener:
+    host, port = split_address(admin.listen)
+    tokens = [_token(t, f"admin.tokens[{i}]", findings) for i, t in enumerate(admin.tokens) if t is not FAILED]
+    return AdminListener(host, port, tuple(tokens), admin.enabled)
+
+
+def _token(token: written.AdminToken, path: str, findings: Findings) -> AdminToken:
+    if bool(token.token) == bool(token.sha256):
+        findings.add(path, "needs exactly one of token and sha256", "write token: ${SPORK_ADMIN_TOKEN}")
+    elif token.token and len(token.token) < 16:
+        findings.add(child(path, "token"), "is shorter than 16 characters", "make one by: openssl rand -hex 24")
+    digest = token.sha256 or hashlib.sha256(token.token.encode("utf-8")).hexdigest()
+    return AdminToken(token.name, digest, token.role, token.expires_at)
+
+
+def _issuer(name: str, issuer: written.Issuer) -> Issuer:
+    return Issuer(
+        name=name,
+        issuer=issuer.issuer,
+        audiences=issuer.audiences,
+        algorithms=issuer.algorithms,
+        discovery=issuer.discovery,
+        jwks_url=issuer.jwks_url,
+        jwks_file=issuer.jwks_file,
+        keys=tuple(key if isinstance(key, str) else json.dumps(key) for key in issuer.keys),
+        leeway=issuer.leeway,
+        type=issuer.type,
+        required=issuer.required,
+        claim_names=ClaimNames(**{n: getattr(issuer.claim_names, n) for n in issuer.claim_names.__struct_fields__}),
+        introspection_url=issuer.introspection_url,
+        client_id=issuer.client_id,
+        client_secret=issuer.client_secret,
+    )
+
+
+def _consumer(name: str, consumer: written.Consumer) -> Consumer:
+    return Consumer(name, **{n: getattr(consumer, n) for n in consumer.__struct_fields__})

@@ -1,0 +1,78 @@
+"""Upstreams as written, to the domain's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from adapters.yaml import written
+from adapters.yaml.decode import FAILED
+from domain.circuit import BreakerPolicy
+from domain.health import OutlierPolicy, ProbePolicy
+from domain.retries import RetryPolicy
+from domain.upstreams import (
+    Balance,
+    Fallback,
+    PoolPolicy,
+    Target,
+    Timeouts,
+    TlsToTarget,
+    Upstream,
+    parse_target,
+)
+
+
+def translate_upstream(name: str, upstream: written.Upstream) -> Upstream:
+    tls = _tls(upstream.tls)
+    balance = upstream.balance
+    return Upstream(
+        name=name,
+        targets=tuple(_target(t, index) for index, t in enumerate(upstream.targets)),
+        balance=Balance(balance) if isinstance(balance, str) else Balance("hash", balance.hash),
+        timeouts=Timeouts(**_fields(upstream.timeouts)),
+        pool=PoolPolicy(**_fields(upstream.pool)),
+        probe=_probe(upstream.probe),
+        outliers=None if upstream.outliers is None else OutlierPolicy(**_fields(upstream.outliers)),
+        breaker=None if upstream.breaker is None else BreakerPolicy(**_fields(upstream.breaker)),
+        retries=None if upstream.retries is None else RetryPolicy(**_fields(upstream.retries)),
+        fallback=_fallback(upstream.fallback),
+        slow_start=upstream.slow_start,
+        transport=upstream.transport,
+        pass_host=upstream.pass_host,
+        adaptive_concurrency=upstream.adaptive_concurrency,
+        tls=tls,
+    )
+
+
+def _fields(struct: Any) -> dict[str, Any]:
+    """The Struct's values by name: these policies are written exactly as the domain has them."""
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def _target(target: Any, index: int) -> Target:
+    if target is FAILED:  # complained about; it stands in, so that the others keep their places
+        return parse_target("http://unread.invalid", name=f"unread {index}")
+    if isinstance(target, str):
+        return parse_target(target)
+    tls = None if target.tls is None else _tls(target.tls)
+    return parse_target(target.url, weight=target.weight, priority=target.priority, name=target.name, tls=tls)
+
+
+def _tls(tls: written.TargetTls) -> TlsToTarget:
+    return TlsToTarget(**_fields(tls))
+
+
+def _probe(probe: written.Probe | None) -> ProbePolicy | None:
+    if probe is None:
+        return None
+    spans = [text.partition("-") for text in probe.statuses]
+    statuses = tuple((int(low), int(high or low)) for low, _, high in spans)
+    return ProbePolicy(**_fields(probe) | {"statuses": statuses})
+
+
+def _fallback(fallback: written.Fallback | None) -> Fallback | None:
+    if fallback is None:
+        return None
+    body = fallback.body
+    text = body if isinstance(body, str) else "" if body is None else json.dumps(body, ensure_ascii=False)
+    return Fallback(fallback.status, text.encode("utf-8"), fallback.content_type, fallback.upstream)

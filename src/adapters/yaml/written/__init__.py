@@ -1,0 +1,69 @@
+"""What an operator may write: msgspec Structs, one per mapping of the document, unknown fields refused.
+
+The text beside each field is its documentation: it feeds the JSON Schema and docs/configuration.md. Scalars are of the
+kinds in `scalars.py`; the defaults are those of the domain's policies, so that an absent key and its default are one.
+"""
+
+from adapters.yaml.written.callers import ClaimNames, Consumer, Issuer, Limit, Plan
+from adapters.yaml.written.routes import (
+    Auth,
+    Cors,
+    HeaderEdits,
+    Headers,
+    Match,
+    Mirror,
+    Redirect,
+    Route,
+    Security,
+    Split,
+)
+from adapters.yaml.written.server import Admin, AdminToken, Document, Edge, Events, ListenerTls, Registration
+from adapters.yaml.written.upstreams import (
+    Breaker,
+    Fallback,
+    HashBalance,
+    Outliers,
+    Pool,
+    Probe,
+    Retries,
+    Target,
+    TargetTls,
+    Timeouts,
+    Upstream,
+)
+
+__all__ = [
+    "Admin",
+    "AdminToken",
+    "Auth",
+    "Breaker",
+    "ClaimNames",
+    "Consumer",
+    "Cors",
+    "Document",
+    "Edge",
+    "Events",
+    "Fallback",
+    "HashBalance",
+    "HeaderEdits",
+    "Headers",
+    "Issuer",
+    "Limit",
+    "ListenerTls",
+    "Match",
+    "Mirror",
+    "Outliers",
+    "Plan",
+    "Pool",
+    "Probe",
+    "Redirect",
+    "Registration",
+    "Retries",
+    "Route",
+    "Security",
+    "Split",
+    "Target",
+    "TargetTls",
+    "Timeouts",
+    "Upstream",
+]

@@ -1,0 +1,104 @@
+"""Who calls and how much they may: issuers, consumers, plans and limits as written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from adapters.yaml.scalars import Count, Duration, HttpUrl, LimitKey, Period, Positive, Secret
+from adapters.yaml.written.form import Written
+
+Algorithm = Literal["gcra", "sliding_window", "sliding_log", "fixed_window", "concurrency", "calendar"]
+TokenAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"
+]
+
+
+class Limit(Written, frozen=True):
+    """An allowance: `quota` units per `per`, for each distinct value of what `by` names."""
+
+    name: Annotated[str, "Name shown to clients in RateLimit headers; left out: made from `by`."] = ""
+    quota: Annotated[Count | None, "Units admitted per period; 0 refuses all. For concurrency: requests in flight."] = (
+        None
+    )
+    per: Annotated[Period | None, "The period: a duration, or `day` or `month` for calendar edges."] = None
+    by: Annotated[
+        LimitKey | None,
+        "What is counted separately: ip, consumer, key, tenant, route, global, header:NAME or claim:NAME."
+        " Left out: ip on a route, consumer in a plan, global at the top.",
+    ] = None
+    algorithm: Annotated[
+        Algorithm | None,
+        "How it is counted: gcra (default, smooth), sliding_window (approximate), sliding_log (exact), fixed_window"
+        " (up to twice the quota across an edge), concurrency (requests in flight), calendar (day or month).",
+    ] = None
+    burst: Annotated[Positive | None, "Units that may come at once (gcra); left out: the quota itself."] = None
+    cost: Annotated[Positive, "Units one request takes."] = 1
+    on_store_error: Annotated[
+        Literal["allow", "deny", "local"],
+        "When the shared store is away: admit, refuse, or count in this process at quota divided by live nodes.",
+    ] = "local"
+    accuracy: Annotated[
+        Literal["exact", "hybrid"],
+        "exact asks the store each time; hybrid leases small shares of the quota in advance.",
+    ] = "exact"
+    shared: Annotated[bool, "Routes with a shared limit of one name count into one bucket."] = False
+    from_: Annotated[Literal["plan"] | None, "`plan`: the numbers come from the consumer's plan."] = msgspec.field(
+        default=None, name="from"
+    )
+    time_zone: Annotated[str, "IANA time zone of calendar edges."] = "UTC"
+
+
+class Plan(Written, frozen=True):
+    """A named bundle of limits that consumers are on. Empty means unlimited."""
+
+    limits: Annotated[tuple[Limit, ...], "Rates, counted by consumer unless said otherwise."] = ()
+    quotas: Annotated[tuple[Limit, ...], "Long allowances (1d, day, month), reset at calendar edges."] = ()
+    time_zone: Annotated[str, "IANA time zone of the quotas' calendar edges."] = "UTC"
+
+
+class Consumer(Written, frozen=True):
+    """A caller known by name."""
+
+    plan: Annotated[str, "The plan this consumer is on; empty: no plan."] = ""
+    subjects: Annotated[tuple[str, ...], "Token subjects (`sub`) that mean this consumer."] = ()
+    owner: Annotated[str, "Who answers for this consumer: a team or a mail address."] = ""
+    roles: Annotated[tuple[str, ...], "Roles this consumer has, beside those in its token."] = ()
+    scopes: Annotated[tuple[str, ...], "Scopes this consumer has, beside those in its token."] = ()
+    basic_password_hash: Annotated[Secret, "Argon2 hash of the password for HTTP basic authentication."] = ""
+
+
+class ClaimNames(Written, frozen=True):
+    """Where in a token the caller's parts stand; dotted paths reach into objects (`realm_access.roles`)."""
+
+    subject: Annotated[str, "Claim of the subject."] = "sub"
+    roles: Annotated[str, "Claim of the roles: a list, or text separated by spaces."] = "roles"
+    scopes: Annotated[str, "Claim of the scopes: text separated by spaces, or a list."] = "scope"
+    tenant: Annotated[str, "Claim of the tenant."] = "tenant"
+    session: Annotated[str, "Claim of the session, for revocation."] = "sid"
+    consumer: Annotated[str, "Claim of the consumer's name; empty: by subject."] = ""
+    plan: Annotated[str, "Claim of the plan's name; empty: the consumer's plan."] = ""
+
+
+class Issuer(Written, frozen=True):
+    """A trusted token issuer. Keys come from exactly one of discovery, jwks_url, jwks_file, keys, introspection_url."""
+
+    issuer: Annotated[str, "The exact `iss` of its tokens."]
+    audiences: Annotated[tuple[str, ...], "Accepted `aud` values; one of them must stand in the token."] = ()
+    algorithms: Annotated[tuple[TokenAlgorithm, ...], "Accepted signature algorithms; `none` never is."] = (
+        "RS256",
+        "ES256",
+        "EdDSA",
+    )
+    discovery: Annotated[bool, "Find the keys by OpenID discovery at the issuer."] = False
+    jwks_url: Annotated[HttpUrl, "Where the issuer publishes its keys; https, or http on loopback."] = ""
+    jwks_file: Annotated[str, "File with the issuer's key set."] = ""
+    keys: Annotated[tuple[Any, ...], "Keys written here: PEM texts or JWK mappings."] = ()
+    leeway: Annotated[Duration, "Clock difference forgiven, at most 60s."] = 60.0
+    type: Annotated[str, "Required `typ` header, e.g. at+jwt; empty: any."] = ""
+    required: Annotated[tuple[str, ...], "Claims that must be present beside aud and exp."] = ()
+    claim_names: Annotated[ClaimNames, "Where the caller's parts stand in a token."] = ClaimNames()
+    introspection_url: Annotated[HttpUrl, "RFC 7662 introspection endpoint, for opaque tokens."] = ""
+    client_id: Annotated[str, "The gateway's client id at the introspection endpoint."] = ""
+    client_secret: Annotated[Secret, "The gateway's client secret there; write it as ${VAR}."] = ""

@@ -1,0 +1,157 @@
+"""Routes as written: what they match, where they lead, and what they ask of a request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from adapters.yaml.scalars import Duration, HeaderName, Host, Method, Network, Ratio, RoutePath, Size, Slashed
+from adapters.yaml.written.callers import Limit
+from adapters.yaml.written.form import Written
+
+AuthMethod = Literal["jwt", "introspection", "api_key", "basic", "signature", "mtls", "auth_service", "anonymous"]
+
+
+class Match(Written, frozen=True):
+    """What a request must look like. See docs/routing.md for precedence."""
+
+    path: Annotated[RoutePath, "/x exactly, /x/* and everything below, {name} for one segment."]
+    host: Annotated[Host | None, "One host: api.example.com or *.example.com; left out: any."] = None
+    hosts: Annotated[tuple[Host, ...], "Several hosts."] = ()
+    methods: Annotated[tuple[Method, ...], "Methods taken; GET includes HEAD; empty: any."] = ()
+    headers: Annotated[
+        dict[HeaderName, str | None], "Headers with exactly this value; empty (null): merely present."
+    ] = msgspec.field(default_factory=dict)
+    query: Annotated[
+        dict[str, str | None], "Query parameters with exactly this value; empty (null): merely present."
+    ] = msgspec.field(default_factory=dict)
+
+
+class Redirect(Written, frozen=True):
+    """Answer with a redirect."""
+
+    to: Annotated[str, "Location; {scheme} {host} {path} {query} {rest} and the path's parameters are filled in."]
+    status: Annotated[Literal[301, 302, 303, 307, 308], "Status of the redirect."] = 308
+
+
+class Auth(Written, frozen=True):
+    """Credentials a route takes, and what their holder must have."""
+
+    any_of: Annotated[tuple[AuthMethod, ...], "One of these credentials suffices; default jwt."] = ()
+    all_of: Annotated[tuple[AuthMethod, ...], "Every one of these is needed."] = ()
+    issuers: Annotated[tuple[str, ...], "Only tokens of these issuers; empty: all configured."] = ()
+    roles: Annotated[tuple[str, ...], "One of these roles is needed."] = ()
+    scopes: Annotated[tuple[str, ...], "All of these scopes are needed."] = ()
+    claims: Annotated[dict[str, str], "Claims that must have exactly this value."] = msgspec.field(default_factory=dict)
+    permissions: Annotated[
+        dict[str, tuple[str, ...]],
+        "Per method, or * for the others: permissions of which one is needed (`DELETE: [users:delete]`).",
+    ] = msgspec.field(default_factory=dict)
+    mfa: Annotated[bool, "The token must show a second factor; otherwise a step-up challenge (RFC 9470)."] = False
+    acr: Annotated[tuple[str, ...], "Accepted authentication context classes."] = ()
+    max_age: Annotated[Duration | None, "Longest time since the login; older: a step-up challenge."] = None
+    tenant: Annotated[str, "Path parameter or header that must equal the token's tenant."] = ""
+    forward_credentials: Annotated[bool, "Pass the client's credential on to the target."] = False
+    signed_identity: Annotated[bool, "Send the target a short-lived JWT with the verified identity."] = False
+
+
+class Cors(Written, frozen=True):
+    """Cross-origin access of browsers; origins are compared exactly."""
+
+    origins: Annotated[
+        tuple[str, ...], "Accepted origins such as https://app.example.com; * alone: any, never with credentials."
+    ]
+    credentials: Annotated[bool, "Let browsers send cookies and credentials."] = False
+    methods: Annotated[tuple[Method, ...], "Methods allowed to other origins."] = (
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+    )
+    headers: Annotated[tuple[str, ...], "Request headers allowed to other origins."] = (
+        "authorization",
+        "content-type",
+        "x-api-key",
+    )
+    expose: Annotated[tuple[str, ...], "Answer headers that scripts may read."] = ()
+    max_age: Annotated[Duration, "How long browsers may keep the preflight's answer."] = 600.0
+
+
+class Security(Written, frozen=True):
+    """Request security of a route."""
+
+    allow: Annotated[tuple[Network, ...], "Client networks let in; empty: all."] = ()
+    deny: Annotated[tuple[Network, ...], "Client networks refused, before `allow` is asked."] = ()
+    https: Annotated[Literal["off", "refuse", "redirect"], "What happens to requests over plain http."] = "off"
+    hsts: Annotated[str, "Strict-Transport-Security value, e.g. max-age=31536000; empty: none."] = ""
+    csrf: Annotated[bool, "Refuse cross-site writes of cookie-carrying requests (Fetch Metadata, Origin)."] = False
+    csrf_origins: Annotated[tuple[str, ...], "Other origins that may write all the same."] = ()
+    screen: Annotated[Literal["off", "observe", "block"], "Threat screen for injection patterns."] = "off"
+    headers: Annotated[bool, "Add the usual security headers to answers."] = False
+    schema: Annotated[str, "JSON Schema file that request bodies must satisfy."] = ""
+
+
+class HeaderEdits(Written, frozen=True):
+    """Changes of one direction's headers: remove, then set, then add."""
+
+    set: Annotated[dict[HeaderName, str], "Headers put in place of any of that name."] = msgspec.field(
+        default_factory=dict
+    )
+    add: Annotated[dict[HeaderName, str], "Headers put beside any of that name."] = msgspec.field(default_factory=dict)
+    remove: Annotated[tuple[HeaderName, ...], "Headers taken away."] = ()
+
+
+class Headers(Written, frozen=True):
+    """Header transforms, after the gateway's own rules."""
+
+    request: Annotated[HeaderEdits, "Towards the target."] = HeaderEdits()
+    response: Annotated[HeaderEdits, "Towards the client."] = HeaderEdits()
+
+
+class Split(Written, frozen=True):
+    """A share of the route's traffic for another upstream."""
+
+    upstream: Annotated[str, "The upstream that gets the share."]
+    weight: Annotated[Ratio, "The share, 0..1 or percent."] = 0.0
+    header: Annotated[dict[HeaderName, str], "One header and its value: requests that carry it go there."] = (
+        msgspec.field(default_factory=dict)
+    )
+    consumers: Annotated[tuple[str, ...], "Consumers whose requests go there."] = ()
+
+
+class Mirror(Written, frozen=True):
+    """A copy of requests for a shadow upstream; its answers are thrown away."""
+
+    upstream: Annotated[str, "The shadow upstream."]
+    share: Annotated[Ratio, "Share of requests that is copied."] = 1.0
+
+
+class Route(Written, frozen=True, kw_only=True):
+    """Selects requests and says what happens to them."""
+
+    name: Annotated[str, "Name in metrics, logs and views; left out: made from the path."] = ""
+    match: Annotated[RoutePath | Match, "What a request must look like; a bare path is enough."]
+    upstream: Annotated[str | None, "Where requests go; {name} takes it from the path (dynamic services)."] = None
+    redirect: Annotated[str | Redirect | None, "Answer with a redirect instead; a bare location is enough."] = None
+    strip_prefix: Annotated[Slashed, "Taken off the front of the path before it goes to the target."] = ""
+    add_prefix: Annotated[Slashed, "Put in front of the path, after strip_prefix."] = ""
+    rewrite: Annotated[Slashed, "The whole path towards the target; {name} and {rest} are filled in."] = ""
+    auth: Annotated[AuthMethod | Auth | None, "Credentials needed; left out: none. A bare method is enough."] = None
+    limits: Annotated[tuple[Limit, ...], "Limits, all of which must admit a request."] = ()
+    cors: Annotated[Cors | None, "Cross-origin access; left out: the target decides."] = None
+    security: Annotated[Security | None, "Request security."] = None
+    headers: Annotated[Headers, "Header transforms."] = Headers()
+    timeout: Annotated[Duration | None, "Total deadline instead of the upstream's."] = None
+    body_bytes: Annotated[Size | None, "Largest request body instead of edge.body_bytes."] = None
+    splits: Annotated[tuple[Split, ...], "Canaries: shares of the traffic for other upstreams."] = ()
+    mirror: Annotated[str | Mirror | None, "Shadow upstream that gets a copy; a bare name is enough."] = None
+    priority: Annotated[
+        Literal["high", "normal", "low"], "Which requests go first, and which are shed first, under load."
+    ] = "normal"
+    server_timing: Annotated[bool, "Add Server-Timing to answers: where the time went."] = False
+    metadata: Annotated[dict[str, str], "Free notes (owner, ticket) shown in views; no meaning to the gateway."] = (
+        msgspec.field(default_factory=dict)
+    )

@@ -1,0 +1,136 @@
+"""The document as a whole, and what belongs to the gateway's own process."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from adapters.yaml.scalars import (
+    Address,
+    Duration,
+    Host,
+    HttpUrl,
+    HubUrl,
+    Network,
+    Positive,
+    Rate,
+    Records,
+    Secret,
+    Sha256,
+    Shared,
+    Size,
+    Unix,
+)
+from adapters.yaml.written.callers import Consumer, Issuer, Limit, Plan
+from adapters.yaml.written.form import Written
+from adapters.yaml.written.routes import Route
+from adapters.yaml.written.upstreams import Upstream
+
+Endpoint = Literal["health", "ready", "startup", "metrics", "discovery", "docs", "services", "jwks", "auth"]
+
+
+class AdminToken(Written, frozen=True):
+    """A credential of the admin API: the token itself (as ${VAR}) or its SHA-256."""
+
+    name: Annotated[str, "Who holds it; the actor in the audit trail."]
+    role: Annotated[Literal["viewer", "operator", "admin"], "What it may do."] = "viewer"
+    token: Annotated[Secret, "The token; write it as ${VAR}."] = ""
+    sha256: Annotated[Sha256, "SHA-256 of the token in hex, instead of the token."] = ""
+    expires_at: Annotated[Unix | None, "When it ends, in Unix seconds; left out: never."] = None
+
+
+class Admin(Written, frozen=True):
+    """The admin listener."""
+
+    listen: Annotated[Address, "Address of the admin API; keep it on loopback or a private network."] = "127.0.0.1:9000"
+    tokens: Annotated[tuple[AdminToken, ...], "Credentials; none: one is generated into state_dir/admin-token."] = ()
+    enabled: Annotated[bool, "Whether there is an admin listener at all."] = True
+
+
+class Edge(Written, frozen=True):
+    """Bounds of the wire edge: what one client may cost."""
+
+    header_bytes: Annotated[Size, "Largest request head; more: 431."] = 32 * 1024
+    header_fields: Annotated[Positive, "Most header fields; more: 431."] = 100
+    target_bytes: Annotated[Size, "Longest request target; more: 414."] = 8 * 1024
+    body_bytes: Annotated[Size, "Largest request body, counted; more: 413."] = 10 * 1024 * 1024
+    header_timeout: Annotated[Duration, "Longest wait for a whole head; then 408."] = 10.0
+    idle_timeout: Annotated[Duration, "An idle connection is closed after this time."] = 60.0
+    body_min_rate: Annotated[Rate, "Slowest body accepted."] = 100.0
+    max_in_flight: Annotated[Positive, "Requests in flight in one process; more: 503."] = 4096
+    max_connections: Annotated[Positive, "Connections of one process; more are closed."] = 16384
+    drain_delay: Annotated[Duration, "After SIGTERM: not ready, but still accepting, for this long."] = 5.0
+    grace: Annotated[Duration, "Longest wait for requests in flight at shutdown."] = 25.0
+    front_door: Annotated[
+        Literal["protocol", "mount"],
+        "Way in of proxied requests: straight from the protocol, or through the ASGI mount.",
+    ] = "protocol"
+
+
+class ListenerTls(Written, frozen=True):
+    """TLS of the data listener. Paths name PEM files."""
+
+    cert: Annotated[str, "Certificate chain."]
+    key: Annotated[str, "Private key."]
+    client_ca: Annotated[str | None, "Asks for client certificates signed by this CA."] = None
+    require_client: Annotated[bool, "Refuse clients without a certificate."] = False
+
+
+class Registration(Written, frozen=True):
+    """Services that register themselves by `POST /discovery/register`."""
+
+    mode: Annotated[
+        Literal["off", "token", "open"],
+        "off; token: with an operator's admin token; open: anybody who reaches the listener.",
+    ] = "off"
+    allow: Annotated[tuple[Network, ...], "Networks that registered targets may be in, beside public addresses."] = ()
+
+
+class Events(Written, frozen=True):
+    """Where events go besides the log, as CloudEvents 1.0."""
+
+    url: Annotated[HubUrl, "redis://, nats:// or http(s):// (webhook); empty: only the log."] = ""
+    kinds: Annotated[tuple[str, ...], "Only these kinds, e.g. breaker.opened or target.*; empty: all."] = ()
+
+
+class Document(Written, frozen=True):
+    """Configuration of the Spork gateway."""
+
+    include: Annotated[
+        str | tuple[str, ...], "Further files or globs, relative to this file: lists add up, mappings merge."
+    ] = ()
+    listen: Annotated[Address, "Address of the data listener."] = "127.0.0.1:8000"
+    admin: Annotated[Admin, "The admin listener."] = Admin()
+    state_dir: Annotated[str, "Directory of what must survive a restart."] = ".spork"
+    shared: Annotated[
+        Shared,
+        "State shared by workers and replicas: memory, or redis:// rediss:// redis+sentinel:// redis+cluster://.",
+    ] = "memory"
+    records: Annotated[Records, "Consumers, API keys, audit, usage: sqlite (in state_dir), or postgresql://."] = (
+        "sqlite"
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], "Peers whose X-Forwarded-* is believed; empty: none."] = ()
+    hosts: Annotated[tuple[Host, ...], "Accepted Host values, exact or *.suffix; empty: any."] = ()
+    edge: Annotated[Edge, "Bounds of the wire edge."] = Edge()
+    tls: Annotated[ListenerTls | None, "TLS on the data listener; left out: plain HTTP."] = None
+    expose: Annotated[tuple[Endpoint, ...], "Gateway endpoints answered on the data listener too."] = (
+        "health",
+        "ready",
+    )
+    access_log: Annotated[str, "stdout, off, or a file."] = "stdout"
+    auth_service: Annotated[
+        HttpUrl, "Service behind /auth/login and /auth/refresh, also asked by the auth_service method."
+    ] = ""
+    signing_key: Annotated[Secret, "PEM file with the gateway's own signing key; empty: generated in state_dir."] = ""
+    mtls_header: Annotated[str, "Header in which a trusted proxy passes the client certificate; empty: none."] = ""
+    registration: Annotated[Registration, "Self-registration of services."] = Registration()
+    events: Annotated[Events, "Where events go besides the log."] = Events()
+    quarantine: Annotated[bool, "Leave out an included file that is broken, and serve the rest."] = False
+    legacy_limit_headers: Annotated[bool, "Also send the older X-RateLimit-* headers."] = False
+    limits: Annotated[tuple[Limit, ...], "Limits of the whole gateway."] = ()
+    issuers: Annotated[dict[str, Issuer], "Trusted token issuers by name."] = msgspec.field(default_factory=dict)
+    plans: Annotated[dict[str, Plan], "Plans by name."] = msgspec.field(default_factory=dict)
+    consumers: Annotated[dict[str, Consumer], "Consumers by name."] = msgspec.field(default_factory=dict)
+    upstreams: Annotated[dict[str, Upstream], "Upstreams by name."] = msgspec.field(default_factory=dict)
+    routes: Annotated[tuple[Route, ...], "Routes; their order has no meaning."] = ()

@@ -1,0 +1,142 @@
+"""Upstreams as written: targets, balancing and the policies of talking to them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from adapters.yaml.scalars import Count, Duration, HashKey, Positive, Ratio, Size, Status, Statuses, TargetUrl, Weight
+from adapters.yaml.written.form import Written
+
+Balancing = Literal["round_robin", "weighted", "least_request", "peak_ewma"]
+
+
+class TargetTls(Written, frozen=True):
+    """How a target's certificate is verified, and the client certificate shown to it. Paths name PEM files."""
+
+    verify: Annotated[bool, "Verify the target's certificate. Never switch off in production."] = True
+    ca: Annotated[str | None, "CA bundle to trust instead of the system's."] = None
+    cert: Annotated[str | None, "Client certificate to present."] = None
+    key: Annotated[str | None, "Key of the client certificate."] = None
+    server_name: Annotated[str | None, "Name sent by SNI and checked; left out: the target's host."] = None
+
+
+class Target(Written, frozen=True):
+    """One address of an upstream."""
+
+    url: Annotated[TargetUrl, "http://host:port, https://host:port/base or unix:/path/to.sock."]
+    weight: Annotated[Weight, "Share of the traffic relative to other targets, 1 to 1000."] = 1
+    priority: Annotated[Count, "0 is used first; targets of higher numbers are spares."] = 0
+    name: Annotated[str, "Name in metrics and views; left out: host:port."] = ""
+    tls: Annotated[TargetTls | None, "TLS of this target; left out: the upstream's."] = None
+
+
+class HashBalance(Written, frozen=True):
+    """Keep each caller on one target by a hash ring."""
+
+    hash: Annotated[HashKey, "What is hashed: consumer, ip, header:NAME or cookie:NAME."]
+
+
+class Probe(Written, frozen=True):
+    """Active health check of every target."""
+
+    path: Annotated[str, "Path asked for by http probes."] = "/health"
+    kind: Annotated[Literal["http", "tcp"], "http asks for the path; tcp only connects."] = "http"
+    every: Annotated[Duration, "Time between probes, +-10 % jitter."] = 5.0
+    timeout: Annotated[Duration, "Longest wait for an answer."] = 1.0
+    rise: Annotated[Positive, "Successes in a row that make a target healthy."] = 2
+    fall: Annotated[Positive, "Failures in a row that make it unhealthy."] = 3
+    statuses: Annotated[tuple[Statuses, ...], "Statuses that mean healthy: 200 or 200-399."] = ("200-399",)
+    host: Annotated[str | None, "Host header of probes; left out: the target's."] = None
+
+
+class Outliers(Written, frozen=True):
+    """Passive ejection: a target that fails real requests rests for a while."""
+
+    consecutive: Annotated[Positive, "Failures in a row that eject a target."] = 5
+    eject_for: Annotated[Duration, "First ejection; times the number of ejections so far."] = 30.0
+    max_eject_for: Annotated[Duration, "Longest ejection."] = 300.0
+    max_ejected: Annotated[Ratio, "Share of targets that may be ejected at once."] = 0.5
+    panic: Annotated[Ratio, "Below this share of healthy targets all are used again."] = 0.5
+
+
+class Breaker(Written, frozen=True):
+    """Circuit breaker: stop calling an upstream that fails, come back carefully."""
+
+    window: Annotated[Duration, "Time over which results are counted."] = 10.0
+    min_requests: Annotated[Positive, "Requests in the window before it may open."] = 20
+    failure_ratio: Annotated[Ratio, "Share of failures that opens it."] = 0.5
+    slow_call: Annotated[Duration | None, "A call longer than this counts as slow; left out: none does."] = None
+    slow_ratio: Annotated[Ratio, "Share of slow calls that opens it."] = 1.0
+    consecutive: Annotated[Count, "Failures in a row that open it at low traffic; 0 is off."] = 0
+    open_for: Annotated[Duration, "Time it stays open before probing, +-20 % jitter."] = 5.0
+    probes: Annotated[Positive, "Requests let through while half open."] = 1
+    probe_lease: Annotated[Duration, "A probe that has not returned by then is given up."] = 10.0
+    ramp: Annotated[Duration, "Time over which traffic grows back after closing; 0 is at once."] = 10.0
+    statuses: Annotated[tuple[Status, ...], "Answers that count as failures."] = (502, 503, 504)
+    per_target: Annotated[bool, "One circuit per target instead of one for the upstream."] = False
+
+
+class Retries(Written, frozen=True):
+    """When a request may be sent again, on another target."""
+
+    attempts: Annotated[Count, "Further tries after the first; 0 is never."] = 2
+    budget: Annotated[Ratio, "Share of recent requests that may be retries."] = 0.2
+    min_per_second: Annotated[Count, "Retries per second allowed below the budget."] = 10
+    per_try: Annotated[Duration | None, "Longest single try; left out: the total timeout."] = None
+    backoff_base: Annotated[Duration, "First wait, doubled each time, with full jitter."] = 0.025
+    backoff_cap: Annotated[Duration, "Longest wait between tries."] = 0.25
+    statuses: Annotated[tuple[Status, ...], "Answers that are tried again."] = (502, 503, 504)
+    replay_bytes: Annotated[Size, "Request bodies up to this size can be sent again."] = 65536
+    idempotency_key: Annotated[bool, "Also retry POST and PATCH that carry an Idempotency-Key."] = False
+
+
+class Timeouts(Written, frozen=True):
+    """Deadlines of one exchange with a target."""
+
+    connect: Annotated[Duration, "Connection and TLS handshake."] = 0.5
+    first_byte: Annotated[Duration, "Until the answer's head has arrived."] = 15.0
+    idle: Annotated[Duration, "Longest silence between two pieces of a body."] = 60.0
+    total: Annotated[Duration, "The whole exchange, retries included."] = 60.0
+
+
+class Pool(Written, frozen=True):
+    """Connections kept to each target."""
+
+    connections: Annotated[Positive, "Most connections to one target."] = 256
+    pending: Annotated[Count, "Requests that may wait for a connection."] = 1024
+    idle: Annotated[Duration, "An unused connection is closed after this time."] = 60.0
+    lifetime: Annotated[Duration, "A connection is not reused after this time."] = 3600.0
+
+
+class Fallback(Written, frozen=True):
+    """What is answered when no target can: a static answer, or another upstream."""
+
+    status: Annotated[Status, "Status of the static answer."] = 503
+    body: Annotated[Any, "Its body: text as it is, a mapping or list as JSON."] = ""
+    content_type: Annotated[str, "Its Content-Type."] = "application/json"
+    upstream: Annotated[str | None, "Another upstream that takes the request instead."] = None
+
+
+class Upstream(Written, frozen=True):
+    """A named pool of targets and how the gateway talks to them."""
+
+    targets: Annotated[tuple[TargetUrl | Target, ...], "Addresses, as URL or with weight and priority."]
+    balance: Annotated[Balancing | HashBalance, "How a target is chosen."] = "round_robin"
+    probe: Annotated[Probe | None, "Active health check; left out: none."] = None
+    outliers: Annotated[Outliers | None, "Passive ejection; left out: none."] = None
+    breaker: Annotated[Breaker | None, "Circuit breaker; left out: none."] = None
+    retries: Annotated[
+        Retries | None, "Retries; left out: only a connection that was closed while idle is replaced."
+    ] = None
+    timeouts: Annotated[Timeouts, "Deadlines."] = Timeouts()
+    pool: Annotated[Pool, "Connection pool."] = Pool()
+    fallback: Annotated[Fallback | None, "Answer when no target can; left out: a 502, 503 or 504 problem."] = None
+    tls: Annotated[TargetTls, "TLS towards https targets."] = msgspec.field(default_factory=TargetTls)
+    slow_start: Annotated[Duration, "A target that comes back gets its full share only after this time."] = 0.0
+    transport: Annotated[
+        Literal["httptools", "httpx"], "httptools is the fast HTTP/1.1 one; httpx also speaks HTTP/2."
+    ] = "httptools"
+    pass_host: Annotated[bool, "Send the client's Host instead of the target's."] = False
+    adaptive_concurrency: Annotated[bool, "Bound requests in flight by measured latency."] = False

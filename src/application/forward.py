@@ -1,0 +1,305 @@
+"""The life of a request, top to bottom: open, route, admit, choose, send, relay, close.
+
+Every front door (the Litestar mount, the protocol's own callbacks) drives these phases with a request head, a body and a
+sink. Phases that cannot wait are plain functions; the one coroutine awaits only what really suspends. `close` runs
+whatever happened. Exceptions here are faults already translated by an adapter, or the client leaving (cancellation).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+
+from application.clients import ClientFinder
+from application.exchange import Exchange
+from application.plan import RoutePlan, Snapshot
+from application.ports import (
+    Answer,
+    Clock,
+    FaultError,
+    Observer,
+    Refusals,
+    RequestBody,
+    ResponseSink,
+    UpstreamResponse,
+)
+from application.redirecting import redirect
+from application.sending import Sender
+from application.tunnelling import splice
+from domain import forwarding
+from domain.circuit import CallResult, result_of_fault
+from domain.http import Header, RequestHead
+from domain.outcomes import Abandoned, Answered, Denial, Denied, Failed, Fault, FaultKind, Local, Respond, Side
+from domain.routing import Matched, MethodNotAllowed, NoRoute
+
+log = logging.getLogger("spork.forward")
+
+_INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
+_NO_ROUTE = Denial("no_route", "Nothing is served at this address.")
+#: Fields of a request that say something about how it came here.
+_NOTED = frozenset((b"traceparent", b"x-request-id", b"via"))
+_LOOP = Denial("loop_detected", "This request has been through this gateway before.")
+
+
+class Current:
+    """The snapshot in force, swapped as a whole."""
+
+    __slots__ = ("snapshot",)
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+
+class Forwarder:
+    """Serves requests from the current snapshot. One per process; implements `ports.Gateway`."""
+
+    def __init__(
+        self,
+        current: Current,
+        refusals: Refusals,
+        clock: Clock,
+        observers: Sequence[Observer],
+        chance: random.Random,
+        clients: ClientFinder,
+        sender: Sender,
+    ) -> None:
+        self._current = current
+        self._refusals = refusals
+        self._monotonic = clock.monotonic
+        self._unix = clock.unix
+        self._observers = tuple(observers)
+        self._bits = chance.getrandbits
+        self._clients = clients
+        self._sender = sender
+
+    async def handle(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> None:
+        """Answer one request, whatever it takes. Raises nothing but the cancellation it was sent."""
+        exchange = self.open(head, body, sink)
+        try:
+            plan = self.route(exchange)
+            if isinstance(plan, Denial):
+                self.answer_verdict(exchange, plan)
+                return
+            for guard in plan.guards:
+                asked = guard.admit(exchange)
+                if asked is not None:
+                    verdict = asked if isinstance(asked, Denial | Respond) else await asked
+                    if verdict is not None:
+                        self.answer_verdict(exchange, verdict)
+                        return
+            if plan.redirect is None:
+                await self.forward(exchange, plan)
+            else:
+                self.answer_verdict(exchange, redirect(plan.redirect, exchange))
+        except FaultError as error:
+            self.fail(exchange, error.fault)
+        except asyncio.CancelledError:
+            exchange.outcome = Abandoned()
+            exchange.status = exchange.status or 499
+            exchange.reason = FaultKind.CLIENT_GONE.value
+            raise
+        except Exception:
+            log.exception("internal error, request %s", exchange.request_id)
+            self.fail(exchange, _INTERNAL)
+        finally:
+            self.close(exchange)
+
+    # ------------------------------------------------------------------------------------------------------ 2 open
+
+    def open(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> Exchange:
+        """Start the exchange: clocks read once, the snapshot taken, the client known, ids given."""
+        exchange = Exchange(head, body, sink, self._current.snapshot, self._monotonic(), self._unix())
+        given: dict[bytes, bytes] | None = None
+        for name, value in head.headers:
+            if name in _NOTED:
+                given = {} if given is None else given
+                given[name] = value
+        token = b"%032x" % self._bits(128)
+        exchange.request_id_bytes = token
+        exchange.traceparent = b"00-%b-%b-00" % (token, token[16:])
+        if given is not None:
+            self.believe(exchange, given)
+        elif self._clients.believes(head.peer):
+            exchange.client, head.scheme = self._clients.find(head)
+        return exchange
+
+    def believe(self, exchange: Exchange, given: dict[bytes, bytes]) -> None:
+        """What a client says of itself: a trace it began, and from a trusted proxy also the client and the id."""
+        head = exchange.head
+        if b"via" in given:
+            exchange.looped = forwarding.passed_through(head.headers)
+        traceparent = given.get(b"traceparent", b"")
+        if forwarding.valid_traceparent(traceparent):
+            exchange.traceparent = traceparent
+        if self._clients.believes(head.peer):
+            exchange.client, head.scheme = self._clients.find(head)
+            request_id = given.get(b"x-request-id", b"")
+            if 0 < len(request_id) <= 128 and request_id.isascii() and b" " not in request_id:
+                exchange.request_id_bytes = request_id
+
+    # ----------------------------------------------------------------------------------------------------- 3 route
+
+    def route(self, exchange: Exchange) -> RoutePlan | Denial:
+        """Find the plan, or say why there is none, or why this request cannot have it."""
+        head = exchange.head
+        table = exchange.snapshot.table
+        host = "" if table.any_host else host_name(head.host)
+        resolution = table.resolve(host, head.path, head.method, head.headers, head.query)
+        if isinstance(resolution, MethodNotAllowed) and (method := preflight_for(head)):
+            retried = table.resolve(host, head.path, method, head.headers, head.query)
+            if isinstance(retried, Matched) and retried.route.config.cors is not None:
+                resolution = retried
+        if not isinstance(resolution, Matched):
+            return no_route(resolution)
+        exchange.plan = plan = resolution.route
+        exchange.params = resolution.params
+        if plan.needs_rest:
+            exchange.rest = resolution.rest
+        if exchange.looped:
+            return _LOOP
+        length = exchange.body.length
+        if length is not None and length > plan.body_bytes:
+            return Denial("body_too_large", "The request body is larger than this address takes.", close=True)
+        if length != 0:
+            exchange.body.limit(plan.body_bytes)
+        return plan
+
+    # ------------------------------------------------------------------------------------------ 5 choose and 6 send
+
+    async def forward(self, exchange: Exchange, plan: RoutePlan) -> None:
+        """Send to a target of the plan's upstream, again if that may be, and relay what it answers."""
+        upstream = plan.upstream or exchange.snapshot.upstreams.get(exchange.params.get(plan.upstream_param, ""))
+        if upstream is None:
+            return self.answer_verdict(exchange, _NO_ROUTE)
+        sent = await self._sender.send(exchange, plan, upstream)
+        if isinstance(sent, Denial | Respond):
+            return self.answer_verdict(exchange, sent)
+        response, target, permit, seconds = sent
+        result = CallResult.IGNORED
+        try:
+            await self.relay(exchange, plan, response)
+            result = upstream.judge(response.status)
+        except FaultError as error:
+            result = result_of_fault(error.fault)
+            raise
+        finally:
+            response.close()
+            target.upstream.settle(target, permit, result, seconds, self._monotonic())
+        return None
+
+    # ----------------------------------------------------------------------------------------------------- 6 relay
+
+    async def relay(self, exchange: Exchange, plan: RoutePlan, response: UpstreamResponse) -> None:
+        """Stream the target's answer to the client, as fast as both sides go."""
+        sink = exchange.sink
+        status = response.status
+        exchange.status = status
+        exchange.answer_started = self._monotonic()
+        sink.start(status, self.response_headers(exchange, plan, response.headers))
+        if status == 101:
+            exchange.outcome = Answered(status)
+            await splice(sink.tunnel(), response.tunnel())
+            return
+        piece, ended = response.take()
+        while True:
+            if piece or not ended:  # an empty write sends a head that has no body yet (event streams)
+                sink.write(piece)
+            if ended:
+                break
+            if sink.paused:
+                await sink.drain()
+            piece = await response.read()
+            if not piece:
+                break
+        sink.finish()
+        exchange.outcome = Answered(status)
+
+    def response_headers(self, exchange: Exchange, plan: RoutePlan, received: list[Header]) -> list[Header]:
+        """A target's headers, with the gateway's own."""
+        headers = [header for header in received if header[0] != b"x-request-id"]
+        headers.append((b"x-request-id", exchange.request_id_bytes))
+        headers.append(forwarding.VIA)
+        if exchange.response_headers:
+            headers += exchange.response_headers
+        if plan.response_transform is not None:
+            headers = plan.response_transform.apply(headers)
+        return headers
+
+    # --------------------------------------------------------------------------------- answers of the gateway's own
+
+    def answer_verdict(self, exchange: Exchange, verdict: Denial | Respond) -> None:
+        """Give the answer that a refusal, redirect or local reply calls for."""
+        if isinstance(verdict, Denial):
+            answer = self._refusals.deny(verdict, exchange.request_id)
+            exchange.reason = verdict.reason
+            exchange.outcome = Denied(verdict, answer.status)
+        else:
+            answer = self._refusals.respond(verdict, exchange.request_id)
+            exchange.outcome = Local(answer.status, verdict.kind)
+        self.answer(exchange, answer)
+
+    def fail(self, exchange: Exchange, fault: Fault) -> None:
+        """Answer a fault, or cut the answer that had begun."""
+        exchange.reason = fault.kind.value
+        if exchange.sink.started:
+            exchange.outcome = Failed(fault, 0)
+            exchange.sink.abort()
+            return
+        answer = self._refusals.fail(fault, exchange.request_id)
+        exchange.outcome = Failed(fault, answer.status)
+        self.answer(exchange, answer)
+
+    def answer(self, exchange: Exchange, answer: Answer) -> None:
+        """Send a whole answer of the gateway's own."""
+        exchange.status = answer.status
+        exchange.answer_started = self._monotonic()
+        headers = [*answer.headers, (b"date", formatdate(exchange.unix, usegmt=True).encode("ascii"))]
+        headers.append((b"x-request-id", exchange.request_id_bytes))
+        headers += exchange.response_headers
+        if answer.close:
+            headers.append((b"connection", b"close"))
+        exchange.sink.start(answer.status, headers)
+        if answer.body:
+            exchange.sink.write(answer.body)
+        exchange.sink.finish()
+
+    # ----------------------------------------------------------------------------------------------------- 7 close
+
+    def close(self, exchange: Exchange) -> None:
+        """Settle everything the phases left open, then tell the observers."""
+        exchange.seconds = self._monotonic() - exchange.now
+        if exchange.finalizers is not None:
+            for finalize in reversed(exchange.finalizers):
+                self._safely(finalize, exchange)
+        for observer in self._observers:
+            self._safely(observer.closed, exchange)
+
+    def _safely(self, act: Callable[[Exchange], None], exchange: Exchange) -> None:
+        try:
+            act(exchange)
+        except Exception:
+            log.exception("closing request %s", exchange.request_id)
+
+
+def host_name(authority: bytes) -> str:
+    """The host of a validated authority, without its port."""
+    host = authority.decode("ascii")
+    return host if host[-1:] == "]" else host.rpartition(":")[0] or host
+
+
+def no_route(resolution: NoRoute | MethodNotAllowed) -> Denial:
+    """Why no route takes a request, as a refusal."""
+    if isinstance(resolution, NoRoute):
+        return _NO_ROUTE
+    allow = ", ".join(resolution.allow).encode("ascii")
+    return Denial("method_not_allowed", "This address takes other methods.", headers=((b"allow", allow),))
+
+
+def preflight_for(head: RequestHead) -> str:
+    """The method a CORS preflight asks about, or "" when this is none (Fetch standard, CORS-preflight request)."""
+    if head.method != "OPTIONS" or head.header(b"origin") is None:
+        return ""
+    return (head.header(b"access-control-request-method") or b"").decode("ascii", "replace")

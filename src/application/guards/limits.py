@@ -1,0 +1,337 @@
+"""Guards that charge limits: by address before authentication, everything that needs to know the caller after it.
+
+What a route's requests are charged is compiled once: limits, how each finds its identity, the bytes of
+`RateLimit-Policy` and the format of `RateLimit` (draft-ietf-httpapi-ratelimit-headers). Limits that come from a plan
+are compiled once per plan, when its first caller is seen; which plan a caller is on is asked on every request, so a
+change holds from the next one.
+
+All limits of one guard are decided at once, all or nothing. When the guard after authentication refuses, what the one
+before it took is given back: a request refused for a quota consumes nothing. One refused for its credentials does
+consume what is counted by address; that is what such a limit is for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from application.configuration import Configuration, RouteConfig
+from application.exchange import Exchange
+from application.identities import BEFORE_AUTHENTICATION, Identify, identify_by
+from application.limit_overrides import LimitOverrides
+from application.ports import Verdict
+from application.usage_insight import Tally, UsageInsight
+from domain.consumers import Plan
+from domain.http import Header
+from domain.outcomes import Denial
+from domain.quotas import Admitted, Charge, Decision, Limit, RateLimiter, Throttled
+from domain.tokens import Principal
+
+PlanOf = Callable[[Principal], str]
+
+#: The plan of callers that have none, if the configuration declares it.
+DEFAULT_PLAN = "default"
+_DETAIL = "The quota is used up; wait before the next request."
+_DETAIL_CONCURRENCY = "Too many requests of this caller are in progress."
+_BEFORE = "limits.before"
+_new: Any = tuple.__new__
+
+
+class LimitSet:
+    """Limits charged together, with what is said about them in headers."""
+
+    __slots__ = ("charged", "format", "limits", "policy")
+
+    def __init__(self, limits: Sequence[Limit], insight: UsageInsight) -> None:
+        self.limits = tuple(limits)
+        self.charged: tuple[tuple[Limit, Identify, int, Tally], ...] = tuple(
+            (limit, identify_by(limit.by), limit.cost, insight.tally(limit)) for limit in self.limits
+        )
+        self.policy: Header = (b"ratelimit-policy", b", ".join(policy_item(limit) for limit in self.limits))
+        self.format = b", ".join(quoted(limit.name).replace(b"%", b"%%") + b";r=%d;t=%d" for limit in self.limits)
+
+
+class LimitGuard:
+    """Charges a route's limits. Answers at once with an in-process limiter, an awaitable with a shared one."""
+
+    phase = "limits"
+
+    def __init__(
+        self,
+        limiter: RateLimiter,
+        limits: Sequence[Limit],
+        *,
+        insight: UsageInsight,
+        overrides: LimitOverrides,
+        from_plan: Limit | None = None,
+        plans: Sequence[Plan] = (),
+        plan_of: PlanOf | None = None,
+        refundable: bool = False,
+        legacy_headers: bool = False,
+    ) -> None:
+        self._limiter = limiter
+        self._own_time = limiter.keeps_time
+        self._insight = insight
+        self._overrides = overrides
+        self._static = LimitSet(limits, insight)
+        self._from_plan = from_plan
+        self._plans = {plan.name: plan for plan in plans}
+        self._plan_of = plan_of
+        self._sets: dict[str, LimitSet] = {}
+        self._refundable = refundable
+        self._legacy = legacy_headers
+
+    def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
+        chosen = self._static if self._from_plan is None else self._with_plan(exchange)
+        if not chosen.charged:
+            return None
+        charges = [_new(Charge, (limit, identify(exchange), cost)) for limit, identify, cost, _ in chosen.charged]
+        if self._overrides.any:
+            charges = self._overrides.apply(charges)
+        decision = self._limiter.acquire(charges, None if self._own_time else exchange.unix)
+        if isinstance(decision, Admitted):
+            self._admitted(exchange, chosen, charges, decision)
+            return None
+        if isinstance(decision, Throttled):
+            return self._throttled(exchange, chosen, charges, decision)
+        return self._wait(exchange, chosen, charges, decision)
+
+    async def _wait(
+        self, exchange: Exchange, chosen: LimitSet, charges: Sequence[Charge], awaited: Awaitable[Decision]
+    ) -> Verdict:
+        decision = await awaited
+        if isinstance(decision, Admitted):
+            self._admitted(exchange, chosen, charges, decision)
+            return None
+        return self._throttled(exchange, chosen, charges, decision)
+
+    def _admitted(self, exchange: Exchange, chosen: LimitSet, charges: Sequence[Charge], decision: Admitted) -> None:
+        numbers: list[int] = []
+        for (_, _, _, tally), (_, identity, _), state in zip(chosen.charged, charges, decision.states, strict=True):
+            seen = tally.admitted
+            seen[identity] = seen.get(identity, 0) + 1
+            numbers.append(state[1])
+            numbers.append(math.ceil(state[2]))
+        headers = exchange.response_headers
+        headers.append(chosen.policy)
+        headers.append((b"ratelimit", chosen.format % tuple(numbers)))
+        if self._legacy:
+            headers.extend(legacy_headers(exchange.unix, decision))
+        if decision[1] is not None:
+            exchange.at_close(_Release(self._limiter, decision[1]))
+        if self._refundable:
+            exchange.hints[_BEFORE] = (self._limiter, charges, decision.at)
+
+    def _throttled(
+        self, exchange: Exchange, chosen: LimitSet, charges: Sequence[Charge], decision: Throttled
+    ) -> Denial:
+        before = exchange.hints.pop(_BEFORE, None)
+        if isinstance(before, tuple):
+            limiter, taken, at = before
+            limiter.refund(taken, at, None if self._own_time else exchange.unix)
+        if decision.unavailable:
+            return Denial("limits_unavailable", retry_after=max(decision.retry_after, 1.0))
+        violated: list[str] = []
+        numbers: list[int] = []
+        concurrency = True
+        for (limit, _, _, tally), (_, identity, _), state in zip(chosen.charged, charges, decision.states, strict=True):
+            if state.refused:
+                tally.refused[identity] = tally.refused.get(identity, 0) + 1
+                violated.append(limit.name)
+                concurrency = concurrency and limit.algorithm == "concurrency"
+            numbers.append(state.remaining)
+            numbers.append(max(math.ceil(state.reset_after), 1) if state.refused else math.ceil(state.reset_after))
+        headers = exchange.response_headers
+        headers.append(chosen.policy)
+        headers.append((b"ratelimit", chosen.format % tuple(numbers)))
+        if self._legacy:
+            headers.extend(legacy_headers(exchange.unix, decision))
+        return Denial(
+            "concurrency_exceeded" if concurrency else "quota_exceeded",
+            _DETAIL_CONCURRENCY if concurrency else _DETAIL,
+            retry_after=max(1.0, float(math.ceil(decision.retry_after))),
+            members={"violated-policies": violated},
+        )
+
+    def _with_plan(self, exchange: Exchange) -> LimitSet:
+        principal = exchange.principal
+        plan = ""
+        if principal is not None:
+            plan = principal.plan if self._plan_of is None else self._plan_of(principal)
+        chosen = self._sets.get(plan)
+        return self._compile(plan if plan in self._plans else DEFAULT_PLAN) if chosen is None else chosen
+
+    def _compile(self, plan: str) -> LimitSet:
+        """The set for a plan the configuration declares; one that is unknown gets the default's, or no limit more."""
+        chosen = self._sets.get(plan)
+        if chosen is None:
+            known = self._plans.get(plan)
+            extra = [] if known is None or self._from_plan is None else plan_limits(known, self._from_plan)
+            chosen = self._sets[plan] = LimitSet((*self._static.limits, *extra), self._insight)
+        return chosen
+
+
+class _Release:
+    """Gives permits back when the exchange is over."""
+
+    __slots__ = ("lease", "limiter")
+
+    def __init__(self, limiter: RateLimiter, lease: object) -> None:
+        self.limiter = limiter
+        self.lease = lease
+
+    def __call__(self, exchange: Exchange) -> None:
+        self.limiter.release(self.lease)
+
+
+class FailedAuthentication:
+    """Failed authentication has a bucket of its own: once it is empty, an address is not even listened to.
+
+    Asks before authentication whether a failure would still fit, and takes a unit only when the exchange ended with
+    one of `reasons`. With a shared limiter the charge is made in the background.
+    """
+
+    phase = "limits"
+    reasons = frozenset(("invalid_credentials",))
+
+    def __init__(self, limiter: RateLimiter, limit: Limit, insight: UsageInsight) -> None:
+        self._limiter = limiter
+        self._limit = limit
+        self._tally = insight.tally(limit)
+        self._identify = identify_by(limit.by)
+
+    def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
+        question = [Charge(self._limit, self._identify(exchange), 0)]
+        decision = self._limiter.acquire(question, None if self._limiter.keeps_time else exchange.unix)
+        if isinstance(decision, (Admitted, Throttled)):
+            return self._judge(exchange, decision)
+        return self._wait(exchange, decision)
+
+    async def _wait(self, exchange: Exchange, awaited: Awaitable[Decision]) -> Verdict:
+        return self._judge(exchange, await awaited)
+
+    def _judge(self, exchange: Exchange, decision: Decision) -> Verdict:
+        if isinstance(decision, Admitted):
+            exchange.at_close(self._charge)
+            return None
+        if decision.unavailable:
+            return None  # the credentials themselves are still checked
+        identity = self._identify(exchange)
+        self._tally.refused[identity] = self._tally.refused.get(identity, 0) + 1
+        return Denial(
+            "quota_exceeded",
+            _DETAIL,
+            retry_after=max(1.0, float(math.ceil(decision.retry_after))),
+            members={"violated-policies": [self._limit.name]},
+        )
+
+    def _charge(self, exchange: Exchange) -> None:
+        if exchange.reason in self.reasons:
+            charge = [Charge(self._limit, self._identify(exchange), 1)]
+            self._limiter.acquire(charge, None if self._limiter.keeps_time else exchange.unix)
+
+
+class LimitGuards:
+    """Makes the limit guards of routes: `before` and `after` are guard makers for either side of authentication."""
+
+    def __init__(
+        self, limiter: RateLimiter, insight: UsageInsight, overrides: LimitOverrides, plan_of: PlanOf | None = None
+    ) -> None:
+        self._limiter = limiter
+        self._insight = insight
+        self._overrides = overrides
+        self._plan_of = plan_of
+
+    def before(self, route: RouteConfig, configuration: Configuration) -> LimitGuard | None:
+        """Limits by address of a route that authenticates."""
+        if route.auth is None:
+            return None
+        all_of = limits_of(route, configuration)
+        early = [limit for limit in all_of if limit.by in BEFORE_AUTHENTICATION and limit.source != "plan"]
+        return self._guard(configuration, early, None, refundable=len(early) < len(all_of)) if early else None
+
+    def after(self, route: RouteConfig, configuration: Configuration) -> LimitGuard | None:
+        """Everything else; all limits of a route that authenticates nobody."""
+        all_of = limits_of(route, configuration)
+        from_plan = next((limit for limit in all_of if limit.source == "plan"), None)
+        late = [
+            limit
+            for limit in all_of
+            if limit.source != "plan" and (route.auth is None or limit.by not in BEFORE_AUTHENTICATION)
+        ]
+        return self._guard(configuration, late, from_plan) if late or from_plan is not None else None
+
+    def _guard(
+        self, configuration: Configuration, limits: list[Limit], from_plan: Limit | None, refundable: bool = False
+    ) -> LimitGuard:
+        return LimitGuard(
+            self._limiter,
+            limits,
+            insight=self._insight,
+            overrides=self._overrides,
+            from_plan=from_plan,
+            plans=configuration.plans,
+            plan_of=self._plan_of,
+            refundable=refundable,
+            legacy_headers=configuration.legacy_limit_headers,
+        )
+
+
+def limits_of(route: RouteConfig, configuration: Configuration) -> list[Limit]:
+    """Every limit a route's requests are charged, each with the scope its counters are kept under.
+
+    Limits at the top of the configuration hold for every route, together. A route's own count per route, unless they
+    are shared (then by name) or global. The same name twice on one route is charged once.
+    """
+    found: dict[str, Limit] = {}
+    for limit in configuration.limits:
+        found.setdefault(limit.bucket, replace(limit, scope=""))
+    for index, limit in enumerate(route.limits):
+        named = limit if limit.name else replace(limit, name=f"{route.name}-{index + 1}")
+        scoped = replace(named, scope="" if limit.shared or limit.by == "global" else route.name)
+        found.setdefault(scoped.bucket, scoped)
+    return list(found.values())
+
+
+def plan_limits(plan: Plan, entry: Limit) -> list[Limit]:
+    """A plan's limits as they are charged: by what the route's entry says, counted over all routes that take the plan.
+
+    One without a name is called after the entry, numbered from the second on.
+    """
+    charged: list[Limit] = []
+    for index, limit in enumerate((*plan.limits, *plan.quotas)):
+        name = limit.name or (entry.name or "plan") + (f"-{index + 1}" if index else "")
+        charged.append(replace(limit, name=name, by=entry.by, scope=f"plan {plan.name}", source=""))
+    return charged
+
+
+def quoted(name: str) -> bytes:
+    """A limit's name as a Structured Field string (RFC 9651 3.3.3)."""
+    text = "".join(c if " " <= c <= "~" else "?" for c in name)
+    return b'"' + text.replace("\\", "\\\\").replace('"', '\\"').encode("ascii") + b'"'
+
+
+def policy_item(limit: Limit) -> bytes:
+    """One member of RateLimit-Policy."""
+    item = quoted(limit.name) + b";q=%d" % limit.terms.quota
+    if limit.algorithm == "concurrency":
+        return item + b';qu="concurrent-requests"'
+    calendar = limit.terms.calendar
+    if calendar is not None:
+        return item + (b";w=86400" if calendar.unit == "day" else b";w=2592000")
+    return item + b";w=%d" % math.ceil(limit.period)
+
+
+def legacy_headers(unix: float, decision: Decision) -> list[Header]:
+    """X-RateLimit-* for the tightest limit: the one that refuses, else the one with the smallest share left.
+    Reset is in Unix seconds."""
+    tightest = min(
+        decision.states, key=lambda state: (not state.refused, state.remaining / max(state.limit.terms.quota, 1))
+    )
+    return [
+        (b"x-ratelimit-limit", b"%d" % tightest.limit.terms.quota),
+        (b"x-ratelimit-remaining", b"%d" % tightest.remaining),
+        (b"x-ratelimit-reset", b"%d" % math.ceil(unix + tightest.reset_after)),
+    ]

@@ -1,0 +1,139 @@
+"""All live upstreams of this process: which there are, and what operators do to their targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+from application.ports import EventSink
+from application.targets import LiveTarget
+from application.upstreams import LiveUpstream
+from domain.circuit import BreakerPolicy, BreakerState, Transition
+from domain.circuit_machine import Circuit, CircuitBreakers
+from domain.upstreams import Upstream
+
+TargetListener = Callable[[LiveTarget], None]
+
+
+class UpstreamRegistry:
+    """All live upstreams of this process, by name; what new snapshots take their upstreams from.
+
+    `breakers` makes the circuits, `chance` is `random.Random().random` or a seeded one. `on_joined` and `on_left` hear
+    of every target that comes and goes, `on_changed` of every change of what there is (the probes listen).
+    """
+
+    def __init__(self, breakers: CircuitBreakers, chance: Callable[[], float], events: EventSink | None = None) -> None:
+        self.breakers = breakers
+        self.chance = chance
+        self.on_joined: list[TargetListener] = []
+        self.on_left: list[TargetListener] = []
+        self.on_changed: list[Callable[[], None]] = []
+        self._events = events
+        self._upstreams: dict[str, LiveUpstream] = {}
+
+    def __iter__(self) -> Iterator[LiveUpstream]:
+        return iter(self._upstreams.values())
+
+    def get(self, name: str) -> LiveUpstream | None:
+        return self._upstreams.get(name)
+
+    def prepare(self, upstreams: Iterable[Upstream], now: float) -> Mapping[str, LiveUpstream]:
+        """The live upstreams a configuration would have, without touching those in force."""
+        prepared: dict[str, LiveUpstream] = {}
+        for declared in upstreams:
+            prepared[declared.name] = self._upstreams.get(declared.name) or LiveUpstream(declared, self, now)
+        return prepared
+
+    def commit(self, upstreams: Iterable[Upstream], prepared: Mapping[str, LiveUpstream], now: float) -> None:
+        """Put what was prepared into force. Upstreams that are gone finish what is in flight."""
+        declared = {u.name: u for u in upstreams}
+        for name in [name for name in self._upstreams if name not in declared]:
+            self._upstreams.pop(name).retire()
+        for name, upstream in declared.items():
+            self._upstreams[name] = prepared[name]
+            prepared[name].adopt(upstream, now)
+        self.changed()
+
+    def changed(self) -> None:
+        """Which targets there are, or how they are watched, is not as it was."""
+        for listener in self.on_changed:
+            listener()
+
+    def sync(self, upstreams: Iterable[Upstream], now: float) -> Mapping[str, LiveUpstream]:
+        """Prepare and commit at once; a live view of what is in force."""
+        upstreams = tuple(upstreams)
+        self.commit(upstreams, self.prepare(upstreams, now), now)
+        return self.view
+
+    @property
+    def view(self) -> Mapping[str, LiveUpstream]:
+        """A read-only mapping by name that follows later changes."""
+        return MappingProxyType(self._upstreams)
+
+    def circuit(self, name: str, policy: BreakerPolicy, now: float) -> Circuit:
+        return self.breakers.circuit(name, policy, now)
+
+    def joined(self, target: LiveTarget) -> None:
+        for listener in self.on_joined:
+            listener(target)
+
+    def left(self, target: LiveTarget) -> None:
+        target.retired = True
+        if target.breaker is not None:
+            self.breakers.retire(f"{target.upstream.name}/{target.name}")
+        for listener in self.on_left:
+            listener(target)
+
+    def tell(self, kind: str, subject: str, data: dict[str, object]) -> None:
+        if self._events is not None:
+            self._events.publish(kind, subject, data)
+
+    def circuit_moved(self, name: str, transition: Transition) -> None:
+        """Hears every move of every circuit (`on_transition` of the breakers adapter)."""
+        upstream = self._upstreams.get(name.partition("/")[0])
+        if upstream is not None:
+            upstream.changed()
+        if transition.before is transition.after:
+            return
+        kinds = {
+            BreakerState.CLOSED: "breaker.closed",
+            BreakerState.OPEN: "breaker.opened",
+            BreakerState.HALF_OPEN: "breaker.half_open",
+            BreakerState.FORCED_OPEN: "breaker.forced",
+        }
+        data: dict[str, object] = {
+            "before": transition.before.value,
+            "after": transition.after.value,
+            "cause": transition.cause,
+            "detail": transition.cause,
+        }
+        self.tell(kinds[transition.after], name, data)
+
+    # ---------------------------------------------------------------------------------------------------- operators
+
+    def drain(self, upstream: str, target: str, reason: str, ttl: float | None, now: float) -> LiveTarget:
+        """Send nothing new to a target, for `ttl` seconds or until undrained. Raises KeyError if there is none."""
+        live = self.find(upstream, target)
+        live.drained_until = math.inf if ttl is None else now + ttl
+        live.drain_reason = reason
+        live.upstream.changed()
+        self.tell("target.draining", f"{upstream}/{target}", {"detail": reason, "in_flight": live.active})
+        return live
+
+    def undrain(self, upstream: str, target: str, reason: str, now: float) -> LiveTarget:
+        live = self.find(upstream, target)
+        live.drained_until = -math.inf
+        live.drain_reason = ""
+        live.warm_since = now
+        live.upstream.changed()
+        self.tell("target.undrained", f"{upstream}/{target}", {"detail": reason})
+        return live
+
+    def find(self, upstream: str, target: str) -> LiveTarget:
+        """The live target of that name. Raises KeyError if there is none."""
+        pool = self._upstreams.get(upstream)
+        live = None if pool is None else pool.find(target)
+        if live is None:
+            raise KeyError(f"{upstream}/{target}")
+        return live

@@ -1,0 +1,274 @@
+"""Choose and send: leave from the circuit, a target, one try, and whether there may be another.
+
+1. `admit`: the upstream's circuit and balancing hand out a target, or refuse;
+2. the transport sends and answers with a response head, or a fault;
+3. a failed try is judged by `may_retry`; again means back to 1 with another target;
+4. when all tries are over, the upstream's fallback may answer instead.
+
+Every target handed out is settled exactly once: here when the try failed, by the caller once the answer was relayed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine, Mapping
+
+from application.clients import ClientFinder
+from application.exchange import Exchange
+from application.plan import RoutePlan
+from application.ports import Clock, FaultError, RequestBody, UpstreamRequest, UpstreamResponse, UpstreamTransport
+from application.replay import ReplayBody
+from application.targets import LiveTarget
+from application.upstreams import LiveUpstream
+from domain import forwarding
+from domain.circuit import CallResult, Open, Permit, result_of_fault
+from domain.http import Header
+from domain.outcomes import Denial, Fault, FaultKind, Respond, Side
+from domain.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
+
+_NO_TARGET = Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True)
+_FOREVER = float("inf")
+
+#: A response head, and what the caller settles once it is relayed: the target, its permit, the seconds it took.
+Sent = tuple[UpstreamResponse, LiveTarget, Permit, float]
+SentBody = RequestBody | bytes | None
+
+
+class Sender:
+    """Sends requests to upstreams. One per process."""
+
+    def __init__(
+        self,
+        transports: Mapping[str, UpstreamTransport],
+        clock: Clock,
+        clients: ClientFinder,
+        chance: random.Random,
+    ) -> None:
+        self._transports = dict(transports)
+        self._monotonic = clock.monotonic
+        self._clients = clients
+        self._chance = chance.random
+        self._said_of_clients: dict[tuple[str, str, bytes], tuple[Header, ...]] = {}
+
+    def send(
+        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream
+    ) -> Coroutine[None, None, Sent | Denial | Respond]:
+        """A response head, the circuit's refusal, or the fallback's answer. Raises FaultError."""
+        return self._send(exchange, plan, upstream, self.body_to_send(exchange, plan, upstream))
+
+    async def _send(
+        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, body: SentBody, spare: bool = True
+    ) -> Sent | Denial | Respond:
+        now = exchange.now
+        declared = upstream.declared
+        transport = self._transports[declared.transport]
+        total = plan.timeout or declared.timeouts.total
+        deadline = now + total if total else _FOREVER
+        tried: tuple[LiveTarget, ...] = ()
+        exchange.upstream_name = upstream.name
+        if upstream.retry_budget is not None:
+            upstream.retry_budget.deposit(now)
+        while True:
+            granted = upstream.admit(exchange, now, tried)
+            if granted is None or isinstance(granted, Open):
+                return await self._unserved(exchange, plan, upstream, body, granted, spare)
+            target, permit = granted
+            exchange.attempts += 1
+            exchange.target_name = target.name
+            response: UpstreamResponse | None = None
+            result = CallResult.IGNORED
+            try:
+                request = self.upstream_request(exchange, plan, upstream, target, body)
+                request.deadline = try_timeout(declared.retries, deadline, now)
+                response = await transport.send(target.declared, request)
+            except FaultError as error:
+                fault = error.fault
+                result = result_of_fault(fault)
+                again = self._again(exchange, upstream, fault, None, body, deadline)
+                if isinstance(again, Stop):
+                    return await self._failed(exchange, plan, upstream, body, error, spare)
+            else:
+                result = upstream.judge(response.status)
+                if declared.retries is None or response.status not in declared.retries.statuses:
+                    return self._sent(exchange, response, target, permit, now)
+                again = self._again(exchange, upstream, None, response, body, deadline)
+                if isinstance(again, Stop):
+                    return self._sent(exchange, response, target, permit, now)
+                response.close()
+                response = None
+            finally:
+                if response is None:
+                    ended = self._monotonic()
+                    exchange.upstream_seconds += ended - now
+                    upstream.settle(target, permit, result, ended - now, ended)
+            tried += (target,)
+            if isinstance(body, ReplayBody):
+                body.rewind()
+            if again.delay:
+                await asyncio.sleep(again.delay)
+            now = self._monotonic()
+
+    def _sent(
+        self, exchange: Exchange, response: UpstreamResponse, target: LiveTarget, permit: Permit, began: float
+    ) -> Sent:
+        seconds = self._monotonic() - began
+        exchange.upstream_seconds += seconds
+        return response, target, permit, seconds
+
+    def _again(
+        self,
+        exchange: Exchange,
+        upstream: LiveUpstream,
+        fault: Fault | None,
+        response: UpstreamResponse | None,
+        body: SentBody,
+        deadline: float,
+    ) -> Stop | Again:
+        """Whether this try may be followed by another."""
+        head = exchange.head
+        wait = None
+        if response is not None:
+            wait = next(
+                (retry_after_seconds(value) for name, value in response.headers if name == b"retry-after"), None
+            )
+        attempt = Attempt(
+            exchange.attempts,
+            head.method,
+            fault,
+            0 if response is None else response.status,
+            body is None or isinstance(body, bytes) or (isinstance(body, ReplayBody) and body.replayable),
+            exchange.sink.started or head.upgrade,
+            head.header(b"idempotency-key") is not None,
+            wait,
+        )
+        policy = upstream.declared.retries
+        again = may_retry(policy, upstream.retry_budget, attempt, self._monotonic(), deadline, self._chance())
+        if isinstance(again, Stop):
+            exchange.retry_stop = again.why
+        return again
+
+    # ------------------------------------------------------------------------------------------ nothing to send to
+
+    async def _unserved(
+        self,
+        exchange: Exchange,
+        plan: RoutePlan,
+        upstream: LiveUpstream,
+        body: SentBody,
+        refused: Open | None,
+        spare: bool,
+    ) -> Sent | Denial | Respond:
+        """The circuit refuses, or there is no target: the fallback if there is one."""
+        fallen = await self._fall_back(exchange, plan, upstream, body, spare)
+        if fallen is not None:
+            return fallen
+        if refused is None:
+            raise FaultError(_NO_TARGET)
+        return Denial("breaker_open", "The service is not available right now.", retry_after=refused.retry_after)
+
+    async def _failed(
+        self,
+        exchange: Exchange,
+        plan: RoutePlan,
+        upstream: LiveUpstream,
+        body: SentBody,
+        error: FaultError,
+        spare: bool,
+    ) -> Sent | Denial | Respond:
+        """The last try failed without an answer: the fallback if there is one, else the fault."""
+        if error.fault.side is Side.UPSTREAM and not exchange.sink.started:
+            fallen = await self._fall_back(exchange, plan, upstream, body, spare)
+            if fallen is not None:
+                return fallen
+        raise error
+
+    async def _fall_back(
+        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, body: SentBody, spare: bool
+    ) -> Sent | Denial | Respond | None:
+        """What answers instead: a static answer, or another upstream, whose own fallback is not asked again."""
+        fallback = upstream.declared.fallback
+        if fallback is None or not spare or exchange.head.upgrade:
+            return None
+        exchange.hints["fallback"] = upstream.name
+        if not fallback.upstream:
+            headers = ((b"content-type", fallback.content_type.encode("ascii")),)
+            return Respond("fallback", headers, fallback.body, fallback.status)
+        other = exchange.snapshot.upstreams.get(fallback.upstream)
+        if other is None or (isinstance(body, ReplayBody) and not body.replayable):
+            return None
+        if isinstance(body, ReplayBody):
+            body.rewind()
+        elif body is not None and not isinstance(body, bytes) and body.received:
+            return None
+        return await self._send(exchange, plan, other, body, spare=False)
+
+    @staticmethod
+    def body_to_send(exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream) -> SentBody:
+        """The body in the handiest form: none, whole bytes, one that can be sent again, or the stream itself."""
+        body = exchange.body
+        length = body.length
+        if length == 0:
+            return None
+        whole = body.whole()
+        if whole is not None:
+            return whole
+        policy = upstream.declared.retries
+        if policy is not None and length is not None and length <= policy.replay_bytes:
+            return ReplayBody(body, policy.replay_bytes)
+        return body
+
+    # ------------------------------------------------------------------------------------------- the request's head
+
+    def upstream_request(
+        self,
+        exchange: Exchange,
+        plan: RoutePlan,
+        upstream: LiveUpstream,
+        target: LiveTarget,
+        body: SentBody,
+    ) -> UpstreamRequest:
+        """The request as the target will see it."""
+        head = exchange.head
+        declared = upstream.declared
+        path = head.path if plan.rewriter is None else plan.rewriter.apply(head.path, exchange.params, exchange.rest)
+        if target.declared.base_path:
+            path = target.declared.base_path + path
+        headers = [(b"host", head.host if declared.pass_host else target.authority)]
+        headers += forwarding.end_to_end_request(head.headers, exchange.consumed)
+        if self._clients.believes(head.peer):
+            headers += forwarding.gateway_headers_behind_proxy(
+                head.peer, exchange.client, head.scheme, head.host, head.headers
+            )
+        else:
+            headers += self.said_of_client(exchange.client, head.scheme, head.host)
+        headers += (
+            (b"x-request-id", exchange.request_id_bytes),
+            (b"traceparent", exchange.traceparent),
+            forwarding.VIA,
+        )
+        if exchange.request_headers:
+            headers += exchange.request_headers
+        if plan.request_transform is not None:
+            headers = plan.request_transform.apply(headers)
+        return UpstreamRequest(
+            head.method,
+            path if head.query is None else path + b"?" + head.query,
+            headers,
+            body,
+            declared.timeouts,
+            _FOREVER,
+            head.upgrade,
+            exchange.sink.inform if head.version == "1.1" else None,
+            declared.pool,
+        )
+
+    def said_of_client(self, client: str, scheme: str, host: bytes) -> tuple[Header, ...]:
+        """`gateway_headers`, remembered: most requests come from few clients."""
+        key = (client, scheme, host)
+        said = self._said_of_clients.get(key)
+        if said is None:
+            if len(self._said_of_clients) >= 4096:
+                self._said_of_clients.clear()
+            said = self._said_of_clients[key] = forwarding.gateway_headers(client, scheme, host)
+        return said

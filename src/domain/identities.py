@@ -1,0 +1,28 @@
+"""For whom a limit counts: texts that name a caller, the same on every replica."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+
+@lru_cache(maxsize=65536)
+def network_of(address: str) -> str:
+    """The address a client is counted under: IPv4 as it is, IPv6 by its /64 (a subscriber has at least that many).
+
+    An IPv4 address mapped into IPv6 is the IPv4 address. What is no address (a unix socket's peer) counts as itself.
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+
+
+def masked(identity: str) -> str:
+    """A secret-looking identity as operators may see it: the first four and the last two characters."""
+    return identity if len(identity) <= 8 else f"{identity[:4]}…{identity[-2:]}"

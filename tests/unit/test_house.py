@@ -1,0 +1,98 @@
+"""The house's own rules: what the domain may import, names that say nothing, who owns the import packages."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).resolve().parents[2] / "src"
+
+#: Standard library modules that hold values and pure functions. Anything else needs an argument in review.
+ALLOWED_IN_DOMAIN = {
+    "__future__",
+    "base64",
+    "binascii",
+    "bisect",
+    "calendar",
+    "collections",
+    "collections.abc",
+    "dataclasses",
+    "datetime",
+    "enum",
+    "fractions",
+    "functools",
+    "hashlib",
+    "heapq",
+    "hmac",
+    "ipaddress",
+    "itertools",
+    "json",
+    "math",
+    "operator",
+    "random",
+    "re",
+    "string",
+    "struct",
+    "types",
+    "typing",
+    "unicodedata",
+    "urllib.parse",
+    "zlib",
+    "zoneinfo",
+}
+VAGUE = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "base", "misc", "service_impl", "data"}
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that `path` imports, at any depth of the file."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module)
+    return found
+
+
+def stray_imports(path: Path) -> set[str]:
+    return {name for name in imported(path) if name not in ALLOWED_IN_DOMAIN and name.split(".")[0] != "domain"}
+
+
+@pytest.mark.parametrize("path", sorted((SRC / "domain").rglob("*.py")), ids=lambda p: p.name)
+def test_domain_imports_only_values(path: Path) -> None:
+    assert stray_imports(path) == set()
+
+
+def test_the_import_check_sees_a_stray_import(tmp_path: Path) -> None:
+    module = tmp_path / "bad.py"
+    module.write_text("def f():\n    import time\n    from os import path\n")
+    assert stray_imports(module) == {"time", "os"}
+
+
+@pytest.mark.parametrize("path", sorted((SRC / "application").rglob("*.py")), ids=lambda p: str(p.relative_to(SRC)))
+def test_application_imports_no_third_party(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imported(path)}
+    assert roots - sys.stdlib_module_names - {"domain", "application"} == set()
+
+
+def test_domain_uses_only_an_injected_random() -> None:
+    """`random` is imported for the type only: no module-level function of it is called."""
+    for path in (SRC / "domain").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "random":
+                assert node.attr == "Random", f"{path.name}:{node.lineno} calls random.{node.attr}"
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    vague = [path for path in SRC.rglob("*.py") if path.stem in VAGUE or path.parent.name in VAGUE]
+    assert vague == []
+
+
+def test_the_distribution_alone_owns_the_import_packages() -> None:
+    owners = importlib.metadata.packages_distributions()
+    for name in ("domain", "application", "adapters", "console"):
+        assert set(owners.get(name, ["spork-gateway"])) == {"spork-gateway"}
