@@ -43,13 +43,23 @@ __all__ = [
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Matched(Generic[T]):
-    """`route` takes the request. `rest` is the part of the path below a prefix, with its leading slash, or b""."""
+    """`route` takes the request. `segments` are the path's, of which the route's pattern names the first `depth`.
+
+    Not frozen only because one is made per request and freezing triples what that costs.
+    """
 
     route: T
     params: dict[str, str]
-    rest: bytes
+    segments: list[bytes]
+    depth: int
+
+    @property
+    def rest(self) -> bytes:
+        """The part of the path below a prefix, with its leading slash, or b""."""
+        below = self.segments[self.depth :]
+        return b"/" + b"/".join(below) if below else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +88,11 @@ class RouteResolver(Protocol[T]):
 
 
 class _Entry(Generic[T]):
-    __slots__ = ("accepts", "headers", "methods", "names", "pattern", "plain", "query", "route")
+    __slots__ = ("accepts", "depth", "headers", "methods", "names", "plain", "query", "route")
 
     def __init__(self, match: Match, route: T) -> None:
         self.route = route
-        self.pattern = match.path
+        self.depth = len(match.path.segments)
         self.methods = match.methods
         self.accepts = match.accepts
         self.headers = match.headers
@@ -156,7 +166,7 @@ class _Search(Generic[T]):
 class RouteTable(Generic[T]):
     """The compiled routes of one snapshot: immutable once built. Implements RouteResolver."""
 
-    __slots__ = ("_any", "_exact_hosts", "_only_any", "_routes", "_suffix_hosts")
+    __slots__ = ("_any", "_exact_hosts", "_literal", "_routes", "_suffix_hosts", "any_host")
 
     def __init__(self, routes: Iterable[tuple[Match, T]]) -> None:
         self._routes = list(routes)
@@ -171,7 +181,9 @@ class RouteTable(Generic[T]):
                     node = node.step(segment)
                 entries = node.prefix if match.path.prefix else node.exact
                 insort(entries, entry, key=_Entry.rank)
-        self._only_any = not self._exact_hosts and not self._suffix_hosts
+        #: No route asks for a host, so that callers need not know it.
+        self.any_host = not self._exact_hosts and not self._suffix_hosts
+        self._literal = self.any_host and not any(match.path.params for match, _ in self._routes)
 
     def _roots_for(self, hosts: tuple[str, ...]) -> Iterator[_Node[T]]:
         if not hosts:
@@ -200,8 +212,10 @@ class RouteTable(Generic[T]):
     ) -> Resolution[T]:
         """The winner for this request, or why there is none."""
         segments = segments_of(path)
+        if self._literal and (entry := self._descend(segments, method)) is not None:
+            return Matched(entry.route, _NO_PARAMS, segments, entry.depth)
         search: _Search[T] = _Search(segments, method, headers, query)
-        if self._only_any:
+        if self.any_host:
             entry = search.walk(self._any, 0)
         else:
             entry = None
@@ -212,10 +226,26 @@ class RouteTable(Generic[T]):
         if entry is None:
             return MethodNotAllowed(tuple(sorted(search.allow))) if search.allow else NO_ROUTE
         params = {name: segments[index].decode("ascii") for index, name in entry.names} if entry.names else _NO_PARAMS
-        rest = b""
-        if entry.pattern.prefix and len(segments) > (depth := len(entry.pattern.segments)):
-            rest = b"/" + b"/".join(segments[depth:])
-        return Matched(entry.route, params, rest)
+        return Matched(entry.route, params, segments, entry.depth)
+
+    def _descend(self, segments: list[bytes], method: str) -> _Entry[T] | None:
+        """The look-up for the plainest tables, without hosts and parameters: down by literals, remembering the deepest
+        prefix. None leaves everything else (conditions, methods that do not fit, no match) to the full search."""
+        node = self._any
+        deepest = node.prefix
+        for segment in segments:
+            child = node.children.get(segment)
+            if child is None:
+                break
+            node = child
+            if node.prefix:
+                deepest = node.prefix
+        else:
+            deepest = node.exact or deepest
+        if not deepest:
+            return None
+        entry = deepest[0]
+        return entry if entry.plain and (not entry.methods or method in entry.methods) else None
 
     # ------------------------------------------------------------------------------- for `spork check` and `explain`
 
