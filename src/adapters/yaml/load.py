@@ -43,6 +43,11 @@ class Loaded:
         """What was written, as canonical YAML with secrets replaced; empty when nothing could be read."""
         return "" if self.document is None else render(self.document)
 
+    @property
+    def full(self) -> str:
+        """The same with its secrets: what a rollback reads again. Never shown."""
+        return "" if self.document is None else render(self.document, redact=False)
+
 
 def load(path: Path | str | None, environ: Mapping[str, str]) -> Loaded:
     """Read the file at `path` and what it includes; None: only what the environment says."""
