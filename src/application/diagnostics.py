@@ -54,12 +54,22 @@ def child(path: str, key: str | int) -> str:
     return f"{path}.{key}" if path else key
 
 
+def parent(path: str) -> str:
+    """The path above `path`, empty above the first key."""
+    return path[: max(path.rfind("."), path.rfind("["), 0)]
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that `word` most likely stands for, case aside; None when none is near."""
+    lowered = {k.lower(): k for k in known}
+    near = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    return lowered[near[0]] if near else None
+
+
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """`did you mean "users"?` for the nearest of `known`, else `otherwise`."""
-    near = get_close_matches(word.lower(), {k.lower(): k for k in known}, n=1, cutoff=0.6)
-    if not near:
-        return otherwise
-    return f'did you mean "{next(k for k in known if k.lower() == near[0])}"?'
+    near = nearest(word, known)
+    return otherwise if near is None else f'did you mean "{near}"?'
 
 
 def errors(problems: Iterable[Problem]) -> list[Problem]:

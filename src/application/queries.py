@@ -196,6 +196,10 @@ class Queries:
             raise OperationRefused("unavailable", "The configuration cannot be shown by this gateway.")
         return await self._config()
 
+    def show_config(self, view: Callable[[], Awaitable[ConfigView]]) -> None:
+        """Where the configuration's view comes from."""
+        self._config = view
+
     # --------------------------------------------------------------------------------------------------------- health
 
     def add_component(self, component: Component) -> None:

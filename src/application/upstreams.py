@@ -7,6 +7,7 @@ is known to have one more request in flight and the circuit waits for its record
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from application.affinity import key_reader
 from application.exchange import Exchange
 from application.targets import LiveTarget
-from domain.balancing import Balancer, balancer_for, first_level
+from domain.balancing import Balancer, HashRing, balancer_for, first_level
 from domain.circuit import CallResult, Open, Permit
 from domain.circuit_machine import Circuit
 from domain.health import Ejection, ProbeHistory, ProbeRecord, may_eject
@@ -90,6 +91,16 @@ class LiveUpstream:
     def judge(self, status: int) -> CallResult:
         """What an answer with this status says about the target."""
         return CallResult.FAILED if status in self._failures else CallResult.OK
+
+    def preview(self, exchange: Exchange, now: float) -> LiveTarget | None:
+        """The target a request would get now, without taking it: nobody's turn passes."""
+        if now >= self._refresh_at:
+            self.refresh(now)
+        balancer = copy.copy(self._balancer)
+        if isinstance(balancer, HashRing):
+            balancer.rotation = copy.copy(balancer.rotation)
+        key = None if self._read_key is None else self._read_key(exchange)
+        return balancer.pick(key, now, ())
 
     def _admit_unguarded(
         self, key: bytes | None, now: float, exclude: Collection[LiveTarget]

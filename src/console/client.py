@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -30,7 +29,7 @@ from console.faults import (
     Unreachable,
 )
 from console.sse import Oversized, Parser, ServerEvent
-from console.topics import TEXTS, TOPICS
+from console.topics import TEXTS, TOPICS, segment
 
 CONNECT_SECONDS = 3.0
 STREAM_SILENCE = 15.0
@@ -236,11 +235,6 @@ class AdminClient:
         if len(answer.content) > THREAD_ABOVE:
             return await asyncio.to_thread(decode, answer.content, what)
         return decode(answer.content, what)
-
-
-def segment(text: str) -> str:
-    """`text` as one path segment, everything reserved percent-encoded (`/` too)."""
-    return quote(text, safe="")
 
 
 def decode(raw: bytes, what: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from application import views
 
@@ -62,3 +63,8 @@ LIVE: tuple[str, ...] = tuple(topic.name for topic in TOPICS.values() if topic.l
 
 TEXTS = frozenset({"running", "file", "diff_file", "diff_previous", "text"})
 """Fields that hold texts of many lines."""
+
+
+def segment(text: str) -> str:
+    """`text` as one path segment, everything reserved percent-encoded (`/` too)."""
+    return quote(text, safe="")

@@ -17,10 +17,9 @@ from typing import Any
 
 from application.views import ActionResult, ApiKeyView, BreakerView, QuotaView, SessionView, TargetView
 from console.actions import BY_NAME
-from console.client import segment
 from console.formats import mask
 from console.tiers import seconds
-from console.topics import target_key
+from console.topics import segment, target_key
 
 
 @dataclass(frozen=True, slots=True)

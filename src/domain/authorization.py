@@ -15,7 +15,8 @@ class AuthPolicy:
 
     `any_of`: one of these methods suffices (jwt, introspection, api_key, basic, signature, mtls,
     auth_service, anonymous); `all_of`: every one. `issuers` restricts tokens to these issuer names. `claims` are exact
-    string matches.     `tenant` names the path parameter or header that must equal the principal's tenant. `max_age` for step-up, seconds.
+    string matches. `permissions` are per method, all needed. `tenant` names the path parameter or header that must
+    equal the principal's tenant. `max_age` for step-up, seconds.
     """
 
     any_of: tuple[str, ...] = ("jwt",)
@@ -144,12 +145,12 @@ def _claim_says(principal: Principal, name: str, wanted: str) -> bool:
 
 
 def _permitted(principal: Principal, policy: AuthPolicy, method: str) -> bool:
-    """A method that `permissions` names needs one of its permissions; `*` stands for every method not named."""
+    """A method that `permissions` names needs all of its permissions; `*` stands for every method not named."""
     table = dict(policy.permissions)
     wanted = table.get("GET" if method == "HEAD" and "HEAD" not in table else method, table.get("*"))
     if wanted is None:
         return True
-    return not wanted.isdisjoint(principal.scopes | words_of(principal.claims.get("permissions")))
+    return wanted <= principal.scopes | words_of(principal.claims.get("permissions"))
 
 
 def _same_tenant(principal: Principal, name: str, asked: Asked) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import math
-import zlib
+import binascii
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -67,7 +67,7 @@ def _base62(value: int, length: int) -> str:
 
 
 def _checksum(text: str) -> str:
-    return _base62(zlib.crc32(text.encode("ascii")), _CHECK_LENGTH)
+    return _base62(binascii.crc32(text.encode("ascii")), _CHECK_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -569,14 +569,13 @@ class EdgeProtocol(HttpToolsProtocol):
     def _next(self) -> None:
         """Serve the next request in line, or parse on."""
         self.serving = None
-        self.deadline = self.edge.now + self.edge.limits.idle_timeout
+        limits = self.edge.limits
+        self.deadline = self.edge.now + (limits.header_timeout if self._in_head else limits.idle_timeout)
         if self._queue:
             self._serve(self._queue.popleft())
-        elif self._in_head:
-            self.deadline = self.edge.now + self.edge.limits.header_timeout
         elif self._backlog:
             self.loop.call_soon(self._catch_up)
-        elif self.edge.draining:
+        elif self.edge.draining and not self._in_head:
             self._end()
 
     def _catch_up(self) -> None:

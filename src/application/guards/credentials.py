@@ -70,7 +70,7 @@ class CredentialsGuard:
         if not policy.forward_credentials:
             self.consumes = frozenset().union(*(method.consumes for method in methods))
         self._absent = Denial("unauthenticated", "A credential is needed.", headers=_challenges(methods, ""))
-        self._bad = Denial("invalid_credential", "The credential is not good.", headers=_challenges(methods, _INVALID))
+        self._bad = Denial("invalid_credentials", "The credential is not good.", headers=_challenges(methods, _INVALID))
 
     def __repr__(self) -> str:
         how = "all of" if self._all else "any of"
@@ -140,6 +140,7 @@ class CredentialsGuard:
         if self._issuers and principal.method in _TOKEN_METHODS and principal.issuer not in self._issuers:
             return self._refuse(exchange, "issuer_not_accepted", principal.method)
         exchange.principal = principal
+        exchange.consumed = self.consumes
         exchange.request_headers.extend(verdict.identity)
         if self._sign is not None:
             exchange.request_headers.append((IDENTITY_TOKEN, self._sign(verdict, exchange.unix)))
@@ -156,7 +157,7 @@ class CredentialsGuard:
     def _unavailable(self, exchange: Exchange, outcome: Unverifiable) -> Denial:
         exchange.hints["credential"] = outcome.reason
         return Denial(
-            "identity_unavailable", "Credentials cannot be checked right now.", retry_after=outcome.retry_after
+            "authentication_unavailable", "Credentials cannot be checked right now.", retry_after=outcome.retry_after
         )
 
 

@@ -1,16 +1,16 @@
 """Failed authentication has a bucket of its own, per client address.
 
 A failure is charged; when the bucket refuses, the answer turns from 401 into 429, and methods that cost us work
-(password hashing, asking an authority) are not tried for that address until it may try again. Good credentials that cost nothing
-to check are still taken, so that one bad client behind a shared address does not lock its neighbours out.
+(password hashing, asking an authority) are not tried for that address until it may try again. Good credentials that
+cost nothing to check are still taken, so that one bad client behind a shared address does not lock its neighbours out.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
+from domain.identities import network_of
 from domain.outcomes import Denial
 from domain.quotas import Charge, Decision, Limit, RateLimiter, Throttled
 
@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = Limit("failed-authentication", quota=30, period=60.0, burst=30)
 
 _MOST_BLOCKED = 10_000
-
-
-def address_identity(client: str) -> str:
-    """The identity failures count for: the address, or its /64 for IPv6 where one client has many."""
-    if ":" not in client:
-        return client
-    try:
-        return str(ipaddress.ip_network((client, 64), strict=False))
-    except ValueError:
-        return client
 
 
 class FailedAuthentication:
@@ -48,7 +38,7 @@ class FailedAuthentication:
         """Seconds this exchange's address still has to wait; 0.0 when it may try."""
         if not self._blocked:
             return 0.0
-        identity = address_identity(exchange.client)
+        identity = network_of(exchange.client)
         left = self._blocked.get(identity, 0.0) - exchange.now
         if left <= 0.0:
             self._blocked.pop(identity, None)
@@ -57,7 +47,7 @@ class FailedAuthentication:
 
     def count(self, exchange: Exchange, denial: Denial) -> Denial | Awaitable[Denial]:
         """Charge one failure: `denial` itself, or a 429-like one in its place."""
-        identity = address_identity(exchange.client)
+        identity = network_of(exchange.client)
         decision = self._limiter.acquire((Charge(self._limit, identity),))
         if isinstance(decision, Awaitable):
             return self._count_later(exchange, denial, identity, decision)

@@ -142,17 +142,14 @@ class ClientCertificate:
 
 
 def certificate_names(certificate: dict[str, object]) -> tuple[str, ...]:
-    """URI and DNS names, then the common name, of a certificate as `ssl.SSLSocket.getpeercert` describes it."""
+    """URI, DNS and mail names, then subject and common name, of a certificate's facts as the edge gives them."""
     found: list[str] = []
-    alternative = certificate.get("subjectAltName")
-    if isinstance(alternative, tuple | list):
-        found += [str(value) for kind, value in alternative if kind in ("URI", "DNS", "email")]
-    subject = certificate.get("subject")
-    if isinstance(subject, tuple | list):
-        found += [str(value) for rdn in subject for name, value in rdn if name == "commonName"]
-    elif isinstance(subject, str):
-        found.append(subject)
-    return tuple(found)
+    alternative = certificate.get("sans")
+    if isinstance(alternative, list | tuple):
+        parts = [str(name).partition(":") for name in alternative]
+        found += [value for kind, _, value in parts if kind in ("URI", "DNS", "email")]
+    found += [str(certificate.get("subject", "")), str(certificate.get("common_name", ""))]
+    return tuple(name for name in found if name)
 
 
 def forwarded_certificate_names(text: str) -> tuple[str, ...]:
