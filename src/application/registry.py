@@ -20,7 +20,7 @@ class UpstreamRegistry:
     """All live upstreams of this process, by name; what new snapshots take their upstreams from.
 
     `breakers` makes the circuits, `chance` is `random.Random().random` or a seeded one. `on_joined` and `on_left` hear
-    of every target that comes and goes (the probes listen).
+    of every target that comes and goes, `on_changed` of every change of what there is (the probes listen).
     """
 
     def __init__(self, breakers: CircuitBreakers, chance: Callable[[], float], events: EventSink | None = None) -> None:
@@ -28,6 +28,7 @@ class UpstreamRegistry:
         self.chance = chance
         self.on_joined: list[TargetListener] = []
         self.on_left: list[TargetListener] = []
+        self.on_changed: list[Callable[[], None]] = []
         self._events = events
         self._upstreams: dict[str, LiveUpstream] = {}
 
@@ -52,6 +53,12 @@ class UpstreamRegistry:
         for name, upstream in declared.items():
             self._upstreams[name] = prepared[name]
             prepared[name].adopt(upstream, now)
+        self.changed()
+
+    def changed(self) -> None:
+        """Which targets there are, or how they are watched, is not as it was."""
+        for listener in self.on_changed:
+            listener()
 
     def sync(self, upstreams: Iterable[Upstream], now: float) -> Mapping[str, LiveUpstream]:
         """Prepare and commit at once; a live view of what is in force."""
@@ -99,6 +106,7 @@ class UpstreamRegistry:
             "before": transition.before.value,
             "after": transition.after.value,
             "cause": transition.cause,
+            "detail": transition.cause,
         }
         self.tell(kinds[transition.after], name, data)
 
@@ -106,23 +114,24 @@ class UpstreamRegistry:
 
     def drain(self, upstream: str, target: str, reason: str, ttl: float | None, now: float) -> LiveTarget:
         """Send nothing new to a target, for `ttl` seconds or until undrained. Raises KeyError if there is none."""
-        live = self._live(upstream, target)
+        live = self.find(upstream, target)
         live.drained_until = math.inf if ttl is None else now + ttl
         live.drain_reason = reason
         live.upstream.changed()
-        self.tell("target.draining", f"{upstream}/{target}", {"reason": reason, "in_flight": live.active})
+        self.tell("target.draining", f"{upstream}/{target}", {"detail": reason, "in_flight": live.active})
         return live
 
     def undrain(self, upstream: str, target: str, reason: str, now: float) -> LiveTarget:
-        live = self._live(upstream, target)
+        live = self.find(upstream, target)
         live.drained_until = -math.inf
         live.drain_reason = ""
         live.warm_since = now
         live.upstream.changed()
-        self.tell("target.undrained", f"{upstream}/{target}", {"reason": reason})
+        self.tell("target.undrained", f"{upstream}/{target}", {"detail": reason})
         return live
 
-    def _live(self, upstream: str, target: str) -> LiveTarget:
+    def find(self, upstream: str, target: str) -> LiveTarget:
+        """The live target of that name. Raises KeyError if there is none."""
         pool = self._upstreams.get(upstream)
         live = None if pool is None else pool.find(target)
         if live is None:

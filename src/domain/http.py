@@ -295,3 +295,14 @@ def websocket_upgrade(head: RequestHead, has_body: bool) -> Denial | None:
 def _is_websocket_key(value: bytes) -> bool:
     """Base64 of exactly 16 octets: 22 digits, the last of which carries four zero bits, and two `=`."""
     return len(value) == 24 and value[22:] == b"==" and not value[:22].translate(None, _BASE64) and value[21] in b"AQgw"
+
+
+def cookie(headers: Headers, name: bytes) -> bytes:
+    """The value of the first cookie called `name`, b"" when there is none (RFC 6265 5.4)."""
+    for key, value in headers:
+        if key == b"cookie":
+            for pair in value.split(b";"):
+                given, _, content = pair.strip().partition(b"=")
+                if given == name:
+                    return content
+    return b""

@@ -35,17 +35,23 @@ def demo(port: int, admin_port: int, traffic: bool) -> None:
         ports = {name: _free_port() for name in SERVICES}
         stack.enter_context(_services(ports))
         environment = _environment(directory, port, admin_port, ports)
-        config = Path(__file__).parent.parent / "demo" / "demo.yaml"
+        config = demo_config()
         command = [sys.executable, "-m", "adapters.cli", "serve", "-c", str(config)]
         gateway = stack.enter_context(_child(command, environment))
         _wait_for(gateway, port)
-        click.echo(welcome(port, admin_port, ports, environment))
+        click.echo(welcome(port, admin_port, ports, environment, config))
         if traffic:
             load = [sys.executable, "-m", "adapters.demo.traffic", str(port)]
             stack.enter_context(_child(load, environment))
         with contextlib.suppress(KeyboardInterrupt):
             gateway.wait()
         click.echo("\nstopping ...")
+
+
+def demo_config() -> Path:
+    """The demo's configuration: beside this package when installed, in `config/` in a checkout."""
+    packaged = Path(__file__).parent.parent / "demo" / "demo.yaml"
+    return packaged if packaged.exists() else Path(__file__).parents[3] / "config" / "demo.yaml"
 
 
 def _environment(directory: Path, port: int, admin_port: int, ports: dict[str, int]) -> dict[str, str]:
@@ -55,6 +61,7 @@ def _environment(directory: Path, port: int, admin_port: int, ports: dict[str, i
         "SPORK_LISTEN": f"127.0.0.1:{port}",
         "SPORK_ADMIN__LISTEN": f"127.0.0.1:{admin_port}",
         "SPORK_STATE_DIR": str(directory),
+        "SPORK_ACCESS_LOG": str(directory / "access.log"),
         **urls,
     }
 

@@ -241,10 +241,8 @@ class Response(ResponseReader):
         untouched = self.untouched
         try:
             self.end()
-        except FaultError:
-            if untouched:
-                fault = self._lost(error)
-            self.fail(fault)
+        except FaultError as fault:
+            self.fail(self._lost(error) if untouched else fault)
             return
         self._wake()
 

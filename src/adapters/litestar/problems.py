@@ -49,9 +49,10 @@ REASONS: dict[str, tuple[int, str]] = {
     "address_denied": (403, "Not allowed from this address"),
     "https_required": (403, "HTTPS is required"),
     "unauthenticated": (401, "Authentication is required"),
-    "invalid_credentials": (401, "The credentials are not valid"),
+    "invalid_credential": (401, "The credential is not valid"),
+    "too_many_failures": (429, "Too many failed authentications"),
     "step_up_required": (401, "Stronger authentication is required"),
-    "authentication_unavailable": (503, "Credentials cannot be checked right now"),
+    "identity_unavailable": (503, "Credentials cannot be checked right now"),
     "forbidden": (403, "Not allowed"),
     "insufficient_scope": (403, "Not allowed"),
     "tenant_mismatch": (403, "Not allowed"),
@@ -80,7 +81,7 @@ _FAULTS: dict[FaultKind, tuple[int, str]] = {
     FaultKind.CLIENT_GONE: (499, "The client went away"),
     FaultKind.PROXY_INTERNAL_ERROR: (500, "Internal error"),
 }
-_RESPONSES: dict[str, int] = {"preflight": 204}
+_RESPONSES: dict[str, int] = {"preflight": 204, "redirect": 308}
 _CONTENT_TYPE: Header = (b"content-type", b"application/problem+json")
 _NO_STORE: Header = (b"cache-control", b"no-store")
 _encode = msgspec.json.Encoder().encode

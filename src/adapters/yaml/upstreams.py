@@ -27,7 +27,7 @@ def translate_upstream(name: str, upstream: written.Upstream) -> Upstream:
     balance = upstream.balance
     return Upstream(
         name=name,
-        targets=tuple(_target(t) for t in upstream.targets if t is not FAILED),
+        targets=tuple(_target(t, index) for index, t in enumerate(upstream.targets)),
         balance=Balance(balance) if isinstance(balance, str) else Balance("hash", balance.hash),
         timeouts=Timeouts(**_fields(upstream.timeouts)),
         pool=PoolPolicy(**_fields(upstream.pool)),
@@ -49,7 +49,9 @@ def _fields(struct: Any) -> dict[str, Any]:
     return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
-def _target(target: str | written.Target) -> Target:
+def _target(target: Any, index: int) -> Target:
+    if target is FAILED:  # complained about; it stands in, so that the others keep their places
+        return parse_target("http://unread.invalid", name=f"unread {index}")
     if isinstance(target, str):
         return parse_target(target)
     tls = None if target.tls is None else _tls(target.tls)
