@@ -15,6 +15,7 @@ from typing import Protocol
 from application.ports import Clock, EventSink, FaultError
 from application.registry import UpstreamRegistry
 from application.targets import LiveTarget
+from application.tasks import end
 from application.upstream_views import state_of
 from domain.health import ProbePolicy, Verdict, passes, probe_pause
 from domain.upstreams import Target
@@ -67,9 +68,7 @@ class Probes:
         tasks = [*self._tasks.values(), *([self._watch] if self._watch is not None else [])]
         self._tasks.clear()
         self._watch = None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         await self._prober.close()
 
     def follow(self) -> None:
