@@ -45,6 +45,12 @@ def echo() -> Iterator[int]:
         yield port
 
 
+def ready(gateway: GatewayProcess) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"{gateway.admin_url}/ready").status_code == 200
+    return False
+
+
 def config(port: int, routes: str = "echo", more: str = "") -> str:
     text = f"upstreams:\n  echo: {{targets: ['http://127.0.0.1:{port}'], breaker: {{}}}}\nroutes:\n"
     for name in routes.split():
@@ -55,10 +61,13 @@ def config(port: int, routes: str = "echo", more: str = "") -> str:
 @pytest.fixture
 def gateway(echo: int, tmp_path: Path) -> Iterator[GatewayProcess]:
     with gateway_process(config(echo), tmp_path) as process:
+        wait_until(lambda: ready(process), 20, "readiness")
         yield process
 
 
 def admin(gateway: GatewayProcess) -> httpx.Client:
+    """A client with the admin token, once the gateway is ready."""
+    wait_until(lambda: ready(gateway), 20, "readiness")
     headers = {"authorization": f"Bearer {gateway.admin_token}"}
     return httpx.Client(base_url=gateway.admin_url, headers=headers, timeout=10)
 
@@ -156,6 +165,7 @@ def test_a_broken_file_loses_nothing_and_is_shown_at_its_line(gateway: GatewayPr
         wait_until(lambda: client.get("/admin/v1/config").json()["problems"], 10, "the problem")
         view = client.get("/admin/v1/config").json()
         refused = client.post("/admin/v1/config/reload", json={})
+        wait_until(lambda: client.get("/admin/v1/events?kind=config").json()["items"], 10, "the event")
         events = client.get("/admin/v1/events?kind=config").json()["items"]
     assert list(load.answers) == [200]
     assert view["revision"] == before
