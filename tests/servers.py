@@ -235,6 +235,7 @@ def gateway_process(
     admin_port = admin_port or free_port()
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "spork.yaml"
+    env.setdefault("SPORK_EDGE__DRAIN_DELAY", "0s")  # tests of draining set their own
     head = f"listen: 127.0.0.1:{port}\nadmin: {{listen: 127.0.0.1:{admin_port}}}\nstate_dir: {directory}/.spork\n"
     path.write_text(head + config)
     with (directory / "gateway.log").open("w") as log:

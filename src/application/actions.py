@@ -93,7 +93,13 @@ class Actions:
             return await now_or_later(control.probe(upstream, target))
 
         return Prepared(
-            "target.probe", f"target {upstream}/{target}", view.probe, "probed", "Sends one probe.", perform, view.config
+            "target.probe",
+            f"target {upstream}/{target}",
+            view.probe,
+            "probed",
+            "Sends one probe.",
+            perform,
+            view.config,
         )
 
     # --------------------------------------------------------------------------------------------- quotas, consumers
@@ -119,7 +125,9 @@ class Actions:
         if view is None:
             raise OperationRefused("not_found", f"No window {id} is being counted.")
         if quota <= 0 or act.ttl is None or act.ttl <= 0:
-            raise OperationRefused("invalid", "A raise takes a positive quota and ttl.", errors=_errors(quota="positive", ttl="positive"))
+            raise OperationRefused(
+                "invalid", "A raise takes a positive quota and ttl.", errors=_errors(quota="positive", ttl="positive")
+            )
 
         async def perform() -> None:
             await now_or_later(control.raise_to(id, quota, act))
@@ -257,4 +265,3 @@ def blast_of_breaker(overview: Overview, view: BreakerView, verb: str) -> str:
     nodes = overview.picture.nodes
     silent = f"; {len(nodes.silent)} silent node(s) not counted" if nodes.silent else ""
     return f"{verb.capitalize()} {rps:.1f} requests/s on {len(view.routes)} route(s){': ' + routes if routes else ''}{silent}."
-

@@ -24,8 +24,8 @@ def key_reader(balance: Balance) -> KeyReader | None:
         wanted = name.strip().lower().encode("ascii")
         return lambda exchange: exchange.head.header(wanted)
     if kind == "cookie":
-        prefix = name.strip().encode("ascii") + b"="
-        return lambda exchange: _cookie(exchange, prefix)
+        named = name.strip().encode("ascii")
+        return lambda exchange: _cookie(exchange, named)
     return _address
 
 
@@ -40,11 +40,11 @@ def _consumer(exchange: Exchange) -> bytes | None:
     return (principal.consumer or principal.subject).encode() or None
 
 
-def _cookie(exchange: Exchange, prefix: bytes) -> bytes | None:
+def _cookie(exchange: Exchange, named: bytes) -> bytes | None:
     for name, value in exchange.head.headers:
         if name == b"cookie":
             for pair in value.split(b";"):
-                pair = pair.strip()
-                if pair.startswith(prefix):
-                    return pair[len(prefix) :]
+                given, _, content = pair.strip().partition(b"=")
+                if given == named:
+                    return content or None
     return None

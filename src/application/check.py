@@ -1,7 +1,7 @@
 """What a configuration means, checked as a whole: references, conflicts, ranges, and what is legal but unwise.
 
-`check` answers problems by configuration path and never raises; the adapter that read the configuration knows the lines.
-What a single value may look like was checked when it was read; here are the rules between values.
+`check` answers problems by configuration path and never raises; the adapter that read the configuration knows the
+lines. What a single value may look like was checked when it was read; here are the rules between values.
 """
 
 from __future__ import annotations
@@ -97,15 +97,13 @@ def needs_shared_state(configuration: Configuration) -> list[str]:
     if configuration.shared != "memory":
         return []
     limited = [r.name for r in configuration.routes if r.limits]
+    broken = [u.name for u in configuration.upstreams if u.breaker]
     reasons = [
         (configuration.limits, "limits of the whole gateway are counted across processes"),
         (limited, f"limits are counted across processes (routes: {_some(limited)})"),
         (configuration.registration != "off", "registered services must be known to every process"),
         (configuration.issuers, "a revoked token must be refused by every process"),
-        (
-            [u for u in configuration.upstreams if u.breaker],
-            f"circuits open for all processes at once (upstreams: {_some(u.name for u in configuration.upstreams if u.breaker)})",
-        ),
+        (broken, f"circuits open for all processes at once (upstreams: {_some(broken)})"),
     ]
     return [words for needed, words in reasons if needed]
 
@@ -113,15 +111,3 @@ def needs_shared_state(configuration: Configuration) -> list[str]:
 def _some(names: Iterable[str]) -> str:
     listed = list(names)
     return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
-
-
-def summary(configuration: Configuration) -> str:
-    """`ok: 3 upstreams, 7 routes, revision ab12cd34ef56`"""
-
-    def count(number: int, word: str) -> str:
-        return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-    return (
-        f"ok: {count(len(configuration.upstreams), 'upstream')}, {count(len(configuration.routes), 'route')},"
-        f" revision {configuration.revision}"
-    )

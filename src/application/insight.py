@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from application.views import ApiKeyView, BreakerView, ComponentHealth, LimitView, QuotaView, SessionView, TargetView
 
 T = TypeVar("T")
-Soon = T | Awaitable[T]
+Soon: TypeAlias = T | Awaitable[T]
 
 
 async def now_or_later(answer: T | Awaitable[T]) -> T:

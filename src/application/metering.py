@@ -30,8 +30,12 @@ class Family:
 
 
 FAMILIES = (
-    Family("gateway_requests_total", "counter", ("route", "method", "status"), "Requests answered, by what the client saw."),
-    Family("gateway_response_time_seconds", "histogram", ("route", "method"), "From request head to the end of the answer."),
+    Family(
+        "gateway_requests_total", "counter", ("route", "method", "status"), "Requests answered, by what the client saw."
+    ),
+    Family(
+        "gateway_response_time_seconds", "histogram", ("route", "method"), "From request head to the end of the answer."
+    ),
     Family("gateway_overhead_seconds", "histogram", (), "Time spent in the gateway itself, targets' time taken off."),
     Family("gateway_request_bytes_total", "counter", ("route",), "Body bytes received from clients."),
     Family("gateway_response_bytes_total", "counter", ("route",), "Body bytes sent to clients."),
@@ -56,24 +60,60 @@ FAMILIES = (
     Family("gateway_config_info", "gauge", ("revision",), "1 for the revision in force.", "max"),
     Family("gateway_config_applied_timestamp_seconds", "gauge", (), "When the revision in force was applied.", "max"),
     Family("gateway_config_reloads_total", "counter", ("result",), "Reloads that were applied or refused."),
-    Family("gateway_store_failures_total", "counter", ("store",), "Operations on a shared store that failed or timed out."),
-    Family("gateway_log_lines_lost_total", "counter", ("log",), "Log lines dropped because the sink was stuck or failed."),
+    Family(
+        "gateway_store_failures_total", "counter", ("store",), "Operations on a shared store that failed or timed out."
+    ),
+    Family(
+        "gateway_log_lines_lost_total", "counter", ("log",), "Log lines dropped because the sink was stuck or failed."
+    ),
     Family("gateway_events_total", "counter", ("kind",), "Events published, by kind."),
     Family("gateway_security_denials_total", "counter", ("reason",), "Refusals of credentials, addresses and content."),
     Family("gateway_admin_streams", "gauge", (), "Open admin event streams."),
-    Family("gateway_slo_burn_rate", "gauge", ("objective", "window"), "How many times too fast the error budget is spent.", "max"),
-    Family("gateway_slo_budget_remaining", "gauge", ("objective",), "Share of the error budget left in its period.", "min"),
+    Family(
+        "gateway_slo_burn_rate",
+        "gauge",
+        ("objective", "window"),
+        "How many times too fast the error budget is spent.",
+        "max",
+    ),
+    Family(
+        "gateway_slo_budget_remaining", "gauge", ("objective",), "Share of the error budget left in its period.", "min"
+    ),
     Family("gateway_workers", "gauge", (), "Worker processes whose numbers are in this answer."),
     Family("gateway_nodes_silent", "gauge", (), "Nodes of the fleet that have stopped reporting.", "max"),
-    Family("upstream_requests_total", "counter", ("upstream", "target", "status"), "Requests forwarded to a target, by answer."),
-    Family("upstream_response_time_seconds", "histogram", ("upstream",), "Time spent waiting for and relaying a target's answer."),
-    Family("upstream_health_status", "gauge", ("upstream", "target"), "1 when a target takes traffic, 0 when it is down or ejected.", "min"),
+    Family(
+        "upstream_requests_total",
+        "counter",
+        ("upstream", "target", "status"),
+        "Requests forwarded to a target, by answer.",
+    ),
+    Family(
+        "upstream_response_time_seconds",
+        "histogram",
+        ("upstream",),
+        "Time spent waiting for and relaying a target's answer.",
+    ),
+    Family(
+        "upstream_health_status",
+        "gauge",
+        ("upstream", "target"),
+        "1 when a target takes traffic, 0 when it is down or ejected.",
+        "min",
+    ),
     Family("upstream_requests_in_flight", "gauge", ("upstream", "target"), "Requests a target is serving for us now."),
     Family("upstream_pool_connections", "gauge", ("upstream", "target"), "Open connections to a target."),
     Family("upstream_ejections_total", "counter", ("upstream", "target"), "Passive ejections of a target."),
     Family("upstream_retries_total", "counter", ("upstream",), "Tries after the first."),
-    Family("upstream_retry_budget_remaining", "gauge", ("upstream",), "Share of the retry budget that is left, 0 to 1.", "min"),
-    Family("circuit_breaker_state", "gauge", ("name", "state"), "1 for the state a circuit is in, 0 for the others.", "max"),
+    Family(
+        "upstream_retry_budget_remaining",
+        "gauge",
+        ("upstream",),
+        "Share of the retry budget that is left, 0 to 1.",
+        "min",
+    ),
+    Family(
+        "circuit_breaker_state", "gauge", ("name", "state"), "1 for the state a circuit is in, 0 for the others.", "max"
+    ),
     Family("circuit_breaker_transitions_total", "counter", ("name", "to"), "Changes of a circuit's state."),
     Family("process_cpu_seconds_total", "counter", (), "CPU time of the workers."),
     Family("process_resident_memory_bytes", "gauge", (), "Resident memory of the workers."),
@@ -183,7 +223,22 @@ class MetricSums:
             self._sample(BY_NAME["gateway_workers"], (), 1.0)
 
     def _add_cell(self, row: CellRow) -> None:
-        route, method, status, upstream, target, count, seconds, buckets, up_seconds, up_buckets, b_in, b_out, retries, ex = row
+        (
+            route,
+            method,
+            status,
+            upstream,
+            target,
+            count,
+            seconds,
+            buckets,
+            up_seconds,
+            up_buckets,
+            b_in,
+            b_out,
+            retries,
+            ex,
+        ) = row
         self._count("gateway_requests_total", (route, method, str(status)), count)
         self._histogram("gateway_response_time_seconds", (route, method)).add(buckets, seconds, ex)
         self._count("gateway_request_bytes_total", (route,), b_in)

@@ -169,9 +169,7 @@ def _merge_breakers(one: BreakerView, other: BreakerView) -> BreakerView:
     )
 
 
-def _add_windows(
-    one: tuple[tuple[int, int], ...], other: tuple[tuple[int, int], ...]
-) -> tuple[tuple[int, int], ...]:
+def _add_windows(one: tuple[tuple[int, int], ...], other: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     """Element by element from the newest."""
     length = max(len(one), len(other))
     left = ((0, 0),) * (length - len(one)) + tuple(one)

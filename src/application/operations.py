@@ -12,6 +12,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from application.audit import AuditEntry, AuditTrail
 from application.events import EventLog
@@ -59,7 +60,7 @@ class Prepared:
     after: str
     blast: str
     perform: Callable[[], Awaitable[str | None]]
-    substance: object = None
+    substance: Any = None
     since: float = 0.0
     warnings: tuple[str, ...] = ()
     subject: str = ""
@@ -106,6 +107,8 @@ class Operations:
         self._unix = unix
         self._node = node
         self._audit = audit
+        #: Called after each write that was carried out.
+        self.on_done: list[Callable[[], None]] = []
         self._remember = remember
         self._remember_for = remember_for
         self._done: OrderedDict[tuple[str, str], tuple[str, float, asyncio.Future[ActionResult]]] = OrderedDict()
@@ -128,7 +131,8 @@ class Operations:
         except BaseException as error:
             # A refused write may be tried again with the same key; who waits with us hears the same.
             del self._done[key]
-            future.set_exception(error if isinstance(error, OperationRefused) else OperationRefused("unavailable", "The first request failed."))
+            heard = error if isinstance(error, OperationRefused) else OperationRefused("unavailable", "It failed.")
+            future.set_exception(heard)
             future.exception()
             raise
         future.set_result(replace(result, secret=None))
@@ -144,6 +148,8 @@ class Operations:
             return self._result(prepared, prepared.after, False, None, prepared.warnings)
         try:
             after = await prepared.perform() or prepared.after
+            for hear in self.on_done:
+                hear()
         except OperationRefused as refused:
             await self._record(write, prepared, prepared.before, "refused", refused.detail)
             raise

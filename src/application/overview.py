@@ -197,19 +197,25 @@ def traffic_of(window: Window) -> str:
 
 
 def health_score(total: Window, overhead: list[int], services: list[ServiceView]) -> float | None:
-    """0 to 100, None while there is neither traffic nor a service to judge.
+    """0 to 100, None while there is neither traffic nor a service to judge: 100 less the `health_parts`."""
+    parts = health_parts(total, overhead, services)
+    return None if parts is None else round(max(0.0, 100.0 - sum(parts.values())), 1)
 
-    100 - 50 * min(1, error_ratio / 0.10) - 30 * (services down + half of degraded) / services
-        - 10 * min(1, throttled_ratio / 0.50) - 10 * min(1, overhead p95 / 50 ms)
+
+def health_parts(total: Window, overhead: list[int], services: list[ServiceView]) -> dict[str, float] | None:
+    """What is taken off the score of 100:
+
+    errors 50 * min(1, error_ratio / 0.10); services 30 * (down + half of degraded) / services;
+    throttling 10 * min(1, throttled_ratio / 0.50); overhead 10 * min(1, overhead p95 / 50 ms).
     """
     known = [service for service in services if service.state != "unknown"]
     if not known and not total.requests:
         return None
-    score = 100.0 - 50.0 * min(1.0, total.error_ratio / 0.10) - 10.0 * min(1.0, total.throttled_ratio / 0.50)
-    if known:
-        bad = sum({"down": 1.0, "degraded": 0.5}.get(service.state, 0.0) for service in known)
-        score -= 30.0 * bad / len(known)
-    slow = percentile_ms(overhead, 0.95)
-    if slow is not None:
-        score -= 10.0 * min(1.0, slow / 50.0)
-    return round(max(0.0, score), 1)
+    bad = sum({"down": 1.0, "degraded": 0.5}.get(service.state, 0.0) for service in known)
+    slow = percentile_ms(overhead, 0.95) or 0.0
+    return {
+        "errors": 50.0 * min(1.0, total.error_ratio / 0.10),
+        "services": 30.0 * bad / len(known) if known else 0.0,
+        "throttling": 10.0 * min(1.0, total.throttled_ratio / 0.50),
+        "overhead": 10.0 * min(1.0, slow / 50.0),
+    }

@@ -1,14 +1,18 @@
-"""Choose and send: a permit, a target, one try, and whether there may be another.
+"""Choose and send: leave from the circuit, a target, one try, and whether there may be another.
 
-One try ends in a response, a fault, or a refusal by the gateway's own breaker, which is never retried. Every permit is
-settled and every target released exactly once, by the `Trial` that holds them.
+1. `admit`: the upstream's circuit and balancing hand out a target, or refuse;
+2. the transport sends and answers with a response head, or a fault;
+3. a failed try is judged by `may_retry`; again means back to 1 with another target;
+4. when all tries are over, the upstream's fallback may answer instead.
+
+Every target handed out is settled exactly once: here when the try failed, by the caller once the answer was relayed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 
 from application.clients import ClientFinder
 from application.exchange import Exchange
@@ -20,30 +24,15 @@ from application.upstreams import LiveUpstream
 from domain import forwarding
 from domain.circuit import CallResult, Open, Permit, result_of_fault
 from domain.http import Header
-from domain.outcomes import Denial, Fault, FaultKind, Side
-from domain.retries import Again, Attempt, RetryPolicy, Stop, may_retry, retry_after_seconds, try_timeout
+from domain.outcomes import Denial, Fault, FaultKind, Respond, Side
+from domain.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
 
-_NO_TARGET = FaultError(Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True))
+_NO_TARGET = Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True)
 _FOREVER = float("inf")
 
-
-class Trial:
-    """One try at one target, from leave to call it to its result."""
-
-    __slots__ = ("_began", "_permit", "_upstream", "target")
-
-    def __init__(self, upstream: LiveUpstream, target: LiveTarget, permit: Permit, now: float) -> None:
-        self._upstream = upstream
-        self._permit = permit
-        self._began = now
-        self.target = target
-
-    def settle(self, result: CallResult, now: float) -> None:
-        """The try is over."""
-        self._upstream.settle(self.target, self._permit, result, now - self._began, now)
-
-
-Sent = tuple[UpstreamResponse, Trial]
+#: A response head, and what the caller settles once it is relayed: the target, its permit, the seconds it took.
+Sent = tuple[UpstreamResponse, LiveTarget, Permit, float]
+SentBody = RequestBody | bytes | None
 
 
 class Sender:
@@ -62,83 +51,81 @@ class Sender:
         self._chance = chance.random
         self._said_of_clients: dict[tuple[str, str, bytes], tuple[Header, ...]] = {}
 
-    async def send(self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream) -> Sent | Denial:
-        """A response head and the open trial behind it, or the breaker's refusal. Raises FaultError."""
-        policy = upstream.declared.retries
-        if upstream.retry_budget is not None:
-            upstream.retry_budget.deposit(exchange.now)
-        exchange.upstream_name = upstream.name
-        transport = self._transports[upstream.declared.transport]
-        total = plan.timeout or upstream.declared.timeouts.total
-        deadline = exchange.now + total if total else _FOREVER
-        body = self.body_to_send(exchange, policy)
-        tried: list[LiveTarget] = []
+    def send(
+        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream
+    ) -> Coroutine[None, None, Sent | Denial | Respond]:
+        """A response head, the circuit's refusal, or the fallback's answer. Raises FaultError."""
+        return self._send(exchange, plan, upstream, self.body_to_send(exchange, plan, upstream))
+
+    async def _send(
+        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, body: SentBody, spare: bool = True
+    ) -> Sent | Denial | Respond:
         now = exchange.now
+        declared = upstream.declared
+        transport = self._transports[declared.transport]
+        total = plan.timeout or declared.timeouts.total
+        deadline = now + total if total else _FOREVER
+        tried: tuple[LiveTarget, ...] = ()
+        exchange.upstream_name = upstream.name
+        if upstream.retry_budget is not None:
+            upstream.retry_budget.deposit(now)
         while True:
-            trial = self.choose(exchange, upstream, tried, now)
-            if isinstance(trial, Denial):
-                return trial
-            request = self.upstream_request(exchange, plan, upstream, trial.target, body)
-            request.deadline = try_timeout(policy, deadline, now)
+            granted = upstream.admit(exchange, now, tried)
+            if granted is None or isinstance(granted, Open):
+                return await self._unserved(exchange, plan, upstream, body, granted, spare)
+            target, permit = granted
+            exchange.attempts += 1
+            exchange.target_name = target.name
             response: UpstreamResponse | None = None
-            fault: FaultError | None = None
+            result = CallResult.IGNORED
             try:
-                response = await transport.send(trial.target.declared, request)
+                request = self.upstream_request(exchange, plan, upstream, target, body)
+                request.deadline = try_timeout(declared.retries, deadline, now)
+                response = await transport.send(target.declared, request)
             except FaultError as error:
-                fault = error
-            except BaseException:
-                trial.settle(CallResult.IGNORED, self._monotonic())
-                raise
-            if response is not None and (policy is None or response.status not in policy.statuses):
-                return response, trial
-            now = self._monotonic()
-            again = self.again(exchange, upstream, policy, response, fault, body, now, deadline)
-            if isinstance(again, Stop):
-                exchange.retry_stop = again.why
-                if response is not None:
-                    return response, trial
-            if fault is not None:
-                trial.settle(result_of_fault(fault.fault), now)
-            if isinstance(again, Stop):
-                assert fault is not None
-                raise fault
-            if response is not None:
+                fault = error.fault
+                result = result_of_fault(fault)
+                again = self._again(exchange, upstream, fault, None, body, deadline)
+                if isinstance(again, Stop):
+                    return await self._failed(exchange, plan, upstream, body, error, spare)
+            else:
+                result = upstream.judge(response.status)
+                if declared.retries is None or response.status not in declared.retries.statuses:
+                    return self._sent(exchange, response, target, permit, now)
+                again = self._again(exchange, upstream, None, response, body, deadline)
+                if isinstance(again, Stop):
+                    return self._sent(exchange, response, target, permit, now)
                 response.close()
-                trial.settle(upstream.judge(response.status), now)
-            tried.append(trial.target)
+                response = None
+            finally:
+                if response is None:
+                    ended = self._monotonic()
+                    exchange.upstream_seconds += ended - now
+                    upstream.settle(target, permit, result, ended - now, ended)
+            tried += (target,)
             if isinstance(body, ReplayBody):
                 body.rewind()
             if again.delay:
                 await asyncio.sleep(again.delay)
             now = self._monotonic()
 
-    @staticmethod
-    def choose(exchange: Exchange, upstream: LiveUpstream, tried: list[LiveTarget], now: float) -> Trial | Denial:
-        """Leave to call a target, or the circuit's refusal. Raises FaultError when there is no target."""
-        admitted = upstream.admit(exchange, now, tried)
-        if admitted is None:
-            raise _NO_TARGET
-        if isinstance(admitted, Open):
-            return Denial("breaker_open", "The service is not available right now.", retry_after=admitted.retry_after)
-        target, permit = admitted
-        exchange.attempts += 1
-        exchange.target_name = target.name
-        return Trial(upstream, target, permit, now)
+    def _sent(
+        self, exchange: Exchange, response: UpstreamResponse, target: LiveTarget, permit: Permit, began: float
+    ) -> Sent:
+        seconds = self._monotonic() - began
+        exchange.upstream_seconds += seconds
+        return response, target, permit, seconds
 
-    def again(
+    def _again(
         self,
         exchange: Exchange,
         upstream: LiveUpstream,
-        policy: RetryPolicy | None,
+        fault: Fault | None,
         response: UpstreamResponse | None,
-        fault: FaultError | None,
-        body: RequestBody | bytes | None,
-        now: float,
+        body: SentBody,
         deadline: float,
     ) -> Stop | Again:
         """Whether this try may be followed by another."""
-        if policy is None:
-            return Stop("off")
         head = exchange.head
         wait = None
         if response is not None:
@@ -148,17 +135,76 @@ class Sender:
         attempt = Attempt(
             exchange.attempts,
             head.method,
-            None if fault is None else fault.fault,
+            fault,
             0 if response is None else response.status,
             body is None or isinstance(body, bytes) or (isinstance(body, ReplayBody) and body.replayable),
-            exchange.sink.started,
+            exchange.sink.started or head.upgrade,
             head.header(b"idempotency-key") is not None,
             wait,
         )
-        return may_retry(policy, upstream.retry_budget, attempt, now, deadline, self._chance())
+        policy = upstream.declared.retries
+        again = may_retry(policy, upstream.retry_budget, attempt, self._monotonic(), deadline, self._chance())
+        if isinstance(again, Stop):
+            exchange.retry_stop = again.why
+        return again
+
+    # ------------------------------------------------------------------------------------------ nothing to send to
+
+    async def _unserved(
+        self,
+        exchange: Exchange,
+        plan: RoutePlan,
+        upstream: LiveUpstream,
+        body: SentBody,
+        refused: Open | None,
+        spare: bool,
+    ) -> Sent | Denial | Respond:
+        """The circuit refuses, or there is no target: the fallback if there is one."""
+        fallen = await self._fall_back(exchange, plan, upstream, body, spare)
+        if fallen is not None:
+            return fallen
+        if refused is None:
+            raise FaultError(_NO_TARGET)
+        return Denial("breaker_open", "The service is not available right now.", retry_after=refused.retry_after)
+
+    async def _failed(
+        self,
+        exchange: Exchange,
+        plan: RoutePlan,
+        upstream: LiveUpstream,
+        body: SentBody,
+        error: FaultError,
+        spare: bool,
+    ) -> Sent | Denial | Respond:
+        """The last try failed without an answer: the fallback if there is one, else the fault."""
+        if error.fault.side is Side.UPSTREAM and not exchange.sink.started:
+            fallen = await self._fall_back(exchange, plan, upstream, body, spare)
+            if fallen is not None:
+                return fallen
+        raise error
+
+    async def _fall_back(
+        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, body: SentBody, spare: bool
+    ) -> Sent | Denial | Respond | None:
+        """What answers instead: a static answer, or another upstream, whose own fallback is not asked again."""
+        fallback = upstream.declared.fallback
+        if fallback is None or not spare or exchange.head.upgrade:
+            return None
+        exchange.hints["fallback"] = upstream.name
+        if not fallback.upstream:
+            headers = ((b"content-type", fallback.content_type.encode("ascii")),)
+            return Respond("fallback", headers, fallback.body, fallback.status)
+        other = exchange.snapshot.upstreams.get(fallback.upstream)
+        if other is None or (isinstance(body, ReplayBody) and not body.replayable):
+            return None
+        if isinstance(body, ReplayBody):
+            body.rewind()
+        elif body is not None and not isinstance(body, bytes) and body.received:
+            return None
+        return await self._send(exchange, plan, other, body, spare=False)
 
     @staticmethod
-    def body_to_send(exchange: Exchange, policy: RetryPolicy | None) -> RequestBody | bytes | None:
+    def body_to_send(exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream) -> SentBody:
         """The body in the handiest form: none, whole bytes, one that can be sent again, or the stream itself."""
         body = exchange.body
         length = body.length
@@ -167,6 +213,7 @@ class Sender:
         whole = body.whole()
         if whole is not None:
             return whole
+        policy = upstream.declared.retries
         if policy is not None and length is not None and length <= policy.replay_bytes:
             return ReplayBody(body, policy.replay_bytes)
         return body
@@ -179,7 +226,7 @@ class Sender:
         plan: RoutePlan,
         upstream: LiveUpstream,
         target: LiveTarget,
-        body: RequestBody | bytes | None,
+        body: SentBody,
     ) -> UpstreamRequest:
         """The request as the target will see it."""
         head = exchange.head
@@ -196,7 +243,7 @@ class Sender:
         else:
             headers += self.said_of_client(exchange.client, head.scheme, head.host)
         headers += (
-            (b"x-request-id", exchange.request_id.encode("ascii")),
+            (b"x-request-id", exchange.request_id_bytes),
             (b"traceparent", exchange.traceparent),
             forwarding.VIA,
         )

@@ -274,9 +274,7 @@ class Tally:
                 errors += delta
             elif cell.key[2] == 429:
                 throttled += delta
-            cell.history.append(
-                (second, cell.count, tuple(cell.buckets), tuple(cell.upstream_buckets), cell.retries)
-            )
+            cell.history.append((second, cell.count, tuple(cell.buckets), tuple(cell.upstream_buckets), cell.retries))
         if moved:
             self._overhead_history.append((second, tuple(self.overhead)))
         gap = second - self._second if self._second else 1

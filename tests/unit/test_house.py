@@ -41,6 +41,7 @@ ALLOWED_IN_DOMAIN = {
     "typing",
     "unicodedata",
     "urllib.parse",
+    "zlib",
     "zoneinfo",
 }
 VAGUE = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "base", "misc", "service_impl", "data"}

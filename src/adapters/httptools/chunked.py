@@ -62,8 +62,9 @@ class ChunkedBody:
         self._chunks += 1
 
     def on_body(self, data: bytes) -> None:
-        self._body += len(data)
-        self._out.append(data)
+        if not self._ended:  # else it is the body of a message nobody asked for
+            self._body += len(data)
+            self._out.append(data)
 
     def on_message_complete(self) -> None:
         self._ended = True

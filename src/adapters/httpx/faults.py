@@ -97,4 +97,6 @@ def _chain(error: BaseException | None, depth: int = 0) -> Iterator[BaseExceptio
 
 
 def _note(error: Exception) -> str:
+    if isinstance(error, httpx.RemoteProtocolError):
+        return type(error).__name__  # its text quotes the target
     return f"{type(error).__name__}: {error}"

@@ -51,7 +51,10 @@ def _check_framing(response: httpx.Response, lengths: list[bytes], codings: list
 
 
 class HttpxResponse:
-    """`application.ports.UpstreamResponse`. The connection goes back when `read` has answered the clean end."""
+    """`application.ports.UpstreamResponse`. The connection goes back when `read` has answered the clean end.
+
+    `over` is called once, with whether that has happened; if not, it has to discard the response.
+    """
 
     def __init__(
         self,
@@ -59,8 +62,7 @@ class HttpxResponse:
         headers: list[Header],
         request: UpstreamRequest,
         clock: Callable[[], float],
-        over: Callable[[], None],
-        closing: set[asyncio.Task[None]],
+        over: Callable[[bool], None],
     ) -> None:
         self.status = response.status_code
         self.headers = headers
@@ -68,7 +70,6 @@ class HttpxResponse:
         self._request = request
         self._clock = clock
         self._over = over
-        self._closing = closing
         self._closed = False
         self._ended = False
         self._stream: AsyncIterator[bytes] | None = None
@@ -83,7 +84,7 @@ class HttpxResponse:
             return await self._read()
         except TimeoutError as error:
             raise faults.upstream(FaultKind.CONNECTION_READ_TIMEOUT, "response not complete in time") from error
-        except (httpx.TransportError, OSError) as error:
+        except Exception as error:  # h11's own errors come through httpx as they are
             raise faults.of_body(error) from error
 
     async def _read(self) -> bytes:
@@ -113,11 +114,7 @@ class HttpxResponse:
         if self._closed:
             return
         self._closed = True
-        self._over()
-        if not self._ended:
-            task = asyncio.get_running_loop().create_task(self.discard(self._response))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+        self._over(self._ended)
 
     def tunnel(self) -> Tunnel:
         raise faults.gateway(FaultKind.HTTP_UPGRADE_FAILED, "this transport carries no upgrades")
@@ -141,7 +138,7 @@ class HttpxResponse:
             if response.extensions.get("http_version") != b"HTTP/2":
                 await cls._end_connection(response)
             await response.stream.aclose()  # type: ignore[union-attr]
-        except (httpx.TransportError, OSError, RuntimeError):
+        except Exception:
             pass  # it is being ended because it is broken or unwanted
 
 

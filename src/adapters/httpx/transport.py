@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import httpx
 
 from adapters.httpx import faults
+from adapters.httpx.call import Call
 from adapters.httpx.messages import Body, render_headers
 from adapters.httpx.response import HttpxResponse, examine
 from application.bodies import Measured, measure
@@ -24,13 +25,16 @@ from domain.http import IDEMPOTENT
 from domain.outcomes import FaultKind
 from domain.upstreams import PoolPolicy, Target, TlsToTarget
 
+#: Streams of an HTTP/2 connection that httpcore uses at most.
+_STREAMS = 100
+
 _Key = tuple[str, str, int, str | None, TlsToTarget | None, PoolPolicy]
 
 
 class _Origin:
-    """One address under one policy. `waiting` counts requests that have no connection yet."""
+    """One address under one policy. `streams` is how many exchanges one of its connections carries."""
 
-    __slots__ = ("in_flight", "policy", "server_name", "transport", "url", "waiting")
+    __slots__ = ("in_flight", "policy", "server_name", "streams", "transport", "url")
 
     def __init__(self, target: Target, policy: PoolPolicy, transport: httpx.AsyncHTTPTransport) -> None:
         host = f"[{target.host}]" if ":" in target.host else target.host
@@ -39,32 +43,12 @@ class _Origin:
         self.transport = transport
         self.policy = policy
         self.in_flight = 0
-        self.waiting = 0
+        self.streams = 1
 
-
-class _Progress:
-    """How far a request came, told by httpcore's trace events."""
-
-    __slots__ = ("_origin", "fresh", "waiting", "written")
-
-    def __init__(self, origin: _Origin) -> None:
-        self._origin = origin
-        self.waiting = True
-        self.fresh = False
-        self.written = False
-        origin.waiting += 1
-
-    async def trace(self, event: str, info: dict[str, object]) -> None:
-        self.settle()
-        if event.endswith("send_request_headers.started") and not event.startswith("proxy."):
-            self.written = True
-        elif event.startswith("connection.connect_"):
-            self.fresh = True
-
-    def settle(self) -> None:
-        if self.waiting:
-            self.waiting = False
-            self._origin.waiting -= 1
+    @property
+    def full(self) -> bool:
+        """As many wait as may: httpcore itself lets any number wait."""
+        return self.in_flight >= self.policy.connections * self.streams + self.policy.pending
 
 
 class HttpxTransport:
@@ -95,19 +79,14 @@ class HttpxTransport:
         origin = self._origin(target, request.pool)
         body = measure(request.body)
         headers = render_headers(request, body.length)
-        if origin.in_flight >= origin.policy.connections and origin.waiting >= origin.policy.pending:
+        if origin.full:
             raise faults.gateway(FaultKind.CONNECTION_LIMIT_REACHED, "too many requests wait", retry_safe=True)
-        origin.in_flight += 1
         try:
-            try:
-                return await self._attempt(origin, request, headers, body)
-            except FaultError as error:
-                if error.fault.fresh_connection or body.stream is not None or request.method not in IDEMPOTENT:
-                    raise
             return await self._attempt(origin, request, headers, body)
-        except BaseException:
-            origin.in_flight -= 1
-            raise
+        except FaultError as error:
+            if error.fault.fresh_connection or body.stream is not None or request.method not in IDEMPOTENT:
+                raise
+        return await self._attempt(origin, request, headers, body)
 
     async def close(self) -> None:
         """End every connection."""
@@ -121,56 +100,52 @@ class HttpxTransport:
     async def _attempt(
         self, origin: _Origin, request: UpstreamRequest, headers: list[tuple[bytes, bytes]], body: Measured
     ) -> HttpxResponse:
-        progress = _Progress(origin)
+        call = Call()
         timeouts = self._timeouts(request)
-        stream = Body(body)
-        sent = httpx.Request(
-            request.method,
-            origin.url,
-            headers=headers,
-            stream=stream,
-            extensions={
-                "target": request.target,
-                "timeout": timeouts,
-                "trace": progress.trace,
-                **({"sni_hostname": origin.server_name} if origin.server_name else {}),
-            },
-        )
-        received: httpx.Response | None = None
+        extensions = {"target": request.target, "timeout": timeouts, "trace": call.trace}
+        if origin.server_name:
+            extensions["sni_hostname"] = origin.server_name
+        sent = httpx.Request(request.method, origin.url, headers=headers, stream=Body(body), extensions=extensions)
+        origin.in_flight += 1
         try:
-            async with asyncio.timeout(_timer(request.deadline - self._clock())):
-                received = await origin.transport.handle_async_request(sent)
-        except FaultError:
+            received = await call.send(origin.transport, sent, _timer(request.deadline - self._clock()))
+        except BaseException as error:
+            origin.in_flight -= 1
+            if not call.failed:
+                self._later(self._settle(call))
+            if isinstance(error, Exception):
+                raise _translate(error, call) from error
             raise
-        except TimeoutError as error:
-            raise faults.upstream(
-                FaultKind.HTTP_RESPONSE_TIMEOUT, "no response head in time", retry_safe=not progress.written
-            ) from error
-        except (httpx.TransportError, OSError) as error:
-            reused = progress.written and not progress.fresh
-            died = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
-            raise faults.of_head(error, written=progress.written, fresh=not (reused and died)) from error
-        finally:
-            progress.settle()
         timeouts["read"] = request.timeouts.idle
         return await self._accept(origin, request, received)
+
+    async def _settle(self, call: Call) -> None:
+        """See to the end of a call that its caller has left."""
+        response = await call.settle()
+        if response is not None:
+            await HttpxResponse.discard(response)
+
+    def _later(self, ending: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(ending)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def _accept(self, origin: _Origin, request: UpstreamRequest, received: httpx.Response) -> HttpxResponse:
         """The response, unless its head must be refused: then its connection ends."""
 
-        def over() -> None:
+        if received.extensions.get("http_version") == b"HTTP/2":
+            origin.streams = _STREAMS
+
+        def over(ended: bool) -> None:
             origin.in_flight -= 1
+            if not ended:
+                self._later(HttpxResponse.discard(received))
 
         try:
-            headers = examine(received)
-        except FaultError:
-            await HttpxResponse.discard(received)
-            raise
-        response = HttpxResponse(received, headers, request, self._clock, over, self._closing)
-        try:
+            response = HttpxResponse(received, examine(received), request, self._clock, over)
             await response.finish_if_empty()
         except BaseException:
-            await HttpxResponse.discard(received)
+            over(False)
             raise
         return response
 
@@ -227,3 +202,14 @@ def tls_context(tls: TlsToTarget) -> ssl.SSLContext:
 def _timer(seconds: float) -> float | None:
     """Seconds as a timer takes them: never negative, None for waits that need no timer."""
     return max(seconds, 0.0) if seconds < 86400.0 else None
+
+
+def _translate(error: Exception, call: Call) -> FaultError:
+    if isinstance(error, FaultError):
+        return error
+    if isinstance(error, TimeoutError):
+        note = "no response head in time"
+        return faults.upstream(FaultKind.HTTP_RESPONSE_TIMEOUT, note, retry_safe=not call.written)
+    reused = call.written and not call.fresh
+    died = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
+    return faults.of_head(error, written=call.written, fresh=not (reused and died))

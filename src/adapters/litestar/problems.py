@@ -21,25 +21,26 @@ QUOTA_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 #: reason -> (status, title). A reason that is not here is a programming error and answered 500.
 REASONS: dict[str, tuple[int, str]] = {
     # the edge
-    "bad_request": (400, "The request is not valid HTTP"),
+    "bad_request": (400, "The request is not acceptable"),
+    "malformed_request": (400, "The request is not well-formed HTTP"),
     "bad_request_target": (400, "The request target is not acceptable"),
     "bad_host": (400, "The Host header is not acceptable"),
-    "bad_header": (400, "A header is not acceptable"),
-    "bad_framing": (400, "The request's framing is not acceptable"),
+    "host_mismatch": (400, "The request names two hosts"),
+    "bad_header_name": (400, "A header name is not acceptable"),
+    "bad_framing": (400, "The request's framing is ambiguous"),
+    "bad_upgrade": (400, "The WebSocket handshake is not acceptable"),
     "unknown_host": (421, "This host is not served here"),
+    "header_timeout": (408, "The request head took too long to arrive"),
     "header_section_too_large": (431, "The request's headers are too large"),
     "target_too_long": (414, "The request target is too long"),
     "body_too_large": (413, "The request body is too large"),
-    "body_malformed": (400, "The request body is malformed"),
-    "request_timeout": (408, "The request took too long to arrive"),
-    "unsupported_transfer_coding": (501, "This transfer coding is not supported"),
-    "unsupported_method": (501, "This method is not supported"),
-    "unsupported_version": (505, "This HTTP version is not supported"),
-    "unsupported_upgrade": (501, "This upgrade is not supported"),
-    "bad_upgrade": (400, "The WebSocket handshake is not acceptable"),
     "expectation_failed": (417, "This expectation cannot be met"),
+    "method_not_implemented": (501, "This method is not implemented"),
+    "unsupported_transfer_coding": (501, "This transfer coding is not supported"),
+    "unsupported_upgrade": (501, "This upgrade is not supported"),
+    "unsupported_version": (505, "This HTTP version is not supported"),
     "overloaded": (503, "The gateway is at its capacity"),
-    "draining": (503, "The gateway is shutting down"),
+    "internal_error": (500, "Internal error"),
     # routing
     "no_route": (404, "Not found"),
     "method_not_allowed": (405, "Method not allowed"),
@@ -48,9 +49,10 @@ REASONS: dict[str, tuple[int, str]] = {
     "address_denied": (403, "Not allowed from this address"),
     "https_required": (403, "HTTPS is required"),
     "unauthenticated": (401, "Authentication is required"),
-    "invalid_credentials": (401, "The credentials are not valid"),
+    "invalid_credential": (401, "The credential is not valid"),
+    "too_many_failures": (429, "Too many failed authentications"),
     "step_up_required": (401, "Stronger authentication is required"),
-    "authentication_unavailable": (503, "Credentials cannot be checked right now"),
+    "identity_unavailable": (503, "Credentials cannot be checked right now"),
     "forbidden": (403, "Not allowed"),
     "insufficient_scope": (403, "Not allowed"),
     "tenant_mismatch": (403, "Not allowed"),
@@ -79,7 +81,7 @@ _FAULTS: dict[FaultKind, tuple[int, str]] = {
     FaultKind.CLIENT_GONE: (499, "The client went away"),
     FaultKind.PROXY_INTERNAL_ERROR: (500, "Internal error"),
 }
-_RESPONSES: dict[str, int] = {"preflight": 204}
+_RESPONSES: dict[str, int] = {"preflight": 204, "redirect": 308}
 _CONTENT_TYPE: Header = (b"content-type", b"application/problem+json")
 _NO_STORE: Header = (b"cache-control", b"no-store")
 _encode = msgspec.json.Encoder().encode

@@ -1,7 +1,7 @@
 """The proxy as one root mount of a Litestar application.
 
-Under the gateway's own edge protocol the mount finds the request's cycle in the scope and hands it to the core. Under any
-other ASGI server (a test client, another deployment) the same core runs over plain ASGI messages; what the edge checks
+Under the gateway's own edge protocol the mount finds the request's cycle in the scope and hands it to the core. Under
+any other ASGI server (a test client, another deployment) the same core runs over plain ASGI messages; what the edge checks
 on raw bytes is then checked on what ASGI still shows.
 """
 
@@ -15,7 +15,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from application.ports import FaultError, Gateway, Refusals, Tunnel
-from domain.http import Header, RequestHead, canonical_path, check_header_name
+from domain.http import BAD_HEADER_NAME, Header, RequestHead, canonical_path, header_name
 from domain.outcomes import Denial, Fault, FaultKind, Side
 
 #: Under which key of `scope["extensions"]` the edge leaves the cycle.
@@ -54,9 +54,8 @@ def head_from_scope(scope: Scope) -> RequestHead | Denial:
     if isinstance(path, Denial):
         return path
     for name, _ in headers:
-        denial = check_header_name(name)
-        if denial is not None:
-            return denial
+        if header_name(name) is None:
+            return BAD_HEADER_NAME
     peer = fields.get("client") or ("", 0)
     host = next((value for name, value in headers if name == b"host"), b"").lower()
     return RequestHead(

@@ -57,7 +57,7 @@ def _buckets(sums: HistogramSums) -> Iterator[tuple[str, float] | tuple[str, flo
     """(le, cumulative count), with the exemplar at the bucket its value falls into."""
     exemplar = sums.exemplar
     for bound, count in sums.exposed():
-        le = floatToGoString(bound)
+        le: str = floatToGoString(bound)  # type: ignore[no-untyped-call]
         if exemplar is not None and exemplar[1] <= bound:
             yield (le, count, Exemplar({"trace_id": exemplar[0]}, exemplar[1], exemplar[2]))
             exemplar = None

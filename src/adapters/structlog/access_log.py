@@ -156,7 +156,9 @@ def _reader(name: str) -> Callable[[AccessLine, Exchange], Any]:
         return lambda line, exchange: _text(exchange.head.header(header.encode()))
     if name in _MORE:
         return _MORE[name]
-    raise ValueError(f"the access log has no field {name!r}; it has {', '.join((*DEFAULT_FIELDS, *_MORE, 'header:NAME'))}")
+    raise ValueError(
+        f"the access log has no field {name!r}; it has {', '.join((*DEFAULT_FIELDS, *_MORE, 'header:NAME'))}"
+    )
 
 
 def _text(value: bytes | None) -> str | None:

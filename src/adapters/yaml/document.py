@@ -1,8 +1,8 @@
 """A YAML text as a tree of nodes that know their place, with `${VAR}` filled in.
 
 Built from the parser's events, so nothing is ever constructed from a tag, nesting is bounded, and aliases are copied
-under a bound (a "billion laughs" document costs no more than its refusal). Nodes keep text as written; what a text means
-is decided by the shape it is read for.
+under a bound (a "billion laughs" document costs no more than its refusal). Nodes keep text as written; what a text
+means is decided by the shape it is read for.
 """
 
 from __future__ import annotations
@@ -76,12 +76,17 @@ class _Stop(Exception):
     """The rest of the document cannot be read."""
 
 
-def parse(content: bytes | str, file: str, environ: Mapping[str, str], problems: list[Problem]) -> Node | None:
-    """The tree of one document, None when there is none or it cannot be read at all (then `problems` says why)."""
+def parse(
+    content: bytes | str, file: str, environ: Mapping[str, str], problems: list[Problem], asked: set[str] | None = None
+) -> Node | None:
+    """The tree of one document, None when there is none or it cannot be read at all (then `problems` says why).
+
+    The names of variables that the document asks for are added to `asked`.
+    """
     text = _text(content, file, problems)
     if text is None:
         return None
-    builder = _Builder(file, environ, problems)
+    builder = _Builder(file, environ, problems, set() if asked is None else asked)
     try:
         return builder.build(yaml.parse(text, Loader=_LOADER))
     except _Stop:
@@ -153,8 +158,9 @@ class _Frame:
 
 
 class _Builder:
-    def __init__(self, file: str, environ: Mapping[str, str], problems: list[Problem]) -> None:
+    def __init__(self, file: str, environ: Mapping[str, str], problems: list[Problem], asked: set[str]) -> None:
         self._file = file
+        self._asked = asked
         self._environ = environ
         self._problems = problems
         self._anchors: dict[str, Node | None] = {}
@@ -187,6 +193,7 @@ class _Builder:
 
     def _place(self, event: yaml.Event) -> Place:
         mark = event.start_mark
+        assert mark is not None
         return Place(self._file, mark.line + 1, mark.column + 1)
 
     def _path(self) -> str:
@@ -205,7 +212,7 @@ class _Builder:
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         place = self._place(event)
-        node = ScalarNode(event.value, place, plain=event.style is None)
+        node = ScalarNode(event.value, place, plain=not event.style)
         if self._tagged(event, place):
             node.broken = True
         elif self._awaits_key():
@@ -217,7 +224,7 @@ class _Builder:
             self._anchors[event.anchor] = node
         self._add(node, place)
 
-    def _tagged(self, event: yaml.NodeEvent, place: Place) -> bool:
+    def _tagged(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: Place) -> bool:
         if event.tag is None or event.tag == "!":
             return False
         self._complain(place, f"tag {event.tag} is not allowed", "write the value without a tag")
@@ -295,10 +302,10 @@ class _Builder:
             self._complain(place, "a key is a plain name, not a list or mapping", hint)
             frame.ignore = frame.node.broken = True
             return
+        frame.key = node.text
         if node.text in frame.node.entries:
             self._complain(place, f'key "{node.text}" stands twice, first on line {frame.node.keys[node.text].line}')
             frame.ignore = True
-        frame.key = node.text
 
     def _value(self, frame: _Frame, mapping: MappingNode, node: Node) -> None:
         key, place = frame.key, frame.key_place
@@ -343,6 +350,7 @@ class _Builder:
             node.broken = True
             return ""
         name = body["name"]
+        self._asked.add(name)
         value = self._environ.get(name)
         if value is None or (value == "" and body["default"]):
             value = body["value"]

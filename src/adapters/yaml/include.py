@@ -1,4 +1,4 @@
-"""One document out of several files: `include:` with globs, cycles, and everything that two files say about one thing."""
+"""One document out of several files: globs, cycles, and everything that two files say about one thing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ NAMED = frozenset(("upstreams", "plans", "issuers", "consumers"))
 
 @dataclass(slots=True)
 class Gathered:
-    """The merged tree, what went wrong on the way, and every file that was read, in order."""
+    """The merged tree, what went wrong on the way, every file that was read, in order, and every variable asked for."""
 
     root: MappingNode
     problems: list[Problem] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    variables: set[str] = field(default_factory=set)
 
 
 class Gatherer:
@@ -61,7 +62,7 @@ class Gatherer:
 
     def _document(self, content: bytes | str, name: str, folder: str | None = None) -> None:
         self._result.files.append(name)
-        node = parse(content, name, self._environ, self._result.problems)
+        node = parse(content, name, self._environ, self._result.problems, self._result.variables)
         if node is None or (isinstance(node, ScalarNode) and node.null):
             return
         if not isinstance(node, MappingNode):

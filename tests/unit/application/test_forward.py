@@ -22,8 +22,8 @@ from application.exchange import Exchange
 from application.forward import Current, Forwarder
 from application.plan import Snapshot
 from application.ports import FaultError
-from application.sending import Sender
 from application.registry import UpstreamRegistry
+from application.sending import Sender
 from domain.circuit import BreakerPolicy
 from domain.outcomes import Abandoned, Answered, Denial, Denied, Failed, Fault, FaultKind, Local, Respond, Side
 from domain.retries import RetryPolicy

@@ -15,7 +15,7 @@ TokenAlgorithm = Literal[
 ]
 
 
-class Limit(Written):
+class Limit(Written, frozen=True):
     """An allowance: `quota` units per `per`, for each distinct value of what `by` names."""
 
     name: Annotated[str, "Name shown to clients in RateLimit headers; left out: made from `by`."] = ""
@@ -50,7 +50,7 @@ class Limit(Written):
     time_zone: Annotated[str, "IANA time zone of calendar edges."] = "UTC"
 
 
-class Plan(Written):
+class Plan(Written, frozen=True):
     """A named bundle of limits that consumers are on. Empty means unlimited."""
 
     limits: Annotated[tuple[Limit, ...], "Rates, counted by consumer unless said otherwise."] = ()
@@ -58,18 +58,24 @@ class Plan(Written):
     time_zone: Annotated[str, "IANA time zone of the quotas' calendar edges."] = "UTC"
 
 
-class Consumer(Written):
+class Consumer(Written, frozen=True):
     """A caller known by name."""
 
     plan: Annotated[str, "The plan this consumer is on; empty: no plan."] = ""
-    subjects: Annotated[tuple[str, ...], "Token subjects (`sub`) that mean this consumer."] = ()
+    subjects: Annotated[
+        tuple[str, ...], "Token subjects (`sub`) or client certificate names that mean this consumer."
+    ] = ()
     owner: Annotated[str, "Who answers for this consumer: a team or a mail address."] = ""
     roles: Annotated[tuple[str, ...], "Roles this consumer has, beside those in its token."] = ()
     scopes: Annotated[tuple[str, ...], "Scopes this consumer has, beside those in its token."] = ()
     basic_password_hash: Annotated[Secret, "Argon2 hash of the password for HTTP basic authentication."] = ""
+    signature_secret: Annotated[Secret, "Shared key of its HTTP message signatures (RFC 9421); write it as ${VAR}."] = (
+        ""
+    )
+    tenant: Annotated[str, "The tenant this consumer belongs to, when its credential names none."] = ""
 
 
-class ClaimNames(Written):
+class ClaimNames(Written, frozen=True):
     """Where in a token the caller's parts stand; dotted paths reach into objects (`realm_access.roles`)."""
 
     subject: Annotated[str, "Claim of the subject."] = "sub"
@@ -81,7 +87,7 @@ class ClaimNames(Written):
     plan: Annotated[str, "Claim of the plan's name; empty: the consumer's plan."] = ""
 
 
-class Issuer(Written):
+class Issuer(Written, frozen=True):
     """A trusted token issuer. Keys come from exactly one of discovery, jwks_url, jwks_file, keys, introspection_url."""
 
     issuer: Annotated[str, "The exact `iss` of its tokens."]

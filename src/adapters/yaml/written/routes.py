@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
+
 from adapters.yaml.scalars import Duration, HeaderName, Host, Method, Network, Ratio, RoutePath, Size, Slashed
 from adapters.yaml.written.callers import Limit
 from adapters.yaml.written.form import Written
@@ -11,7 +13,7 @@ from adapters.yaml.written.form import Written
 AuthMethod = Literal["jwt", "introspection", "api_key", "basic", "signature", "mtls", "auth_service", "anonymous"]
 
 
-class Match(Written):
+class Match(Written, frozen=True):
     """What a request must look like. See docs/routing.md for precedence."""
 
     path: Annotated[RoutePath, "/x exactly, /x/* and everything below, {name} for one segment."]
@@ -20,20 +22,20 @@ class Match(Written):
     methods: Annotated[tuple[Method, ...], "Methods taken; GET includes HEAD; empty: any."] = ()
     headers: Annotated[
         dict[HeaderName, str | None], "Headers with exactly this value; empty (null): merely present."
-    ] = {}
+    ] = msgspec.field(default_factory=dict)
     query: Annotated[
         dict[str, str | None], "Query parameters with exactly this value; empty (null): merely present."
-    ] = {}
+    ] = msgspec.field(default_factory=dict)
 
 
-class Redirect(Written):
+class Redirect(Written, frozen=True):
     """Answer with a redirect."""
 
     to: Annotated[str, "Location; {scheme} {host} {path} {query} {rest} and the path's parameters are filled in."]
     status: Annotated[Literal[301, 302, 303, 307, 308], "Status of the redirect."] = 308
 
 
-class Auth(Written):
+class Auth(Written, frozen=True):
     """Credentials a route takes, and what their holder must have."""
 
     any_of: Annotated[tuple[AuthMethod, ...], "One of these credentials suffices; default jwt."] = ()
@@ -41,10 +43,11 @@ class Auth(Written):
     issuers: Annotated[tuple[str, ...], "Only tokens of these issuers; empty: all configured."] = ()
     roles: Annotated[tuple[str, ...], "One of these roles is needed."] = ()
     scopes: Annotated[tuple[str, ...], "All of these scopes are needed."] = ()
-    claims: Annotated[dict[str, str], "Claims that must have exactly this value."] = {}
+    claims: Annotated[dict[str, str], "Claims that must have exactly this value."] = msgspec.field(default_factory=dict)
     permissions: Annotated[
-        dict[str, tuple[str, ...]], "Per method: permissions of which all are needed (`DELETE: [users:delete]`)."
-    ] = {}
+        dict[str, tuple[str, ...]],
+        "Per method, or * for the others: permissions of which one is needed (`DELETE: [users:delete]`).",
+    ] = msgspec.field(default_factory=dict)
     mfa: Annotated[bool, "The token must show a second factor; otherwise a step-up challenge (RFC 9470)."] = False
     acr: Annotated[tuple[str, ...], "Accepted authentication context classes."] = ()
     max_age: Annotated[Duration | None, "Longest time since the login; older: a step-up challenge."] = None
@@ -53,7 +56,7 @@ class Auth(Written):
     signed_identity: Annotated[bool, "Send the target a short-lived JWT with the verified identity."] = False
 
 
-class Cors(Written):
+class Cors(Written, frozen=True):
     """Cross-origin access of browsers; origins are compared exactly."""
 
     origins: Annotated[
@@ -77,7 +80,7 @@ class Cors(Written):
     max_age: Annotated[Duration, "How long browsers may keep the preflight's answer."] = 600.0
 
 
-class Security(Written):
+class Security(Written, frozen=True):
     """Request security of a route."""
 
     allow: Annotated[tuple[Network, ...], "Client networks let in; empty: all."] = ()
@@ -91,38 +94,42 @@ class Security(Written):
     schema: Annotated[str, "JSON Schema file that request bodies must satisfy."] = ""
 
 
-class HeaderEdits(Written):
+class HeaderEdits(Written, frozen=True):
     """Changes of one direction's headers: remove, then set, then add."""
 
-    set: Annotated[dict[HeaderName, str], "Headers put in place of any of that name."] = {}
-    add: Annotated[dict[HeaderName, str], "Headers put beside any of that name."] = {}
+    set: Annotated[dict[HeaderName, str], "Headers put in place of any of that name."] = msgspec.field(
+        default_factory=dict
+    )
+    add: Annotated[dict[HeaderName, str], "Headers put beside any of that name."] = msgspec.field(default_factory=dict)
     remove: Annotated[tuple[HeaderName, ...], "Headers taken away."] = ()
 
 
-class Headers(Written):
+class Headers(Written, frozen=True):
     """Header transforms, after the gateway's own rules."""
 
     request: Annotated[HeaderEdits, "Towards the target."] = HeaderEdits()
     response: Annotated[HeaderEdits, "Towards the client."] = HeaderEdits()
 
 
-class Split(Written):
+class Split(Written, frozen=True):
     """A share of the route's traffic for another upstream."""
 
     upstream: Annotated[str, "The upstream that gets the share."]
     weight: Annotated[Ratio, "The share, 0..1 or percent."] = 0.0
-    header: Annotated[dict[HeaderName, str], "One header and its value: requests that carry it go there."] = {}
+    header: Annotated[dict[HeaderName, str], "One header and its value: requests that carry it go there."] = (
+        msgspec.field(default_factory=dict)
+    )
     consumers: Annotated[tuple[str, ...], "Consumers whose requests go there."] = ()
 
 
-class Mirror(Written):
+class Mirror(Written, frozen=True):
     """A copy of requests for a shadow upstream; its answers are thrown away."""
 
     upstream: Annotated[str, "The shadow upstream."]
     share: Annotated[Ratio, "Share of requests that is copied."] = 1.0
 
 
-class Route(Written, kw_only=True):
+class Route(Written, frozen=True, kw_only=True):
     """Selects requests and says what happens to them."""
 
     name: Annotated[str, "Name in metrics, logs and views; left out: made from the path."] = ""
@@ -145,4 +152,6 @@ class Route(Written, kw_only=True):
         Literal["high", "normal", "low"], "Which requests go first, and which are shed first, under load."
     ] = "normal"
     server_timing: Annotated[bool, "Add Server-Timing to answers: where the time went."] = False
-    metadata: Annotated[dict[str, str], "Free notes (owner, ticket) shown in views; no meaning to the gateway."] = {}
+    metadata: Annotated[dict[str, str], "Free notes (owner, ticket) shown in views; no meaning to the gateway."] = (
+        msgspec.field(default_factory=dict)
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
+
 from adapters.yaml.scalars import (
     Address,
     Duration,
@@ -28,7 +30,7 @@ from adapters.yaml.written.upstreams import Upstream
 Endpoint = Literal["health", "ready", "startup", "metrics", "discovery", "docs", "services", "jwks", "auth"]
 
 
-class AdminToken(Written):
+class AdminToken(Written, frozen=True):
     """A credential of the admin API: the token itself (as ${VAR}) or its SHA-256."""
 
     name: Annotated[str, "Who holds it; the actor in the audit trail."]
@@ -38,7 +40,7 @@ class AdminToken(Written):
     expires_at: Annotated[Unix | None, "When it ends, in Unix seconds; left out: never."] = None
 
 
-class Admin(Written):
+class Admin(Written, frozen=True):
     """The admin listener."""
 
     listen: Annotated[Address, "Address of the admin API; keep it on loopback or a private network."] = "127.0.0.1:9000"
@@ -46,7 +48,7 @@ class Admin(Written):
     enabled: Annotated[bool, "Whether there is an admin listener at all."] = True
 
 
-class Edge(Written):
+class Edge(Written, frozen=True):
     """Bounds of the wire edge: what one client may cost."""
 
     header_bytes: Annotated[Size, "Largest request head; more: 431."] = 32 * 1024
@@ -61,12 +63,12 @@ class Edge(Written):
     drain_delay: Annotated[Duration, "After SIGTERM: not ready, but still accepting, for this long."] = 5.0
     grace: Annotated[Duration, "Longest wait for requests in flight at shutdown."] = 25.0
     front_door: Annotated[
-        Literal["protocol", "litestar"],
+        Literal["protocol", "mount"],
         "Way in of proxied requests: straight from the protocol, or through the ASGI mount.",
     ] = "protocol"
 
 
-class ListenerTls(Written):
+class ListenerTls(Written, frozen=True):
     """TLS of the data listener. Paths name PEM files."""
 
     cert: Annotated[str, "Certificate chain."]
@@ -75,7 +77,7 @@ class ListenerTls(Written):
     require_client: Annotated[bool, "Refuse clients without a certificate."] = False
 
 
-class Registration(Written):
+class Registration(Written, frozen=True):
     """Services that register themselves by `POST /discovery/register`."""
 
     mode: Annotated[
@@ -85,14 +87,14 @@ class Registration(Written):
     allow: Annotated[tuple[Network, ...], "Networks that registered targets may be in, beside public addresses."] = ()
 
 
-class Events(Written):
+class Events(Written, frozen=True):
     """Where events go besides the log, as CloudEvents 1.0."""
 
     url: Annotated[HubUrl, "redis://, nats:// or http(s):// (webhook); empty: only the log."] = ""
     kinds: Annotated[tuple[str, ...], "Only these kinds, e.g. breaker.opened or target.*; empty: all."] = ()
 
 
-class Document(Written):
+class Document(Written, frozen=True):
     """Configuration of the Spork gateway."""
 
     include: Annotated[
@@ -127,8 +129,8 @@ class Document(Written):
     quarantine: Annotated[bool, "Leave out an included file that is broken, and serve the rest."] = False
     legacy_limit_headers: Annotated[bool, "Also send the older X-RateLimit-* headers."] = False
     limits: Annotated[tuple[Limit, ...], "Limits of the whole gateway."] = ()
-    issuers: Annotated[dict[str, Issuer], "Trusted token issuers by name."] = {}
-    plans: Annotated[dict[str, Plan], "Plans by name."] = {}
-    consumers: Annotated[dict[str, Consumer], "Consumers by name."] = {}
-    upstreams: Annotated[dict[str, Upstream], "Upstreams by name."] = {}
+    issuers: Annotated[dict[str, Issuer], "Trusted token issuers by name."] = msgspec.field(default_factory=dict)
+    plans: Annotated[dict[str, Plan], "Plans by name."] = msgspec.field(default_factory=dict)
+    consumers: Annotated[dict[str, Consumer], "Consumers by name."] = msgspec.field(default_factory=dict)
+    upstreams: Annotated[dict[str, Upstream], "Upstreams by name."] = msgspec.field(default_factory=dict)
     routes: Annotated[tuple[Route, ...], "Routes; their order has no meaning."] = ()

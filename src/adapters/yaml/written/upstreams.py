@@ -12,7 +12,7 @@ from adapters.yaml.written.form import Written
 Balancing = Literal["round_robin", "weighted", "least_request", "peak_ewma"]
 
 
-class TargetTls(Written):
+class TargetTls(Written, frozen=True):
     """How a target's certificate is verified, and the client certificate shown to it. Paths name PEM files."""
 
     verify: Annotated[bool, "Verify the target's certificate. Never switch off in production."] = True
@@ -22,7 +22,7 @@ class TargetTls(Written):
     server_name: Annotated[str | None, "Name sent by SNI and checked; left out: the target's host."] = None
 
 
-class Target(Written):
+class Target(Written, frozen=True):
     """One address of an upstream."""
 
     url: Annotated[TargetUrl, "http://host:port, https://host:port/base or unix:/path/to.sock."]
@@ -32,13 +32,13 @@ class Target(Written):
     tls: Annotated[TargetTls | None, "TLS of this target; left out: the upstream's."] = None
 
 
-class HashBalance(Written):
+class HashBalance(Written, frozen=True):
     """Keep each caller on one target by a hash ring."""
 
     hash: Annotated[HashKey, "What is hashed: consumer, ip, header:NAME or cookie:NAME."]
 
 
-class Probe(Written):
+class Probe(Written, frozen=True):
     """Active health check of every target."""
 
     path: Annotated[str, "Path asked for by http probes."] = "/health"
@@ -51,7 +51,7 @@ class Probe(Written):
     host: Annotated[str | None, "Host header of probes; left out: the target's."] = None
 
 
-class Outliers(Written):
+class Outliers(Written, frozen=True):
     """Passive ejection: a target that fails real requests rests for a while."""
 
     consecutive: Annotated[Positive, "Failures in a row that eject a target."] = 5
@@ -61,7 +61,7 @@ class Outliers(Written):
     panic: Annotated[Ratio, "Below this share of healthy targets all are used again."] = 0.5
 
 
-class Breaker(Written):
+class Breaker(Written, frozen=True):
     """Circuit breaker: stop calling an upstream that fails, come back carefully."""
 
     window: Annotated[Duration, "Time over which results are counted."] = 10.0
@@ -78,7 +78,7 @@ class Breaker(Written):
     per_target: Annotated[bool, "One circuit per target instead of one for the upstream."] = False
 
 
-class Retries(Written):
+class Retries(Written, frozen=True):
     """When a request may be sent again, on another target."""
 
     attempts: Annotated[Count, "Further tries after the first; 0 is never."] = 2
@@ -92,16 +92,16 @@ class Retries(Written):
     idempotency_key: Annotated[bool, "Also retry POST and PATCH that carry an Idempotency-Key."] = False
 
 
-class Timeouts(Written):
+class Timeouts(Written, frozen=True):
     """Deadlines of one exchange with a target."""
 
     connect: Annotated[Duration, "Connection and TLS handshake."] = 0.5
     first_byte: Annotated[Duration, "Until the answer's head has arrived."] = 15.0
     idle: Annotated[Duration, "Longest silence between two pieces of a body."] = 60.0
-    total: Annotated[Duration, "The whole exchange, retries included."] = 60.0
+    total: Annotated[Duration | None, "The whole exchange, retries and body included; left out: no bound."] = None
 
 
-class Pool(Written):
+class Pool(Written, frozen=True):
     """Connections kept to each target."""
 
     connections: Annotated[Positive, "Most connections to one target."] = 256
@@ -110,7 +110,7 @@ class Pool(Written):
     lifetime: Annotated[Duration, "A connection is not reused after this time."] = 3600.0
 
 
-class Fallback(Written):
+class Fallback(Written, frozen=True):
     """What is answered when no target can: a static answer, or another upstream."""
 
     status: Annotated[Status, "Status of the static answer."] = 503
@@ -119,7 +119,7 @@ class Fallback(Written):
     upstream: Annotated[str | None, "Another upstream that takes the request instead."] = None
 
 
-class Upstream(Written):
+class Upstream(Written, frozen=True):
     """A named pool of targets and how the gateway talks to them."""
 
     targets: Annotated[tuple[TargetUrl | Target, ...], "Addresses, as URL or with weight and priority."]

@@ -1,0 +1,77 @@
+"""The admin listener's Litestar application, with its OpenAPI description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from litestar import Litestar, Router
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp, ControllerRouterHandler
+
+from adapters.litestar.admin.access import EXCEPTION_HANDLERS, Authenticated, RawAdminPaths, Witness, role_guard
+from adapters.litestar.admin.documentation import documentation_handlers
+from application.operators import Operators
+
+DESCRIPTION = """What operators of a Spork gateway read and do. Answers cover the fleet and say which nodes are silent.
+Writes take `If-Match`, `Idempotency-Key` and `dry_run`, and are recorded in the audit trail."""
+
+
+def admin_application(
+    handlers: Sequence[ControllerRouterHandler],
+    open_handlers: Sequence[ControllerRouterHandler],
+    operators: Operators,
+    unix: Callable[[], float],
+    witness: Witness,
+    version: str,
+) -> ASGIApp:
+    """`handlers` stand under `/admin/v1` behind a token, `open_handlers` at the root without one."""
+    app = admin_litestar(handlers, open_handlers, operators, unix, witness, version)
+    return RawAdminPaths(app)
+
+
+def admin_litestar(
+    handlers: Sequence[ControllerRouterHandler],
+    open_handlers: Sequence[ControllerRouterHandler],
+    operators: Operators,
+    unix: Callable[[], float],
+    witness: Witness,
+    version: str,
+) -> Litestar:
+    router = Router(
+        "/admin/v1",
+        route_handlers=list(handlers),
+        middleware=[Authenticated(operators, unix, witness)],
+        guards=[role_guard(witness)],
+        security=[{"token": []}],
+        response_headers={"cache-control": "no-store"},
+    )
+    return Litestar(
+        route_handlers=[router, *open_handlers, *documentation_handlers()],
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=openapi(version),
+        debug=False,
+        request_max_body_size=4 * 1024 * 1024,
+    )
+
+
+def openapi(version: str) -> OpenAPIConfig:
+    """OpenAPI 3.1 at `/schema` (and `/schema/openapi.json`)."""
+    return OpenAPIConfig(
+        title="Spork admin API",
+        version=version,
+        description=DESCRIPTION,
+        path="/schema",
+        create_examples=False,
+        components=Components(
+            security_schemes={"token": SecurityScheme(type="http", scheme="bearer", description="An admin token")}
+        ),
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+    )
+
+
+def describe(app: Litestar) -> dict[str, Any]:
+    """The API description as JSON-ready values."""
+    return app.openapi_schema.to_schema()

@@ -1,0 +1,150 @@
+"""What operators read: GET on `/admin/v1`. Every list says when it was true and which nodes it covers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, QueryParameter
+
+from adapters.litestar.admin.answers import READ
+from application.insight import Controls, now_or_later
+from application.operators import Operator
+from application.queries import Item, Items, Queries
+from application.views import (
+    ApiKeyView,
+    BreakerView,
+    ConsumerView,
+    EventView,
+    LimitView,
+    QuotaView,
+    RouteView,
+    ServiceView,
+    SessionView,
+    SnapshotView,
+    TargetView,
+    TrafficView,
+    Whoami,
+)
+
+Top = Annotated[int, QueryParameter(ge=1, le=1000, description="How many rows at most")]
+Text = Annotated[str, QueryParameter(max_length=200, description="Part of a name")]
+Cursor = Annotated[str, QueryParameter(max_length=20, description="`next_cursor` of the page before")]
+
+
+def reading_handlers(
+    queries: Queries, controls: Controls, gateway: str, version: str, node: str
+) -> list[HTTPRouteHandler]:
+    """The read-only part of the API."""
+    return [
+        *_overview(queries, gateway, version, node),
+        *_parts(queries),
+        *_subjects(queries, controls),
+        *_past(queries),
+    ]
+
+
+def _overview(queries: Queries, gateway: str, version: str, node: str) -> list[HTTPRouteHandler]:
+    @get("/whoami", summary="Who this token is", sync_to_thread=False, **READ)
+    def whoami(request: Request[Any, Any, Any]) -> Whoami:
+        operator: Operator = request.scope["state"]["operator"]
+        return Whoami(operator.name, operator.role, operator.expires_at, gateway, version, node)
+
+    @get("/snapshot", summary="Everything a console shows at first", **READ)
+    async def snapshot(
+        topics: Annotated[
+            str, QueryParameter(max_length=200, description="Topics, comma-separated; all when left out")
+        ] = "",
+    ) -> Response[SnapshotView]:
+        view = await queries.snapshot(split_topics(topics))
+        return Response(view, headers={"etag": f'"{view.rev}"', "cache-control": "no-store"})
+
+    return [whoami, snapshot]
+
+
+def _parts(queries: Queries) -> list[HTTPRouteHandler]:
+    @get("/services", summary="Upstreams with their targets summed up", sync_to_thread=False, **READ)
+    def services() -> Items[ServiceView]:
+        return queries.items(queries.overview().services())
+
+    @get("/upstreams", summary="The same as services", sync_to_thread=False, **READ)
+    def upstreams() -> Items[ServiceView]:
+        return queries.items(queries.overview().services())
+
+    @get("/targets", summary="Targets: configured, probe, breaker and traffic state", sync_to_thread=False, **READ)
+    def targets() -> Items[TargetView]:
+        return queries.items(queries.overview().targets())
+
+    @get("/breakers", summary="Every circuit, whatever its state", sync_to_thread=False, **READ)
+    def breakers() -> Items[BreakerView]:
+        return queries.items(queries.overview().breakers())
+
+    @get("/breakers/{name:str}", summary="One circuit; the name percent-encoded", sync_to_thread=False, **READ)
+    def breaker(name: FromPath[str]) -> Item[BreakerView]:
+        return queries.item(queries.breaker(unquote(name)))
+
+    @get("/routes", summary="Routes in force", sync_to_thread=False, **READ)
+    def routes() -> Items[RouteView]:
+        return queries.items(queries.overview().routes())
+
+    return [services, upstreams, targets, breakers, breaker, routes]
+
+
+def _subjects(queries: Queries, controls: Controls) -> list[HTTPRouteHandler]:
+    @get("/limits", summary="Limits and what they refused", **READ)
+    async def limits() -> Items[LimitView]:
+        rows = await now_or_later(controls.quotas.limits()) if controls.quotas is not None else ()
+        return queries.items(rows)
+
+    @get("/quotas", summary="Windows of subjects, the worst first", **READ)
+    async def quotas(
+        top: Top = 200,
+        sort: Annotated[str, QueryParameter(pattern="^(used|refused)$")] = "used",
+        q: Text = "",
+        cursor: Cursor = "",
+    ) -> Items[QuotaView]:
+        return await queries.quotas(top, sort, q, cursor)
+
+    @get("/consumers", summary="Consumers seen in the last minutes", sync_to_thread=False, **READ)
+    def consumers(
+        top: Top = 200,
+        sort: Annotated[str, QueryParameter(pattern="^(usage|refusals)$")] = "usage",
+        q: Text = "",
+        cursor: Cursor = "",
+    ) -> Items[ConsumerView]:
+        return queries.consumers(top, sort, q, cursor)
+
+    @get("/keys", summary="API keys, without their secrets", **READ)
+    async def keys() -> Items[ApiKeyView]:
+        return queries.items(await now_or_later(controls.keys.keys()) if controls.keys is not None else ())
+
+    @get("/sessions", summary="Sessions seen in tokens", **READ)
+    async def sessions() -> Items[SessionView]:
+        return queries.items(await now_or_later(controls.sessions.sessions()) if controls.sessions is not None else ())
+
+    return [limits, quotas, consumers, keys, sessions]
+
+
+def _past(queries: Queries) -> list[HTTPRouteHandler]:
+    @get("/events", summary="What happened, newest first", sync_to_thread=False, **READ)
+    def events(
+        after: Annotated[str, QueryParameter(max_length=100, description="Only events after this id")] = "",
+        kind: Text = "",
+        actor: Text = "",
+        q: Text = "",
+        limit: Top = 200,
+    ) -> Items[EventView]:
+        return queries.events(after, kind, actor, q, limit)
+
+    @get("/traffic", summary="The latest requests, sampled when there are many", sync_to_thread=False, **READ)
+    def traffic(limit: Top = 200, upstream: Text = "") -> Items[TrafficView]:
+        return queries.traffic(limit, upstream)
+
+    return [events, traffic]
+
+
+def split_topics(topics: str) -> Sequence[str]:
+    return [topic.strip() for topic in topics.split(",") if topic.strip()]

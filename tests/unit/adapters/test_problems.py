@@ -1,0 +1,68 @@
+"""Problem documents: every reason in the source has its status, and every fault its answer."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from adapters.litestar.problems import REASONS, TYPE_PREFIX, Problems, retry_after
+from domain.outcomes import TIMEOUTS, Denial, Fault, FaultKind, Respond, Side
+
+SRC = Path(__file__).resolve().parents[3] / "src"
+
+
+def reasons_in_source() -> set[str]:
+    """The first argument of every `Denial(...)` written as a text."""
+    found = set()
+    for path in SRC.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "Denial"
+                and node.args
+            ):
+                first = node.args[0]
+                if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    found.add(first.value)
+    return found
+
+
+def test_every_reason_in_the_source_has_a_status() -> None:
+    assert reasons_in_source() - set(REASONS) == set()
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_a_denial_is_a_problem_document(reason: str) -> None:
+    answer = Problems().deny(Denial(reason, "Why.", retry_after=0.2), "r1")
+    document = json.loads(answer.body)
+    assert answer.status == document["status"] == REASONS[reason][0]
+    assert document["title"] and document["detail"] == "Why." and document["instance"] == "r1"
+    assert document["type"].startswith((TYPE_PREFIX, "https://iana.org/"))
+    headers = dict(answer.headers)
+    assert headers[b"content-type"] == b"application/problem+json"
+    assert headers[b"retry-after"] == b"1"
+    assert int(headers[b"content-length"]) == len(answer.body)
+
+
+@pytest.mark.parametrize("kind", list(FaultKind))
+def test_a_fault_never_shows_its_note(kind: FaultKind) -> None:
+    answer = Problems().fail(Fault(kind, Side.UPSTREAM, note="10.9.8.7 secret"), "r1")
+    assert answer.status >= 400
+    assert b"10.9.8.7" not in answer.body and b"secret" not in answer.body
+    assert dict(answer.headers)[b"proxy-status"] == b"spork; error=" + kind.value.encode()
+    assert (answer.status == 504) == (kind in TIMEOUTS)
+
+
+def test_responses_have_a_length_unless_204() -> None:
+    assert dict(Problems().respond(Respond("redirect", status=308), "").headers) == {b"content-length": b"0"}
+    preflight = Problems().respond(Respond("preflight"), "")
+    assert (preflight.status, preflight.headers) == (204, ())
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.0, b"1"), (0.001, b"1"), (1.0, b"1"), (1.01, b"2"), (59.5, b"60")])
+def test_retry_after_is_rounded_up_and_never_zero(seconds: float, shown: bytes) -> None:
+    assert retry_after(seconds) == shown
