@@ -3,9 +3,9 @@
     identify -> snapshot -> stream (or poll) -> something breaks -> wait -> again, forever
 
 The stream is preferred. A gateway without one, or a proxy that swallows it, is polled instead, for the visible
-screen's topics only, never with two requests in flight, and the interval doubles while answers are slow. After a 401 nothing is
-asked until the operator acts (no lock-out hammering); Retry-After is obeyed; a stream that breaks is resumed with
-Last-Event-ID, and a gap costs one snapshot.
+screen's topics only, never with two requests in flight, and the interval doubles while answers are slow. After a 401
+nothing is asked until the operator acts (no lock-out hammering); Retry-After is obeyed; a stream that breaks is
+resumed with Last-Event-ID, and a gap costs one snapshot.
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ class Feed:
             self.store.changes += 1
 
     def _heal(self, topic: str) -> None:
-        """A well-formed delta after a malformed one: the topic reads again (its rows may have holes until a snapshot)."""
+        """A well-formed delta after a malformed one: the topic reads again, holes are filled by a snapshot."""
         if isinstance(self.store.shelves[topic].fault, BadData):
             self.store.shelves[topic].fault = None
             self._aside(self.read((topic,), first=False))

@@ -159,15 +159,15 @@ class Session:
             raise Unreachable("not connected")
         return await self.client.act(write.path(row), values, dry_run=True)
 
-    async def perform(self, write: Write, topic: str, row: Any, values: Mapping[str, object], rev: int | None) -> Outcome:
+    async def perform(
+        self, write: Write, topic: str, row: Any, values: Mapping[str, object], rev: int | None
+    ) -> Outcome:
         """Send the write once and tell how it ended. Never raises a Fault, never repeats."""
         if self.client is None:
             return Outcome(REFUSED, "not connected")
         name = f"{write.verb.lower()} {write.label(row)}"
         try:
-            result = await self.client.act(
-                write.path(row), values, dry_run=False, rev=rev, key=uuid.uuid4().hex
-            )  # fmt: skip
+            result = await self.client.act(write.path(row), values, dry_run=False, rev=rev, key=uuid.uuid4().hex)
         except Changed as fault:
             return Outcome(CHANGED, f"{name}: changed meanwhile, {fault.current or fault}")
         except Unreachable as fault:

@@ -60,7 +60,9 @@ class PathPattern:
     def witnesses(self) -> tuple[bytes, ...]:
         """Paths that this pattern matches, one of each sort: if others take all of them, they take everything."""
         path = b"".join(b"/~any~" if s[:1] == b"{" else b"/" + s for s in self.segments)
-        return (path or b"/", path + b"/", path + b"/~below~") if self.prefix else (path,)
+        if not self.prefix:
+            return (path,)
+        return (path or b"/", path + b"/", path + b"/~below~", path + b"/~below~/~below~")
 
 
 def _check_escapes(text: str) -> None:

@@ -46,7 +46,7 @@ class Listing(Pane):
         store = self.session.store
         return (*super().versions(), len(store.pending))
 
-    # ---------------------------------------------------------------------------------------------------------- painting
+    # ---------------------------------------------------------------------------------------------- painting
 
     def all_rows(self) -> Sequence[Any]:
         if self.held is not None:
@@ -108,7 +108,7 @@ class Listing(Pane):
             line.append((f" · {count(ring.dropped)} dropped", "dim"))
         return line
 
-    # ---------------------------------------------------------------------------------------------------------- commands
+    # ---------------------------------------------------------------------------------------------- commands
 
     def _news(self) -> int:
         return self._total() - self.held_total

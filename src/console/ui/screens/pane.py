@@ -44,11 +44,14 @@ class Pane(Container):
         self.faults_only = False
         self._seen: tuple[object, ...] = ()
 
+    def on_mount(self) -> None:
+        self.call_after_refresh(self.main.pump, True)
+
     @property
     def main(self) -> MainScreen:
         return cast("MainScreen", self.screen)
 
-    # ------------------------------------------------------------------------------------------- what subclasses say
+    # ------------------------------------------------------------------------------- what subclasses say
 
     def trail(self) -> list[str]:
         """Where this is, outermost first."""
@@ -68,7 +71,7 @@ class Pane(Container):
     def selected(self) -> list[Selected]:
         return []
 
-    # --------------------------------------------------------------------------------------------------------- the pump
+    # --------------------------------------------------------------------------------------------- the pump
 
     def versions(self) -> tuple[object, ...]:
         return tuple(self.session.store.version(topic) for topic in self.topics)
@@ -108,7 +111,7 @@ class Pane(Container):
             return [*line, (age(fresh.age), "dim")]
         return [*line, (f"{fresh.word} {age(fresh.age)}", fresh.tone)]
 
-    # -------------------------------------------------------------------------------------------------------- commands
+    # -------------------------------------------------------------------------------------------- commands
 
     def active_table(self) -> LiveTable | None:
         return next((table for table in self.tables() if table.active), None)
