@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from application.configuration import EdgeLimits
-from tests.edges import Recorder, serving
+from tests.edges import Recorder, serving, until
 
 HOST = b"Host: a.example\r\n"
 
@@ -221,10 +221,10 @@ async def test_a_version_cannot_be_borrowed_from_what_stood_before() -> None:
         client = await served.client()
         body = b"GET /aaaa HTTP/1.1\r\n"
         await client.send(request(b"POST / HTTP/1.1", b"Content-Length: %d" % len(body)))
+        await until(lambda: served.gateway.heads)
         await client.send(body + request(b"GET /aaaa HTTP/1.0"))
         await client.answer()
         await client.answer()
-        await client.send(b"")
         assert [head.version for head in served.gateway.heads] == ["1.1", "1.0"]
         client = await served.client()
         await client.send(request(b"GET /aaaa HTTP/1.1") + request(b"GET /aaaa HTTP/1.0"))
