@@ -7,7 +7,7 @@ from typing import Any
 
 from application.exchange import Exchange
 from domain.http import RequestHead
-from domain.outcomes import Answered, Denial, Denied, Fault, FaultKind, Failed, Side
+from domain.outcomes import Answered, Denial, Denied, Failed, Fault, FaultKind, Side
 from domain.tokens import Principal
 
 
@@ -44,8 +44,8 @@ def closed_exchange(
         exchange.upstream_seconds = upstream_seconds
         exchange.upstream_name = upstream
         exchange.target_name = target
-    exchange.request_id = "5f0c2a9e"
-    exchange.trace_id = trace_id
+    exchange.request_id_bytes = b"5f0c2a9e"
+    exchange.traceparent = f"00-{trace_id:>032}-b7ad6b7169203331-01".encode()
     exchange.principal = principal
     exchange.reason = reason
     exchange.outcome = Answered(status)

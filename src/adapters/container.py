@@ -20,13 +20,19 @@ from adapters.litestar.health import health_handlers
 from adapters.litestar.problems import Problems
 from adapters.litestar.proxy import proxy_mount
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from adapters.operator_side import OperatorSide, node_name
+from adapters.redis.connection import connect
+from adapters.redis.nodes import RedisNodes
 from application.clients import ClientFinder
 from application.configuration import Configuration
 from application.configure import Configurator
+from application.events import EventLog
+from application.explain import Explainer
 from application.forward import Current, Forwarder
 from application.lifecycle import Lifecycle
+from application.nodes import LoneNode, NodeRegistry
 from application.plan import Snapshot
-from application.ports import Gateway, Refusals
+from application.ports import Clock, Gateway, Refusals
 from application.registry import UpstreamRegistry
 from application.sending import Sender
 from domain.routing import RouteTable
@@ -42,15 +48,28 @@ def data_application(gateway: Gateway, refusals: Refusals, lifecycle: Lifecycle,
     return application([proxy_mount(gateway, refusals), *health_handlers(lifecycle, frozenset(expose))])
 
 
-def admin_application(lifecycle: Lifecycle) -> Litestar:
+def admin_application(operators: OperatorSide, explainer: Explainer) -> Any:
     """The admin listener's application."""
-    return application(health_handlers(lifecycle, frozenset({"health", "ready", "startup"})))
+    return operators.admin_app(explainer)
+
+
+def event_log(configuration: Configuration, clock: Clock) -> EventLog:
+    return EventLog(node_name(configuration), clock.unix)
+
+
+def fleet(shared: str) -> NodeRegistry:
+    """Where the processes of a fleet hear of each other."""
+    if shared == "memory":
+        return LoneNode()
+    # Reports are larger than what the request path asks for; they may take a little longer.
+    return RedisNodes(connect(shared, connections=4, operation=1.0).client)
 
 
 class GatewayContainer(containers.DeclarativeContainer):
     """The object graph of one gateway process."""
 
     configuration: providers.Dependency[Configuration] = providers.Dependency(instance_of=Configuration)
+    config_path: providers.Dependency[Any] = providers.Dependency(default=None)
 
     clock = providers.Singleton(SystemClock)
     lifecycle = providers.Singleton(Lifecycle)
@@ -58,19 +77,37 @@ class GatewayContainer(containers.DeclarativeContainer):
     current = providers.Singleton(Current, snapshot=providers.Callable(empty_snapshot))
     random_numbers = providers.Singleton(random.Random)
     breakers = providers.Singleton(MemoryCircuitBreakers, chance=random_numbers.provided.random)
-    registry = providers.Singleton(UpstreamRegistry, breakers=breakers, chance=random_numbers.provided.random)
+    events = providers.Singleton(event_log, configuration, clock)
+    registry = providers.Singleton(
+        UpstreamRegistry, breakers=breakers, chance=random_numbers.provided.random, events=events
+    )
 
     transports = providers.Dict(
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
-    observers: providers.List[Any] = providers.List()
-    guard_makers: providers.List[Any] = providers.List()
+    guard_makers: providers.List = providers.List()
     clients = providers.Singleton(ClientFinder, trusted=configuration.provided.trusted_proxies)
 
-    sender = providers.Singleton(
-        Sender, transports=transports, clock=clock, clients=clients, chance=random_numbers
+    configurator = providers.Singleton(
+        Configurator, current=current, registry=registry, guard_makers=guard_makers, clock=clock
     )
+    operators = providers.Singleton(
+        OperatorSide,
+        configuration=configuration,
+        clock=clock,
+        current=current,
+        registry=registry,
+        configurator=configurator,
+        lifecycle=lifecycle,
+        events=events,
+        path=config_path,
+        nodes=providers.Singleton(fleet, configuration.provided.shared),
+    )
+    observers: providers.List = providers.List(
+        operators.provided.tally, operators.provided.traffic, operators.provided.access_log
+    )
+    sender = providers.Singleton(Sender, transports=transports, clock=clock, clients=clients, chance=random_numbers)
     gateway = providers.Singleton(
         Forwarder,
         current=current,
@@ -81,9 +118,6 @@ class GatewayContainer(containers.DeclarativeContainer):
         clients=clients,
         sender=sender,
     )
-    configurator = providers.Singleton(
-        Configurator, current=current, registry=registry, guard_makers=guard_makers, clock=clock
-    )
-
     data_app = providers.Singleton(data_application, gateway, refusals, lifecycle, configuration.provided.expose)
-    admin_app = providers.Singleton(admin_application, lifecycle)
+    explainer = providers.Singleton(Explainer, forwarder=gateway, sender=sender)
+    admin_app = providers.Singleton(admin_application, operators, explainer)

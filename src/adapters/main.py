@@ -7,10 +7,10 @@ reverse whatever happened.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
-import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,9 @@ from pathlib import Path
 from adapters.container import GatewayContainer
 from adapters.uvicorn.edge import Edge
 from adapters.uvicorn.server import EdgeServer, Listener, run_until_done
-from adapters.yaml.load import Loaded, load
 from application.configuration import Configuration
+from application.live_configuration import LiveConfiguration, NotApplied
+from domain.circuit import Transition, TransitionListener
 
 log = logging.getLogger("spork")
 
@@ -35,41 +36,25 @@ class Sockets:
     admin: socket.socket | None
 
 
-class Reloader:
-    """Reads the configuration file again and puts it into force if nothing is wrong with it."""
-
-    def __init__(self, container: GatewayContainer, path: Path | None) -> None:
-        self._container = container
-        self._path = path
-
-    def __call__(self) -> Loaded:
-        loaded = load(self._path, os.environ)
-        for problem in loaded.problems:
-            log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
-        if loaded.configuration is None:
-            log.error("the configuration in force stays: %s", self._container.current().snapshot.revision)
-        else:
-            self._container.configurator().apply(loaded.configuration)
-        return loaded
-
-
 async def serve(
     configuration: Configuration, path: Path | None, sockets: Sockets, on_started: Callable[[], None] | None = None
 ) -> None:
     """Serve `configuration` on `sockets` until a signal ends it."""
-    container = GatewayContainer(configuration=configuration)
+    container = GatewayContainer(configuration=configuration, config_path=path)
     lifecycle = container.lifecycle()
     async with AsyncExitStack() as stack:
         for transport in container.transports().values():
             stack.push_async_callback(transport.close)
-        container.breakers().on_transition = container.registry().circuit_moved
+        operators = container.operators()
+        container.breakers().on_transition = both(container.registry().circuit_moved, operators.circuit_moved)
         container.configurator().apply(configuration)
-        reload = Reloader(container, path)
-        server = _server(container, configuration, sockets, reload)
+        await stack.enter_async_context(operators.running())
+        server = _server(container, configuration, sockets, lambda: reload(operators.live))
         serving = asyncio.ensure_future(server.run())
         starting = asyncio.ensure_future(server.started())
         await asyncio.wait((serving, starting), return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
+            _settle_memory()
             lifecycle.became_ready(container.clock().unix())
             if on_started is not None:
                 on_started()
@@ -78,7 +63,7 @@ async def serve(
 
 
 def _server(
-    container: GatewayContainer, configuration: Configuration, sockets: Sockets, reload: Callable[[], object]
+    container: GatewayContainer, configuration: Configuration, sockets: Sockets, reload: Callable[[], Awaitable[None]]
 ) -> EdgeServer:
     own = [path for name, path in EXPOSABLE.items() if name in configuration.expose]
     edge = Edge(
@@ -103,14 +88,42 @@ def _server(
         drain_delay=configuration.edge.drain_delay,
         grace=configuration.edge.grace,
         on_drain=container.lifecycle().drain,
-        on_reload=lambda: _discard(reload()),
+        on_reload=reload,
     )
 
 
-def _discard(_: object) -> None:
-    """What a signal asked for has no reader."""
+async def reload(live: LiveConfiguration) -> None:
+    """Read the configuration file again, as SIGHUP asks; with errors the configuration in force stays."""
+    try:
+        await live.reload("SIGHUP")
+    except NotApplied as refused:
+        for problem in refused.problems:
+            log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
+        log.error("the configuration in force stays: %s", live.revision)
 
 
-def run(configuration: Configuration, path: Path | None, sockets: Sockets, on_started: Callable[[], None] | None) -> None:
+def _settle_memory() -> None:
+    """Take everything that start-up made out of the garbage collector's sight, and let it look less often.
+
+    Requests make next to no reference cycles; walking the whole object graph every 700 allocations finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def both(one: TransitionListener, other: TransitionListener) -> TransitionListener:
+    """Has two parts hear of every transition."""
+
+    def hear(name: str, transition: Transition) -> None:
+        one(name, transition)
+        other(name, transition)
+
+    return hear
+
+
+def run(
+    configuration: Configuration, path: Path | None, sockets: Sockets, on_started: Callable[[], None] | None
+) -> None:
     """`serve` in an event loop of its own."""
     run_until_done(lambda: serve(configuration, path, sockets, on_started))

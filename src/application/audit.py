@@ -14,14 +14,17 @@ from typing import Protocol
 
 GENESIS = "0" * 64
 #: Fields that may say something about a person.
-PERSONAL = ("actor", "client", "subject", "detail")
+PERSONAL = ("actor", "client", "subject", "object", "detail", "reason")
+#: What of a record is about its actor, and what is about its subject.
+OF_ACTOR = ("actor", "client")
+OF_SUBJECT = ("subject", "object", "detail", "reason")
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Something worth a record, before it has its place in the chain. `at` in Unix seconds. Never holds a secret.
 
-    `action` is a dotted word (breaker.trip, key.revoke, config.apply, admin.refused, auth.failed). `subject` is whom the
+    `action` is a dotted word (breaker.trip, key.revoke, config.apply, admin.refused). `subject` is whom the
     action was about, when that is a person or a consumer.
     """
 
@@ -45,7 +48,7 @@ class AuditEntry:
 class AuditRecord:
     """An entry in its place: `number` counts from 1 without holes, `hash` covers all of it and `previous`.
 
-    `salts` and the personal fields of an erased record are empty; `commitments` stay.
+    Erased personal fields are empty and have no salt any more; `commitments` stay.
     """
 
     number: int
@@ -94,7 +97,7 @@ def commit(name: str, value: str, salt: str) -> str:
 def chain_hash(number: int, id: str, entry: AuditEntry, commitments: dict[str, str], previous: str) -> str:
     """SHA-256 over the record's canonical JSON: everything but personal values, which count by commitment."""
     canonical = json.dumps(
-        [number, id, f"{entry.at:.6f}", entry.action, entry.role, entry.object, entry.outcome, entry.reason,
+        [number, id, f"{entry.at:.6f}", entry.action, entry.role, entry.outcome,
          entry.before, entry.after, entry.node, entry.request_id, sorted(commitments.items()), previous],
         separators=(",", ":"), ensure_ascii=True,
     )  # fmt: skip
@@ -108,10 +111,16 @@ def seal(entry: AuditEntry, number: int, id: str, previous: str, salts: dict[str
     return AuditRecord(number, id, entry, previous, digest, commitments, salts)
 
 
-def erased(record: AuditRecord) -> AuditRecord:
-    """The record with its personal fields and salts forgotten; its place in the chain still holds."""
-    entry = replace(record.entry, actor="", client="", subject="", detail="")
-    return replace(record, entry=entry, salts={}, erased=True)
+def erased(record: AuditRecord, person: str) -> AuditRecord:
+    """The record with what it says of `person` and the salts of that forgotten; its place in the chain still holds."""
+    names: tuple[str, ...] = ()
+    if record.entry.actor == person:
+        names += OF_ACTOR
+    if record.entry.subject == person:
+        names += OF_SUBJECT
+    entry = replace(record.entry, **dict.fromkeys(names, ""))  # type: ignore[arg-type]
+    salts = {name: salt for name, salt in record.salts.items() if name not in names}
+    return replace(record, entry=entry, salts=salts, erased=True)
 
 
 def verify(records: Iterable[AuditRecord], anchor: Anchor = Anchor(), head: Anchor | None = None) -> list[Finding]:
@@ -122,16 +131,20 @@ def verify(records: Iterable[AuditRecord], anchor: Anchor = Anchor(), head: Anch
     findings: list[Finding] = []
     number, previous = anchor.number, anchor.hash
     for record in records:
-        findings += _check(record, number, previous)
+        findings += check_record(record, number, previous)
         number, previous = max(number, record.number), record.hash
-    if head is not None and (head.number > number or (head.number == number and head.hash != previous)):
-        findings.append(
-            Finding(head.number, "truncated", f"the trail reached record {head.number}, the last one is {number}")
-        )
-    return findings
+    return findings + (check_end(number, previous, head) if head is not None else [])
 
 
-def _check(record: AuditRecord, number: int, previous: str) -> list[Finding]:
+def check_end(number: int, previous: str, head: Anchor) -> list[Finding]:
+    """Whether the last record is the one the trail is known to have reached."""
+    if head.number > number or (head.number == number and head.hash != previous):
+        return [Finding(head.number, "truncated", f"the trail reached record {head.number}, the last one is {number}")]
+    return []
+
+
+def check_record(record: AuditRecord, number: int, previous: str) -> list[Finding]:
+    """What is wrong with one record that follows record `number` with hash `previous`."""
     findings: list[Finding] = []
     if record.number <= number:
         findings.append(Finding(record.number, "reordered", f"stands after record {number}"))
@@ -141,11 +154,19 @@ def _check(record: AuditRecord, number: int, previous: str) -> list[Finding]:
         findings.append(Finding(record.number, "forged", "does not continue the record before it"))
     if chain_hash(record.number, record.id, record.entry, record.commitments, record.previous) != record.hash:
         findings.append(Finding(record.number, "changed", "its content does not have its hash"))
-    elif not record.erased:
-        for name in PERSONAL:
-            value = getattr(record.entry, name)
-            if commit(name, value, record.salts.get(name, "")) != record.commitments.get(name):
-                findings.append(Finding(record.number, "changed", f"its {name} is not what was committed to"))
-    elif any(getattr(record.entry, name) for name in PERSONAL):
-        findings.append(Finding(record.number, "changed", "it is marked erased and still has personal data"))
+    else:
+        findings += [
+            Finding(record.number, "changed", f"its {name} is not what was committed to")
+            for name in PERSONAL
+            if not _committed(record, name)
+        ]
     return findings
+
+
+def _committed(record: AuditRecord, name: str) -> bool:
+    """Whether a personal field is what it was when the record was made, or was erased wholly."""
+    value = getattr(record.entry, name)
+    salt = record.salts.get(name)
+    if salt is None:
+        return record.erased and not value
+    return commit(name, value, salt) == record.commitments.get(name)

@@ -1,7 +1,7 @@
 """What a configuration means, checked as a whole: references, conflicts, ranges, and what is legal but unwise.
 
-`check` answers problems by configuration path and never raises; the adapter that read the configuration knows the lines.
-What a single value may look like was checked when it was read; here are the rules between values.
+`check` answers problems by configuration path and never raises; the adapter that read the configuration knows the
+lines. What a single value may look like was checked when it was read; here are the rules between values.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from application.check_callers import check_auth, check_consumers, check_issuers
 from application.check_limits import check_limits
+from application.check_objectives import check_objectives
 from application.check_routes import check_routes
 from application.check_upstreams import check_upstreams
 from application.configuration import Configuration
@@ -34,6 +35,7 @@ def check(
         *check_routes(configuration, unread),
         *check_auth(configuration, unread, is_file),
         *check_limits(configuration),
+        *check_objectives(configuration),
     ]
 
 
@@ -97,15 +99,13 @@ def needs_shared_state(configuration: Configuration) -> list[str]:
     if configuration.shared != "memory":
         return []
     limited = [r.name for r in configuration.routes if r.limits]
+    broken = [u.name for u in configuration.upstreams if u.breaker]
     reasons = [
         (configuration.limits, "limits of the whole gateway are counted across processes"),
         (limited, f"limits are counted across processes (routes: {_some(limited)})"),
         (configuration.registration != "off", "registered services must be known to every process"),
         (configuration.issuers, "a revoked token must be refused by every process"),
-        (
-            [u for u in configuration.upstreams if u.breaker],
-            f"circuits open for all processes at once (upstreams: {_some(u.name for u in configuration.upstreams if u.breaker)})",
-        ),
+        (broken, f"circuits open for all processes at once (upstreams: {_some(broken)})"),
     ]
     return [words for needed, words in reasons if needed]
 

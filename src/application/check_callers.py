@@ -74,7 +74,7 @@ def check_auth(configuration: Configuration, unread: Collection[str], is_file: I
     for index, route in enumerate(configuration.routes):
         path = f"routes[{index}]"
         if route.auth is not None:
-            yield from _check_policy(route.auth, configuration, f"{path}.auth", route.match.path.params, unread)
+            yield from _check_policy(route.auth, configuration, f"{path}.auth", unread)
         if route.cors is not None:
             yield from _check_cors(route.cors, f"{path}.cors")
         security = route.security
@@ -85,7 +85,7 @@ def check_auth(configuration: Configuration, unread: Collection[str], is_file: I
 
 
 def _check_policy(
-    auth: AuthPolicy, configuration: Configuration, path: str, params: tuple[str, ...], unread: Collection[str]
+    auth: AuthPolicy, configuration: Configuration, path: str, unread: Collection[str]
 ) -> Iterator[Problem]:
     issuers = {issuer.name for issuer in configuration.issuers}
     unread_issuers = any(p.startswith("issuers") for p in unread)
@@ -118,8 +118,9 @@ def _check_policy(
         yield Problem(
             path, "anonymous callers have no roles, scopes or second factor, so they are refused", "", "warning"
         )
-    if auth.tenant.startswith("{") and auth.tenant.strip("{}") not in params:
-        yield Problem(f"{path}.tenant", f"the path has no {auth.tenant}")
+    if "{" in auth.tenant:
+        bare = auth.tenant.strip("{}")
+        yield Problem(f"{path}.tenant", "names a path parameter or header, without braces", f"write tenant: {bare}")
 
 
 def _check_cors(cors: CorsPolicy, path: str) -> Iterator[Problem]:

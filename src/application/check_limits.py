@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from application.configuration import Configuration
 from application.diagnostics import Problem, child
-from domain.quotas import Limit
+from domain.quotas import Limit, limit_problems, limit_warnings
 
-#: A sliding log keeps this many entries per identity at most before it is worth a warning.
-LARGE_LOG = 10_000
 _IDENTITIES = ("consumer", "key", "tenant")
 
 
@@ -19,7 +17,7 @@ def check_limits(configuration: Configuration) -> Iterator[Problem]:
         seen: dict[str, int] = {}
         for index, limit in enumerate(limits):
             where = f"{path}[{index}]"
-            if limit.name in seen:
+            if limit.name and limit.name in seen:
                 yield Problem(f"{where}.name", f'"{limit.name}" is the name of {path}[{seen[limit.name]}] too')
             seen.setdefault(limit.name, index)
             yield from _check_limit(limit, where)
@@ -42,27 +40,21 @@ def _lists(configuration: Configuration) -> Iterator[tuple[str, Sequence[Limit]]
 def _check_limit(limit: Limit, path: str) -> Iterator[Problem]:
     if limit.source == "plan":
         return
+    for sentence in limit_problems(limit):
+        yield Problem(_about(sentence, path), sentence)
+    for sentence in limit_warnings(limit):
+        yield Problem(_about(sentence, path), sentence, "", "warning")
     if limit.quota == 0:
         yield Problem(f"{path}.quota", "0 refuses every request", "", "warning")
-        return
-    room = limit.quota if limit.burst is None or limit.algorithm != "gcra" else limit.burst
-    if limit.cost > room:
-        yield Problem(f"{path}.cost", f"one request takes {limit.cost} and at most {room} fit, so none is admitted")
-    if limit.algorithm not in ("concurrency", "calendar") and limit.period <= 0:
-        yield Problem(f"{path}.per", "must be longer than 0")
     if limit.burst is not None and limit.algorithm != "gcra":
         yield Problem(f"{path}.burst", f"has no effect with {limit.algorithm}", "only gcra has a burst", "warning")
-    if limit.algorithm == "fixed_window":
-        yield Problem(
-            f"{path}.algorithm",
-            f"fixed_window admits up to {2 * limit.quota} requests across the edge of two windows",
-            "gcra and sliding_log do not",
-            "warning",
-        )
-    if limit.algorithm == "sliding_log" and limit.quota > LARGE_LOG:
-        yield Problem(
-            f"{path}.algorithm", f"sliding_log keeps {limit.quota} entries per {limit.by}", "gcra keeps one", "warning"
-        )
+
+
+def _about(sentence: str, path: str) -> str:
+    """The key that a sentence of the domain begins with."""
+    word = sentence.split(" ", 1)[0]
+    key = word if word in ("quota", "per", "burst", "cost", "accuracy") else "algorithm"
+    return f"{path}.{key}"
 
 
 def _check_shared(limit: Limit, path: str, shared: dict[str, tuple[Limit, str]]) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from application.check_upstreams import unknown_upstream
 from application.configuration import Configuration, RouteConfig
 from application.diagnostics import Problem
-from domain.routing import find_conflicts
+from domain.conflicts import find_conflicts
 
 #: What each word of `expose:` puts on the data listener, before any route is looked at.
 EXPOSED: Mapping[str, tuple[str, ...]] = {
@@ -43,7 +43,7 @@ def check_routes(configuration: Configuration, unread: Collection[str]) -> Itera
         yield from _check_rewrite(route, path)
         yield from _check_splits(route, path, upstreams, unread)
         yield from _check_reach(route, path, configuration)
-    yield from _check_conflicts(configuration)
+    yield from _check_conflicts(configuration, unread)
 
 
 def _check_destination(
@@ -163,9 +163,11 @@ def _covers(accepted: str, host: str) -> bool:
     return accepted == host
 
 
-def _check_conflicts(configuration: Configuration) -> Iterator[Problem]:
+def _check_conflicts(configuration: Configuration, unread: Collection[str]) -> Iterator[Problem]:
     routes = configuration.routes
     for conflict in find_conflicts([route.match for route in routes]):
+        if any(f"routes[{index}].match" in unread for index in (conflict.index, conflict.other)):
+            continue
         other = routes[conflict.other] if conflict.other >= 0 else None
         where = f'route "{other.name}" at {other.origin}' if other is not None else "another route"
         path = f"routes[{conflict.index}].match"

@@ -20,7 +20,7 @@ def check_upstreams(configuration: Configuration, unread: Collection[str], is_fi
         yield from _check_tls(upstream, path, is_file)
         fallback = upstream.fallback
         if fallback is not None and fallback.upstream is not None:
-            where = child(path, ["fallback", "upstream"][0]) + ".upstream"
+            where = f"{path}.fallback.upstream"
             yield from unknown_upstream(fallback.upstream, names, where, unread)
             if fallback.upstream == upstream.name:
                 yield Problem(where, "is the upstream itself")

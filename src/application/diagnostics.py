@@ -1,7 +1,7 @@
 """What is wrong with a configuration, as values: where, which path, what, and what the operator may have meant.
 
-Every reader of configuration (files, environment, the admin API) and every check of it speaks in `Problem`s, so that all
-errors are collected and shown at once, in the terminal, in the admin API and in the console, in the same words.
+Every reader of configuration (files, environment, the admin API) and every check of it speaks in `Problem`s, so that
+all errors are collected and shown at once, in the terminal, in the admin API and in the console, in the same words.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 class Problem:
     """One thing wrong. `line` and `column` count from 1; 0 when there is none (a variable, a whole file).
 
-    `path` is the configuration path (`routes[2].limits[0].per`), empty for a document as a whole. `suggestion` is a phrase
-    that follows the message: `did you mean "quota"?`.
+    `path` is the configuration path (`routes[2].limits[0].per`), empty for a document as a whole. `suggestion` is a
+    phrase that follows the message: `did you mean "quota"?`.
     """
 
     path: str
@@ -36,13 +36,17 @@ class Problem:
     column: int = 0
 
     def __str__(self) -> str:
-        """`spork.yaml:12:7: error: routes[1].upstream: no upstream "usrs"; did you mean "users"?`"""
+        """`spork.yaml:12:7: error: routes[1].upstream: no upstream "usrs"; did you mean "users"?`
+
+        One line whatever was written: control characters are shown escaped.
+        """
         where = self.file or "configuration"
         if self.line:
             where += f":{self.line}:{self.column}"
         subject = f"{self.path}: " if self.path else ""
         hint = f"; {self.suggestion}" if self.suggestion else ""
-        return f"{where}: {self.severity}: {subject}{self.message}{hint}"
+        line = f"{where}: {self.severity}: {subject}{self.message}{hint}"
+        return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def child(path: str, key: str | int) -> str:
@@ -54,12 +58,22 @@ def child(path: str, key: str | int) -> str:
     return f"{path}.{key}" if path else key
 
 
+def parent(path: str) -> str:
+    """The path above `path`, empty above the first key."""
+    return path[: max(path.rfind("."), path.rfind("["), 0)]
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that `word` most likely stands for, case aside; None when none is near."""
+    lowered = {k.lower(): k for k in known}
+    near = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    return lowered[near[0]] if near else None
+
+
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """`did you mean "users"?` for the nearest of `known`, else `otherwise`."""
-    near = get_close_matches(word.lower(), {k.lower(): k for k in known}, n=1, cutoff=0.6)
-    if not near:
-        return otherwise
-    return f'did you mean "{next(k for k in known if k.lower() == near[0])}"?'
+    near = nearest(word, known)
+    return otherwise if near is None else f'did you mean "{near}"?'
 
 
 def errors(problems: Iterable[Problem]) -> list[Problem]:

@@ -30,6 +30,7 @@ class Exchange:
         "finalizers",
         "head",
         "hints",
+        "looped",
         "now",
         "outcome",
         "params",
@@ -37,7 +38,7 @@ class Exchange:
         "principal",
         "reason",
         "request_headers",
-        "request_id",
+        "request_id_bytes",
         "response_headers",
         "rest",
         "retry_stop",
@@ -46,7 +47,6 @@ class Exchange:
         "snapshot",
         "status",
         "target_name",
-        "trace_id",
         "traceparent",
         "unix",
         "upstream_name",
@@ -68,7 +68,10 @@ class Exchange:
         self.snapshot = snapshot
         self.now = now
         self.unix = unix
-        self.request_id = ""
+        #: The request id as it goes on the wire; ASCII.
+        self.request_id_bytes = b""
+        #: Our own pseudonym stood in Via.
+        self.looped = False
         #: The client's address after trusted proxies were believed; textual, never with a port.
         self.client = head.peer
         self.plan: RoutePlan | None = None
@@ -94,10 +97,19 @@ class Exchange:
         self.target_name = ""
         self.upstream_seconds = 0.0
         self.traceparent = b""
-        self.trace_id = ""
         self.answer_started = 0.0
         #: Whole duration, set when the exchange closes.
         self.seconds = 0.0
+
+    @property
+    def request_id(self) -> str:
+        """The id this request is known by in answers, logs and problems."""
+        return self.request_id_bytes.decode("ascii")
+
+    @property
+    def trace_id(self) -> str:
+        """The trace this request belongs to: 32 hex digits of `traceparent`."""
+        return self.traceparent[3:35].decode("ascii")
 
     def at_close(self, finalizer: Callable[[Exchange], None]) -> None:
         """Have `finalizer` called once when this exchange is over."""

@@ -25,7 +25,6 @@ from application.ports import (
     RequestBody,
     ResponseSink,
     UpstreamResponse,
-    Verdict,
 )
 from application.redirecting import redirect
 from application.sending import Sender
@@ -40,6 +39,8 @@ log = logging.getLogger("spork.forward")
 
 _INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
 _NO_ROUTE = Denial("no_route", "Nothing is served at this address.")
+#: Fields of a request that say something about how it came here.
+_NOTED = frozenset((b"traceparent", b"x-request-id", b"via"))
 _LOOP = Denial("loop_detected", "This request has been through this gateway before.")
 
 
@@ -78,22 +79,21 @@ class Forwarder:
         """Answer one request, whatever it takes. Raises nothing but the cancellation it was sent."""
         exchange = self.open(head, body, sink)
         try:
-            verdict = self.route(exchange)
-            if verdict is None:
-                plan = exchange.plan
-                assert plan is not None
-                for guard in plan.guards:
-                    asked = guard.admit(exchange)
-                    if asked is not None:
-                        verdict = asked if isinstance(asked, Denial | Respond) else await asked
-                        if verdict is not None:
-                            break
-            if verdict is not None:
-                self.answer_verdict(exchange, verdict)
-            elif plan.redirect is not None:
-                self.answer_verdict(exchange, redirect(plan.redirect, exchange))
-            else:
+            plan = self.route(exchange)
+            if isinstance(plan, Denial):
+                self.answer_verdict(exchange, plan)
+                return
+            for guard in plan.guards:
+                asked = guard.admit(exchange)
+                if asked is not None:
+                    verdict = asked if isinstance(asked, Denial | Respond) else await asked
+                    if verdict is not None:
+                        self.answer_verdict(exchange, verdict)
+                        return
+            if plan.redirect is None:
                 await self.forward(exchange, plan)
+            else:
+                self.answer_verdict(exchange, redirect(plan.redirect, exchange))
         except FaultError as error:
             self.fail(exchange, error.fault)
         except asyncio.CancelledError:
@@ -112,58 +112,60 @@ class Forwarder:
     def open(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> Exchange:
         """Start the exchange: clocks read once, the snapshot taken, the client known, ids given."""
         exchange = Exchange(head, body, sink, self._current.snapshot, self._monotonic(), self._unix())
-        request_id = traceparent = b""
-        trusted = self._clients.believes(head.peer)
+        given: dict[bytes, bytes] | None = None
         for name, value in head.headers:
-            if name == b"traceparent":
-                traceparent = value
-            elif name == b"x-request-id":
-                request_id = value
-        if trusted:
+            if name in _NOTED:
+                given = {} if given is None else given
+                given[name] = value
+        token = b"%032x" % self._bits(128)
+        exchange.request_id_bytes = token
+        exchange.traceparent = b"00-%b-%b-00" % (token, token[16:])
+        if given is not None:
+            self.believe(exchange, given)
+        elif self._clients.believes(head.peer):
             exchange.client, head.scheme = self._clients.find(head)
-            if request_id and len(request_id) <= 128 and request_id.isascii() and b" " not in request_id:
-                exchange.request_id = request_id.decode("ascii")
-        if traceparent and forwarding.valid_traceparent(traceparent):
-            exchange.trace_id = traceparent[3:35].decode("ascii")
-        else:
-            bits = f"{self._bits(192):048x}"
-            exchange.trace_id = bits[:32]
-            traceparent = b"00-%b-%b-00" % (bits[:32].encode("ascii"), bits[32:].encode("ascii"))
-        exchange.traceparent = traceparent
-        if not exchange.request_id:
-            exchange.request_id = f"{self._bits(128):032x}"
         return exchange
+
+    def believe(self, exchange: Exchange, given: dict[bytes, bytes]) -> None:
+        """What a client says of itself: a trace it began, and from a trusted proxy also the client and the id."""
+        head = exchange.head
+        if b"via" in given:
+            exchange.looped = forwarding.passed_through(head.headers)
+        traceparent = given.get(b"traceparent", b"")
+        if forwarding.valid_traceparent(traceparent):
+            exchange.traceparent = traceparent
+        if self._clients.believes(head.peer):
+            exchange.client, head.scheme = self._clients.find(head)
+            request_id = given.get(b"x-request-id", b"")
+            if 0 < len(request_id) <= 128 and request_id.isascii() and b" " not in request_id:
+                exchange.request_id_bytes = request_id
 
     # ----------------------------------------------------------------------------------------------------- 3 route
 
-    def route(self, exchange: Exchange) -> Verdict:
-        """Find the plan, or say why there is none."""
+    def route(self, exchange: Exchange) -> RoutePlan | Denial:
+        """Find the plan, or say why there is none, or why this request cannot have it."""
         head = exchange.head
-        host = head.host.decode("ascii")
-        if host[-1:] != "]":
-            host = host.rpartition(":")[0] or host
-        resolution = exchange.snapshot.table.resolve(host, head.path, head.method, head.headers, head.query)
+        table = exchange.snapshot.table
+        host = "" if table.any_host else host_name(head.host)
+        resolution = table.resolve(host, head.path, head.method, head.headers, head.query)
         if isinstance(resolution, MethodNotAllowed) and (method := preflight_for(head)):
-            retried = exchange.snapshot.table.resolve(host, head.path, method, head.headers, head.query)
+            retried = table.resolve(host, head.path, method, head.headers, head.query)
             if isinstance(retried, Matched) and retried.route.config.cors is not None:
                 resolution = retried
-        if isinstance(resolution, NoRoute):
-            return _NO_ROUTE
-        if isinstance(resolution, MethodNotAllowed):
-            allow = ", ".join(resolution.allow).encode("ascii")
-            return Denial("method_not_allowed", "This address takes other methods.", headers=((b"allow", allow),))
+        if not isinstance(resolution, Matched):
+            return no_route(resolution)
         exchange.plan = plan = resolution.route
         exchange.params = resolution.params
-        exchange.rest = resolution.rest
-        for name, _ in head.headers:
-            if name == b"via" and forwarding.passed_through(head.headers):
-                return _LOOP
+        if plan.needs_rest:
+            exchange.rest = resolution.rest
+        if exchange.looped:
+            return _LOOP
         length = exchange.body.length
         if length is not None and length > plan.body_bytes:
             return Denial("body_too_large", "The request body is larger than this address takes.", close=True)
         if length != 0:
             exchange.body.limit(plan.body_bytes)
-        return None
+        return plan
 
     # ------------------------------------------------------------------------------------------ 5 choose and 6 send
 
@@ -218,7 +220,7 @@ class Forwarder:
     def response_headers(self, exchange: Exchange, plan: RoutePlan, received: list[Header]) -> list[Header]:
         """A target's headers, with the gateway's own."""
         headers = [header for header in received if header[0] != b"x-request-id"]
-        headers.append((b"x-request-id", exchange.request_id.encode("ascii")))
+        headers.append((b"x-request-id", exchange.request_id_bytes))
         headers.append(forwarding.VIA)
         if exchange.response_headers:
             headers += exchange.response_headers
@@ -255,7 +257,7 @@ class Forwarder:
         exchange.status = answer.status
         exchange.answer_started = self._monotonic()
         headers = [*answer.headers, (b"date", formatdate(exchange.unix, usegmt=True).encode("ascii"))]
-        headers.append((b"x-request-id", exchange.request_id.encode("ascii")))
+        headers.append((b"x-request-id", exchange.request_id_bytes))
         headers += exchange.response_headers
         if answer.close:
             headers.append((b"connection", b"close"))
@@ -280,6 +282,20 @@ class Forwarder:
             act(exchange)
         except Exception:
             log.exception("closing request %s", exchange.request_id)
+
+
+def host_name(authority: bytes) -> str:
+    """The host of a validated authority, without its port."""
+    host = authority.decode("ascii")
+    return host if host[-1:] == "]" else host.rpartition(":")[0] or host
+
+
+def no_route(resolution: NoRoute | MethodNotAllowed) -> Denial:
+    """Why no route takes a request, as a refusal."""
+    if isinstance(resolution, NoRoute):
+        return _NO_ROUTE
+    allow = ", ".join(resolution.allow).encode("ascii")
+    return Denial("method_not_allowed", "This address takes other methods.", headers=((b"allow", allow),))
 
 
 def preflight_for(head: RequestHead) -> str:

@@ -72,11 +72,6 @@ class Monitoring:
     def report(self) -> WorkerReport:
         return report_of(self._worker, self._started, self._clock.unix(), self._tally, self._meters)
 
-    def leave_report(self) -> None:
-        """For the other workers of this host; about once a second."""
-        if self._shelf is not None:
-            self._shelf.put(self.report())
-
     def reports(self) -> list[WorkerReport]:
         return [self.report(), *(self._shelf.others() if self._shelf is not None else ())]
 

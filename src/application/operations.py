@@ -107,6 +107,8 @@ class Operations:
         self._unix = unix
         self._node = node
         self._audit = audit
+        #: Called after each write that was carried out.
+        self.on_done: list[Callable[[], None]] = []
         self._remember = remember
         self._remember_for = remember_for
         self._done: OrderedDict[tuple[str, str], tuple[str, float, asyncio.Future[ActionResult]]] = OrderedDict()
@@ -146,6 +148,8 @@ class Operations:
             return self._result(prepared, prepared.after, False, None, prepared.warnings)
         try:
             after = await prepared.perform() or prepared.after
+            for hear in self.on_done:
+                hear()
         except OperationRefused as refused:
             await self._record(write, prepared, prepared.before, "refused", refused.detail)
             raise

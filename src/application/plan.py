@@ -45,6 +45,7 @@ class RoutePlan:
         "config",
         "guards",
         "name",
+        "needs_rest",
         "redirect",
         "request_transform",
         "response_transform",
@@ -69,6 +70,8 @@ class RoutePlan:
         self.upstream_param = name[1:-1] if name[:1] == "{" else ""
         self.redirect: Redirect | None = config.redirect
         self.rewriter: PathRewriter | None = config.rewrite.compile()
+        #: Whether what a prefix leaves of the path is asked for at all.
+        self.needs_rest = self.rewriter is not None or config.redirect is not None
         self.request_transform = HeaderTransform.compile(config.request_headers)
         self.response_transform = HeaderTransform.compile(config.response_headers)
         self.body_bytes = body_bytes

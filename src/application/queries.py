@@ -80,6 +80,8 @@ class Queries:
         self._components = list(components)
         self._quotas: tuple[Sequence[QuotaView], int] = ((), 0)
         self._cached: tuple[float, Overview] | None = None
+        #: Called before a snapshot is taken, so that the stream can continue from it.
+        self.prime: Callable[[], None] = lambda: None
 
     def overview(self) -> Overview:
         """Built at most ten times a second however many ask."""
@@ -91,8 +93,12 @@ class Queries:
 
     def fresh(self) -> Overview:
         """The present, for writes."""
-        self._cached = None
+        self.forget()
         return self.overview()
+
+    def forget(self) -> None:
+        """Something has changed: look again before the next answer."""
+        self._cached = None
 
     def _note_substances(self, overview: Overview) -> None:
         # So that a later If-Match can tell whether the object changed after it was shown.
@@ -114,8 +120,9 @@ class Queries:
     async def snapshot(self, topics: Sequence[str]) -> SnapshotView:
         """Everything a console shows at first. Raises OperationRefused for a topic that does not exist."""
         wanted = check_topics(topics)
-        overview = self.overview()
         await self.refresh(wanted)
+        self.prime()
+        overview = self.overview()
         shown: dict[str, object] = {}
         for topic in wanted:
             shown[topic] = await self._topic(topic, overview)
@@ -188,6 +195,10 @@ class Queries:
         if self._config is None:
             raise OperationRefused("unavailable", "The configuration cannot be shown by this gateway.")
         return await self._config()
+
+    def show_config(self, view: Callable[[], Awaitable[ConfigView]]) -> None:
+        """Where the configuration's view comes from."""
+        self._config = view
 
     # --------------------------------------------------------------------------------------------------------- health
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from application.ports import EventSink
@@ -11,16 +12,24 @@ from application.targets import LiveTarget
 from application.upstreams import LiveUpstream
 from domain.circuit import BreakerPolicy, BreakerState, Transition
 from domain.circuit_machine import Circuit, CircuitBreakers
-from domain.upstreams import Upstream
+from domain.upstreams import Target, Upstream
 
 TargetListener = Callable[[LiveTarget], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """Targets found for one upstream, and the policies it has if the configuration does not declare it."""
+
+    targets: tuple[Target, ...]
+    policies: Upstream = Upstream("", ())
 
 
 class UpstreamRegistry:
     """All live upstreams of this process, by name; what new snapshots take their upstreams from.
 
     `breakers` makes the circuits, `chance` is `random.Random().random` or a seeded one. `on_joined` and `on_left` hear
-    of every target that comes and goes (the probes listen).
+    of every target that comes and goes, `on_changed` of every change of what there is (the probes listen).
     """
 
     def __init__(self, breakers: CircuitBreakers, chance: Callable[[], float], events: EventSink | None = None) -> None:
@@ -28,8 +37,11 @@ class UpstreamRegistry:
         self.chance = chance
         self.on_joined: list[TargetListener] = []
         self.on_left: list[TargetListener] = []
+        self.on_changed: list[Callable[[], None]] = []
         self._events = events
         self._upstreams: dict[str, LiveUpstream] = {}
+        self._found: dict[str, dict[str, Discovered]] = {}
+        self._declared: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[LiveUpstream]:
         return iter(self._upstreams.values())
@@ -47,11 +59,53 @@ class UpstreamRegistry:
     def commit(self, upstreams: Iterable[Upstream], prepared: Mapping[str, LiveUpstream], now: float) -> None:
         """Put what was prepared into force. Upstreams that are gone finish what is in flight."""
         declared = {u.name: u for u in upstreams}
-        for name in [name for name in self._upstreams if name not in declared]:
+        self._declared = frozenset(declared)
+        found = self._found_names()
+        for name in [name for name in self._upstreams if name not in declared and name not in found]:
             self._upstreams.pop(name).retire()
         for name, upstream in declared.items():
             self._upstreams[name] = prepared[name]
             prepared[name].adopt(upstream, now)
+        self._join_found(now)
+        self.changed()
+
+    # ---------------------------------------------------------------------------------------------------- discovery
+
+    def discover(self, source: str, found: Mapping[str, Discovered], now: float) -> None:
+        """Set what one source of discovery (registrations, DNS, a file) knows at present, by upstream name.
+
+        Its targets stand beside the declared ones of the same upstream; a name that is not declared becomes an
+        upstream with the policies the source gives.
+        """
+        if self._found.get(source) == found:
+            return
+        self._found[source] = dict(found)
+        names = self._found_names()
+        for name in [name for name in self._upstreams if name not in self._declared and name not in names]:
+            self._upstreams.pop(name).retire()
+        self._join_found(now)
+        self.changed()
+
+    def _found_names(self) -> set[str]:
+        return {name for found in self._found.values() for name in found}
+
+    def _join_found(self, now: float) -> None:
+        for name in self._found_names() | self._upstreams.keys():
+            parts = [found[name] for found in self._found.values() if name in found]
+            live = self._upstreams.get(name)
+            if name not in self._declared:
+                declared = replace(parts[0].policies, name=name, targets=())
+                if live is None:
+                    live = self._upstreams[name] = LiveUpstream(declared, self, now)
+                else:
+                    live.adopt(declared, now)
+            assert live is not None
+            live.adopt_registered([target for part in parts for target in part.targets], now)
+
+    def changed(self) -> None:
+        """Which targets there are, or how they are watched, is not as it was."""
+        for listener in self.on_changed:
+            listener()
 
     def sync(self, upstreams: Iterable[Upstream], now: float) -> Mapping[str, LiveUpstream]:
         """Prepare and commit at once; a live view of what is in force."""
@@ -99,6 +153,7 @@ class UpstreamRegistry:
             "before": transition.before.value,
             "after": transition.after.value,
             "cause": transition.cause,
+            "detail": transition.cause,
         }
         self.tell(kinds[transition.after], name, data)
 
@@ -106,23 +161,24 @@ class UpstreamRegistry:
 
     def drain(self, upstream: str, target: str, reason: str, ttl: float | None, now: float) -> LiveTarget:
         """Send nothing new to a target, for `ttl` seconds or until undrained. Raises KeyError if there is none."""
-        live = self._live(upstream, target)
+        live = self.find(upstream, target)
         live.drained_until = math.inf if ttl is None else now + ttl
         live.drain_reason = reason
         live.upstream.changed()
-        self.tell("target.draining", f"{upstream}/{target}", {"reason": reason, "in_flight": live.active})
+        self.tell("target.draining", f"{upstream}/{target}", {"detail": reason, "in_flight": live.active})
         return live
 
     def undrain(self, upstream: str, target: str, reason: str, now: float) -> LiveTarget:
-        live = self._live(upstream, target)
+        live = self.find(upstream, target)
         live.drained_until = -math.inf
         live.drain_reason = ""
         live.warm_since = now
         live.upstream.changed()
-        self.tell("target.undrained", f"{upstream}/{target}", {"reason": reason})
+        self.tell("target.undrained", f"{upstream}/{target}", {"detail": reason})
         return live
 
-    def _live(self, upstream: str, target: str) -> LiveTarget:
+    def find(self, upstream: str, target: str) -> LiveTarget:
+        """The live target of that name. Raises KeyError if there is none."""
         pool = self._upstreams.get(upstream)
         live = None if pool is None else pool.find(target)
         if live is None:

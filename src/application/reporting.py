@@ -52,8 +52,7 @@ class LoopLag:
 class Reporter:
     """Builds this node's report and keeps the latest of the others.
 
-    `run()` until cancelled; `on_beat` listeners are called after each beat. `overview()` answers from the last beat,
-    with this node's own part as it stands now.
+    `beat()` once a second. `overview()` answers from the last beat, with this node's own part as it stands now.
     """
 
     def __init__(
@@ -67,7 +66,6 @@ class Reporter:
         controls: Controls,
         in_flight: Callable[[], int],
         consumers: Callable[[], Sequence[ConsumerView]] | None = None,
-        every: float = 1.0,
     ) -> None:
         self.node = node
         self._clock = clock
@@ -78,11 +76,9 @@ class Reporter:
         self._controls = controls
         self._in_flight = in_flight
         self._consumers = consumers or (lambda: ())
-        self._every = every
         self._others: list[Heard] = []
         self._silent: frozenset[str] = frozenset()
         self.started = clock.unix()
-        self.on_beat: list[Callable[[], None]] = []
 
     def report(self) -> NodeReport:
         """What this process is now."""
@@ -137,19 +133,6 @@ class Reporter:
         for name in sorted(self._silent - silent):
             self._events.publish("node.heard", name, {"detail": "reports again"})
         self._silent = silent
-        for hear in self.on_beat:
-            hear()
-
-    async def run(self) -> None:
-        try:
-            while True:
-                try:
-                    await self.beat()
-                except Exception:
-                    log.exception("heartbeat")
-                await asyncio.sleep(self._every)
-        finally:
-            await self._registry.leave(self.node)
 
     def samples(self) -> Iterable[tuple[str, tuple[str, ...], float]]:
         """For `application.metering`: what this node knows of itself."""

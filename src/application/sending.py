@@ -243,7 +243,7 @@ class Sender:
         else:
             headers += self.said_of_client(exchange.client, head.scheme, head.host)
         headers += (
-            (b"x-request-id", exchange.request_id.encode("ascii")),
+            (b"x-request-id", exchange.request_id_bytes),
             (b"traceparent", exchange.traceparent),
             forwarding.VIA,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 TOPICS = ("pulse", "services", "targets", "breakers", "quotas", "routes", "traffic", "events", "config")
 
@@ -57,11 +57,6 @@ class Watcher:
 
 class TooManyStreams(Exception):
     """The bound on open streams is reached."""
-
-
-@dataclass(slots=True)
-class _Known:
-    rows: dict[str, object] = field(default_factory=dict)
 
 
 class Stream:
@@ -149,6 +144,13 @@ class Stream:
                 yield frame.wire
         finally:
             self.leave(watcher)
+
+    def prime(self) -> None:
+        """Somebody has taken a snapshot: from this revision on, what follows can be asked for."""
+        self._idle_beats = 0
+        if not self._known:
+            self._ring_from = self.revisions.next()
+            self._tell_changes()
 
     # ----------------------------------------------------------------------------------------------------- telling
 

@@ -7,6 +7,7 @@ is known to have one more request in flight and the circuit waits for its record
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from application.affinity import key_reader
 from application.exchange import Exchange
 from application.targets import LiveTarget
-from domain.balancing import Balancer, balancer_for, first_level
+from domain.balancing import Balancer, HashRing, balancer_for, first_level
 from domain.circuit import CallResult, Open, Permit
 from domain.circuit_machine import Circuit
 from domain.health import Ejection, ProbeHistory, ProbeRecord, may_eject
@@ -91,6 +92,16 @@ class LiveUpstream:
         """What an answer with this status says about the target."""
         return CallResult.FAILED if status in self._failures else CallResult.OK
 
+    def preview(self, exchange: Exchange, now: float) -> LiveTarget | None:
+        """The target a request would get now, without taking it: nobody's turn passes."""
+        if now >= self._refresh_at:
+            self.refresh(now)
+        balancer = copy.copy(self._balancer)
+        if isinstance(balancer, HashRing):
+            balancer.rotation = copy.copy(balancer.rotation)
+        key = None if self._read_key is None else self._read_key(exchange)
+        return balancer.pick(key, now, ())
+
     def _admit_unguarded(
         self, key: bytes | None, now: float, exclude: Collection[LiveTarget]
     ) -> tuple[LiveTarget, Permit] | Open | None:
@@ -146,7 +157,8 @@ class LiveUpstream:
         outliers = self.declared.outliers
         usable, panic = first_level([levels[p] for p in sorted(levels)], 0.5 if outliers is None else outliers.panic)
         if panic and not self.panic:
-            self._registry.tell("upstream.panic", self.name, {"targets": len(usable)})
+            detail = f"too few targets are healthy: all {len(usable)} are used"
+            self._registry.tell("upstream.panic", self.name, {"targets": len(usable), "detail": detail})
         self.panic = panic
         self._balancer.arrange(usable, self._peers(usable))
         self._refresh_at = min(soonest, now + SLOW_START_TICK) if growing else soonest
@@ -173,7 +185,12 @@ class LiveUpstream:
         self._registry.tell(
             "target.ejected",
             f"{self.name}/{target.name}",
-            {"failures_in_a_row": streak, "seconds": round(until - now, 3), "ejections": target.ejection.ejections},
+            {
+                "failures_in_a_row": streak,
+                "seconds": round(until - now, 3),
+                "ejections": target.ejection.ejections,
+                "detail": f"{streak} failures in a row: out for {until - now:.0f} s",
+            },
         )
 
     # ----------------------------------------------------------------------------------------------- configuration
@@ -190,6 +207,7 @@ class LiveUpstream:
         if tuple(targets) != self._registered:
             self._registered = tuple(targets)
             self._adopt_targets(now)
+            self._registry.changed()
 
     def find(self, name: str) -> LiveTarget | None:
         return next((t for t in self.targets if t.name == name), None)
@@ -218,7 +236,7 @@ class LiveUpstream:
         known = {(t.declared.url, t.declared.tls): t for t in self.targets}
         running = bool(self.targets)
         kept: list[LiveTarget] = []
-        wanted = [(t, False) for t in self.declared.targets] + [(t, True) for t in self._registered]
+        wanted = [(t, False) for t in self.declared.listed] + [(t, True) for t in self._registered]
         for target, registered in wanted:
             if any(k.declared.url == target.url for k in kept):
                 continue

@@ -178,7 +178,7 @@ class HashRing(Generic[C]):
     """
 
     def __init__(self) -> None:
-        self._rotation: WeightedRotation[C] = WeightedRotation()
+        self.rotation: WeightedRotation[C] = WeightedRotation()
         self._laid: tuple[tuple[str, float], ...] = ()
         self._positions: list[int] = []
         self._owners: list[int] = []
@@ -187,7 +187,7 @@ class HashRing(Generic[C]):
         self._found: dict[bytes, C] = {}
 
     def arrange(self, available: Sequence[C], everyone: Sequence[C]) -> None:
-        self._rotation.arrange(available, everyone)
+        self.rotation.arrange(available, everyone)
         self._found.clear()
         chosen = {id(t) for t in available}
         self._everyone = tuple(everyone)
@@ -211,7 +211,7 @@ class HashRing(Generic[C]):
 
     def pick(self, key: bytes | None, now: float, exclude: Collection[C]) -> C | None:
         if key is None or not self._owners:
-            return self._rotation.pick(key, now, exclude)
+            return self.rotation.pick(key, now, exclude)
         found = self._found.get(key)
         if found is None or exclude:
             found = self._walk(key, exclude)

@@ -259,7 +259,7 @@ def transfer_coding(values: list[bytes], version: str, has_length: bool) -> Deni
     """None when the only Transfer-Encoding is `chunked`, on HTTP/1.1, without Content-Length (RFC 9112 6.1, 6.3)."""
     if version != "1.1" or has_length or len(values) != 1:
         return BAD_FRAMING
-    codings = [part.strip().lower() for part in values[0].split(b",")]
+    codings = [part.strip(b" \t").lower() for part in values[0].split(b",")]
     if codings == [b"chunked"]:
         return None
     if not all(codings) or codings.count(b"chunked") > 1 or b"chunked" in codings[:-1]:
@@ -284,7 +284,7 @@ def websocket_upgrade(head: RequestHead, has_body: bool) -> Denial | None:
         head.method == "GET"
         and head.version == "1.1"
         and not has_body
-        and b"upgrade" in [token.strip() for token in named.split(b",")]
+        and b"upgrade" in [token.strip(b" \t") for token in named.split(b",")]
         and versions == [b"13"]
         and len(keys) == 1
         and _is_websocket_key(keys[0])
@@ -295,3 +295,14 @@ def websocket_upgrade(head: RequestHead, has_body: bool) -> Denial | None:
 def _is_websocket_key(value: bytes) -> bool:
     """Base64 of exactly 16 octets: 22 digits, the last of which carries four zero bits, and two `=`."""
     return len(value) == 24 and value[22:] == b"==" and not value[:22].translate(None, _BASE64) and value[21] in b"AQgw"
+
+
+def cookie(headers: Headers, name: bytes) -> bytes:
+    """The value of the first cookie called `name`, b"" when there is none (RFC 6265 5.4)."""
+    for key, value in headers:
+        if key == b"cookie":
+            for pair in value.split(b";"):
+                given, _, content = pair.strip().partition(b"=")
+                if given == name:
+                    return content
+    return b""

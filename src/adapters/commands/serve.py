@@ -19,7 +19,9 @@ def serve(config: Path | None, workers: int) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
     from adapters.main import Sockets, run
     from adapters.uvicorn.sockets import CannotListen, listening_socket
+    from adapters.uvicorn.workers import supervise
     from adapters.yaml.load import load
+    from application.check import needs_shared_state
     from application.diagnostics import check_report
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
@@ -30,6 +32,12 @@ def serve(config: Path | None, workers: int) -> None:
     configuration = loaded.configuration
     if configuration is None:
         raise SystemExit(1)
+    if workers > 1 and (needs := needs_shared_state(configuration)):
+        reasons = "".join(f"\n  - {reason}" for reason in needs)
+        raise click.ClickException(
+            f"--workers {workers} needs state that processes share, and `shared: memory` is one process's own:{reasons}\n"
+            "Set `shared: redis://HOST:6379/0`, or serve with one worker."
+        )
     try:
         data = listening_socket(configuration.host, configuration.port)
         admin = configuration.admin
@@ -41,4 +49,9 @@ def serve(config: Path | None, workers: int) -> None:
     def started() -> None:
         click.echo(f"spork serves http://{configuration.host}:{configuration.port}", err=True)
 
-    run(configuration, path, sockets, started)
+    if workers == 1:
+        run(configuration, path, sockets, started)
+    else:
+        raise SystemExit(
+            supervise(workers, lambda index: run(configuration, path, sockets, started if index == 0 else None))
+        )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 
-def welcome(port: int, admin_port: int, ports: dict[str, int], environment: dict[str, str]) -> str:
+
+def welcome(port: int, admin_port: int, ports: dict[str, int], environment: dict[str, str], config: Path) -> str:
     """The screen: where everything is, and what to try with curl."""
     base = f"http://127.0.0.1:{port}"
     token = environment["SPORK_STATE_DIR"] + "/admin-token"
@@ -21,7 +24,7 @@ def welcome(port: int, admin_port: int, ports: dict[str, int], environment: dict
     curl -i {base}/api/v1/users/../secret --path-as-is
 
   Look inside
-    spork explain GET {base}/api/v1/users/1 -c src/adapters/demo/demo.yaml
+    spork explain GET {base}/api/v1/users/1 -c {os.path.relpath(config)}
     {console}
 
   Watch a service fail and come back (the breaker opens, then closes by itself)

@@ -7,15 +7,17 @@ Each misbehaves on request, so that a breaker can be watched: `POST /misbehave {
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import msgspec
 import uvicorn
 from litestar import Litestar, asgi, delete, get, post
+from litestar.enums import ScopeType
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
@@ -44,7 +46,7 @@ class Misbehaviour:
 
     def middleware(self, app: ASGIApp) -> ASGIApp:
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "http" and scope["path"] != "/misbehave" and time.monotonic() < self.until:
+            if scope["type"] == ScopeType.HTTP and scope["path"] != "/misbehave" and time.monotonic() < self.until:
                 await asyncio.sleep(self.mood.delay)
                 if self.mood.status:
                     body = b'{"detail": "misbehaving, as told"}'
@@ -160,8 +162,7 @@ async def main(specs: list[str]) -> None:
             access_log=False,
             lifespan="off",
         )
-        server = uvicorn.Server(config)
-        server.capture_signals = _no_signals  # type: ignore[method-assign]
+        server = Quiet(config)
         servers.append(server)
     running = [asyncio.ensure_future(server.serve()) for server in servers]
     loop = asyncio.get_running_loop()
@@ -171,12 +172,12 @@ async def main(specs: list[str]) -> None:
     await asyncio.gather(*running)
 
 
-class _no_signals:
+class Quiet(uvicorn.Server):
     """The parent tells these services when to end, not the terminal's Ctrl-C."""
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "https_required": (403, "HTTPS is required"),
     "unauthenticated": (401, "Authentication is required"),
     "invalid_credentials": (401, "The credentials are not valid"),
+    "too_many_failures": (429, "Too many failed authentications"),
     "step_up_required": (401, "Stronger authentication is required"),
     "authentication_unavailable": (503, "Credentials cannot be checked right now"),
     "forbidden": (403, "Not allowed"),
@@ -58,6 +59,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "csrf_failed": (403, "Cross-site request refused"),
     "cors_refused": (403, "Cross-origin request refused"),
     "screened": (403, "The request looks like an attack"),
+    "unsupported_media_type": (415, "This type of body is not accepted"),
     "body_invalid": (422, "The request body does not have the required form"),
     "quota_exceeded": (429, "Too many requests"),
     "concurrency_exceeded": (429, "Too many requests at once"),
@@ -80,7 +82,7 @@ _FAULTS: dict[FaultKind, tuple[int, str]] = {
     FaultKind.CLIENT_GONE: (499, "The client went away"),
     FaultKind.PROXY_INTERNAL_ERROR: (500, "Internal error"),
 }
-_RESPONSES: dict[str, int] = {"preflight": 204}
+_RESPONSES: dict[str, int] = {"preflight": 204, "redirect": 308}
 _CONTENT_TYPE: Header = (b"content-type", b"application/problem+json")
 _NO_STORE: Header = (b"cache-control", b"no-store")
 _encode = msgspec.json.Encoder().encode

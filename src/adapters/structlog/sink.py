@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -27,11 +26,13 @@ class LineSink:
         write: Callable[[bytes], None],
         bound: int = 8 * 1024 * 1024,
         every: float = 0.05,
+        prepare: Callable[[], None] | None = None,
         reopen: Callable[[], None] | None = None,
     ) -> None:
         self._write = write
         self._bound = bound
         self._every = every
+        self._prepare = prepare
         self._reopen = reopen
         self._lines: list[bytes] = []
         # Each has one writer only (the loop, the thread), so that no lock is needed.
@@ -52,7 +53,12 @@ class LineSink:
         self._reported = 0
 
     def open(self) -> None:
-        """Start the writer. Called inside the running loop, batches are flushed by its timer; else on each `put`."""
+        """Start the writer. Called inside the running loop, batches are flushed by its timer; else on each `put`.
+
+        Raises OSError when the file cannot be opened.
+        """
+        if self._prepare is not None:
+            self._prepare()
         with contextlib.suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
@@ -149,14 +155,15 @@ def file_writer(descriptor: int) -> Callable[[bytes], None]:
 
 
 class LogFile:
-    """A log file opened for appending, that can be opened anew after rotation."""
+    """A log file for appending, that can be opened anew after rotation."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._descriptor = self._open()
+        self._descriptor = -1
 
-    def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    def open(self) -> None:
+        """Raises OSError."""
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -164,14 +171,16 @@ class LogFile:
             view = view[os.write(self._descriptor, view) :]
 
     def reopen(self) -> None:
-        old, self._descriptor = self._descriptor, self._open()
+        old = self._descriptor
+        self.open()
         os.close(old)
 
 
 def line_sink(where: str, bound: int = 8 * 1024 * 1024) -> LineSink:
-    """The sink for `stdout`, `stderr` or a file's path. Raises OSError when the file cannot be opened."""
+    """The sink for `stdout`, `stderr`, or a file's path; `off` gives one that nothing should be put into."""
+    if where == "off":
+        return LineSink(lambda data: None, bound)
     if where in ("stdout", "stderr"):
-        stream = sys.stdout if where == "stdout" else sys.stderr
-        return LineSink(file_writer(stream.fileno()), bound)
+        return LineSink(file_writer(1 if where == "stdout" else 2), bound)
     file = LogFile(where)
-    return LineSink(file.write, bound, reopen=file.reopen)
+    return LineSink(file.write, bound, prepare=file.open, reopen=file.reopen)

@@ -2,8 +2,8 @@
 
 Theory. The parser pushes body pieces in, the exchange pulls them out; more than a high-water mark of unread body stops
 the socket, so a slow target never grows memory. Answers go straight to the transport without suspending. The head is
-held until the first piece of body, so a small answer is one write; an answer that ends before anything was sent gets an
-exact Content-Length whatever its source declared. What was promised by Content-Length is checked: an answer that turns
+held until the first piece of body, so a small answer is one write; an answer of undeclared length that ends within one
+turn of the loop gets an exact Content-Length. What was promised by Content-Length is checked: an answer that turns
 out longer or shorter is cut visibly, never ended cleanly.
 """
 
@@ -232,7 +232,6 @@ class Cycle:
         else:
             self._mode = _CHUNKED if self.head.version == "1.1" else _CLOSE
         self._held = head
-        self._protocol.loop.call_soon(self._flush)
 
     def _may_keep(self) -> bool:
         """Whether the connection can carry another request after this answer."""
@@ -243,7 +242,11 @@ class Cycle:
         return not self._expect and self.length is not None and self.length - self.received <= WORTH_DRAINING
 
     def write(self, data: bytes) -> None:
-        if self.finished or self.gone or not data:
+        """A piece of body; an empty one sends a held head, for answers whose body begins later."""
+        if self.finished or self.gone:
+            return
+        if not data:
+            self._flush()
             return
         if self._mode == _LENGTH:
             self._left -= len(data)
@@ -265,6 +268,7 @@ class Cycle:
         if self._held is not None and self.sent <= HIGH_WATER:
             if self._first is None:
                 self._first = [data]
+                self._protocol.loop.call_soon(self._flush)
             else:
                 self._first.append(data)
             return

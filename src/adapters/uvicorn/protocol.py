@@ -54,7 +54,7 @@ from domain.http import (
     transfer_coding,
     websocket_upgrade,
 )
-from domain.outcomes import Denial, FaultKind
+from domain.outcomes import Denial, Fault, FaultKind, Side
 
 NEVER = float("inf")
 
@@ -76,6 +76,7 @@ _METHOD_NAMES = {method.encode("ascii"): method for method in METHODS}
 #: Fields that decide how a request is read; any other is only carried.
 _DECISIVE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
 _NOWHERE = RequestHead("", b"", None, (), "", b"")
+_INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -537,8 +538,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if cycle.started:
             cycle.abort()
         else:
-            cycle.keep_alive = False
-            self._deny(cycle, INTERNAL_ERROR)
+            cycle.fail(_INTERNAL)
 
     def _deny(self, cycle: Cycle, denial: Denial) -> None:
         if denial.close:
@@ -569,14 +569,13 @@ class EdgeProtocol(HttpToolsProtocol):
     def _next(self) -> None:
         """Serve the next request in line, or parse on."""
         self.serving = None
-        self.deadline = self.edge.now + self.edge.limits.idle_timeout
+        limits = self.edge.limits
+        self.deadline = self.edge.now + (limits.header_timeout if self._in_head else limits.idle_timeout)
         if self._queue:
             self._serve(self._queue.popleft())
-        elif self._in_head:
-            self.deadline = self.edge.now + self.edge.limits.header_timeout
         elif self._backlog:
             self.loop.call_soon(self._catch_up)
-        elif self.edge.draining:
+        elif self.edge.draining and not self._in_head:
             self._end()
 
     def _catch_up(self) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from adapters.yaml.document import ListNode, MappingNode, Node, Place, ScalarNode
 from adapters.yaml.scalars import Kind
 from adapters.yaml.shapes import Anything, Choice, Either, Entries, Field, Items, Record, Scalar, Shape, fields_of
-from application.diagnostics import Problem, Severity, child, did_you_mean
+from application.diagnostics import Problem, Severity, child, did_you_mean, nearest, parent
 
 
 class _Failed:
@@ -21,17 +22,24 @@ FAILED: Any = _Failed()
 
 @dataclass(slots=True)
 class Findings:
-    """Problems collected while one configuration is read, and the place of every path in it."""
+    """Problems collected while one configuration is read, and the place of every path in it.
+
+    `meant` are paths that a misspelt key stood for: they are not missing.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     places: dict[str, Place] = field(default_factory=dict)
+    meant: set[str] = field(default_factory=set)
 
     def place(self, path: str) -> Place:
         """Where `path` stands, or the nearest part above it that was written."""
         while path not in self.places and path:
-            cut = max(path.rfind("."), path.rfind("["))
-            path = path[: max(cut, 0)]
+            path = parent(path)
         return self.places.get(path, Place(""))
+
+    def complained(self, path: str) -> bool:
+        """Whether what stands at `path` was found wrong already."""
+        return path in self.meant or any(p.path == path for p in self.problems)
 
     def add(
         self, path: str, message: str, suggestion: str = "", severity: Severity = "error", place: Place | None = None
@@ -88,9 +96,9 @@ def _choice(node: Node, shape: Choice, path: str, findings: Findings) -> Any:
         if node.text == str(option) and not node.null:
             return option
     words = [str(option) for option in shape.options]
-    said = f'"{node.text}" is' if node.text else "is empty; it is"
-    findings.add(path, f"{said} not one of {', '.join(words)}" if node.text else f"is empty; one of {', '.join(words)} goes here",
-                 did_you_mean(node.text, words), place=node.place)  # fmt: skip
+    listed = ", ".join(words)
+    message = f'"{node.text}" is not one of {listed}' if node.text else f"is empty; one of {listed} goes here"
+    findings.add(path, message, did_you_mean(node.text, words), place=node.place)
     return FAILED
 
 
@@ -104,7 +112,8 @@ def _items(node: Node, shape: Items, path: str, findings: Findings) -> Any:
     if not isinstance(node, ListNode):
         return _mismatch(node, shape, path, findings)
     values = [decode(item, shape.item, f"{path}[{index}]", findings) for index, item in enumerate(node.items)]
-    return tuple(values) if isinstance(shape.item, Record) else tuple(v for v in values if v is not FAILED)
+    keeps_places = isinstance(shape.item, Record | Either)
+    return tuple(values) if keeps_places else tuple(v for v in values if v is not FAILED)
 
 
 def _entries(node: Node, shape: Entries, path: str, findings: Findings) -> Any:
@@ -135,8 +144,7 @@ def _record(node: Node, shape: Record, path: str, findings: Findings) -> Any:
     for key, value in node.entries.items():
         below = child(path, key)
         if key not in known:
-            everything = f"known here: {', '.join(known)}"
-            findings.add(below, f'no such key "{key}"', did_you_mean(key, known, everything), place=node.keys[key])
+            _unknown_key(key, path, node.keys[key], known, findings)
             continue
         findings.places[below] = node.keys[key] if isinstance(value, MappingNode | ListNode) else value.place
         read = _field(value, known[key], below, findings)
@@ -146,9 +154,18 @@ def _record(node: Node, shape: Record, path: str, findings: Findings) -> Any:
             complete = False
     for key, field_ in known.items():
         if field_.required and key not in node.entries:
-            findings.add(path, f'"{key}" is missing', _example(field_), place=node.place)
             complete = False
+            if child(path, key) not in findings.meant:
+                findings.add(path, f'"{key}" is missing', _example(field_), place=node.place)
     return shape.struct(**values) if complete else FAILED
+
+
+def _unknown_key(key: str, path: str, place: Place, known: Collection[str], findings: Findings) -> None:
+    near = nearest(key, known)
+    if near is not None:
+        findings.meant.add(child(path, near))
+    hint = did_you_mean(key, known, f"known here: {', '.join(known)}")
+    findings.add(child(path, key), f'no such key "{key}"', hint, place=place)
 
 
 def _field(node: Node, field_: Field, path: str, findings: Findings) -> Any:

@@ -1,8 +1,8 @@
 """A YAML text as a tree of nodes that know their place, with `${VAR}` filled in.
 
 Built from the parser's events, so nothing is ever constructed from a tag, nesting is bounded, and aliases are copied
-under a bound (a "billion laughs" document costs no more than its refusal). Nodes keep text as written; what a text means
-is decided by the shape it is read for.
+under a bound (a "billion laughs" document costs no more than its refusal). Nodes keep text as written; what a text
+means is decided by the shape it is read for.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class _Builder:
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         place = self._place(event)
-        node = ScalarNode(event.value, place, plain=event.style is None)
+        node = ScalarNode(event.value, place, plain=not event.style)
         if self._tagged(event, place):
             node.broken = True
         elif self._awaits_key():
@@ -302,10 +302,10 @@ class _Builder:
             self._complain(place, "a key is a plain name, not a list or mapping", hint)
             frame.ignore = frame.node.broken = True
             return
+        frame.key = node.text
         if node.text in frame.node.entries:
             self._complain(place, f'key "{node.text}" stands twice, first on line {frame.node.keys[node.text].line}')
             frame.ignore = True
-        frame.key = node.text
 
     def _value(self, frame: _Frame, mapping: MappingNode, node: Node) -> None:
         key, place = frame.key, frame.key_place

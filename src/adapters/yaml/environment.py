@@ -2,13 +2,13 @@
 
 Both become nodes of the document, placed at their variable, so that they are read and complained about like any other.
 
-- `SPORK_LISTEN=0.0.0.0:80`, `SPORK_EDGE__BODY_BYTES=1MiB`, `SPORK_ROUTES__0__TIMEOUT=2s`: the path with `__` between keys;
-  list values are separated by commas.
-- `USERS_SERVICE_URL=http://host:port` gives upstream `users` and route `/api/v1/users/*`. The path is forwarded unchanged
-  unless the URL has one: then what is below the prefix goes below the URL's path.
+- `SPORK_LISTEN=0.0.0.0:80`, `SPORK_EDGE__BODY_BYTES=1MiB`, `SPORK_ROUTES__0__TIMEOUT=2s`: the path with `__` between
+  keys; list values are separated by commas.
+- `USERS_SERVICE_URL=http://host:port` gives upstream `users` and route `/api/v1/users/*`. The path is forwarded
+  unchanged unless the URL has one: then what is below the prefix goes below the URL's path.
 - `UPSTREAM_PRODUCTS_V1=http://host/api/v1/products` gives upstream `products_v1` and the routes `/api/products/*` and
-  `/api/v1/products/*`, by the same rule. With several versions the lowest keeps the path without a version, so that adding
-  one moves nobody; `UPSTREAM_PRODUCTS` takes it outright.
+  `/api/v1/products/*`, by the same rule. With several versions the lowest keeps the path without a version, so that
+  adding one moves nobody; `UPSTREAM_PRODUCTS` takes it outright.
 - `AUTH_SERVICE_URL` and `MESSAGE_HUB_URL` set `auth_service` and `events.url`. Several targets are separated by commas.
 
 What the file says of the same upstream, route name or path wins.
@@ -35,6 +35,7 @@ NOT_CONFIGURATION = frozenset(
         "SPORK_ADMIN_URL",
         "SPORK_TOKEN",
         "SPORK_ADMIN_TOKEN",
+        "SPORK_VIEWER_TOKEN",
         "SPORK_CONTEXT",
         "SPORK_NODE",
         "SPORK_WORKER",

@@ -1,4 +1,4 @@
-"""One document out of several files: `include:` with globs, cycles, and everything that two files say about one thing."""
+"""One document out of several files: globs, cycles, and everything that two files say about one thing."""
 
 from __future__ import annotations
 

@@ -18,49 +18,74 @@ MONTH = 30 * DAY
 
 
 def translate_limits(
-    items: Sequence[Any], path: str, findings: Findings, by: str, *, long: bool = False, time_zone: str = "UTC"
+    items: Sequence[Any],
+    path: str,
+    findings: Findings,
+    by: str,
+    *,
+    plan: bool = False,
+    long: bool = False,
+    zone: str = "UTC",
 ) -> tuple[Limit, ...]:
-    """The limits of one list. `by` is what is counted when a limit does not say; `long` quotas go by the calendar."""
+    """The limits of one list. `by` is what is counted when a limit does not say.
+
+    A limit without a name is called after what it counts, but in a `plan`: there the route that takes the plan names
+    it. `long` quotas go by the calendar of `zone`.
+    """
     limits: list[Limit] = []
-    taken: set[str] = set()
+    taken = {item.name for item in items if item is not FAILED}
     for index, item in enumerate(items):
         if item is FAILED:
+            limits.append(_unread(index))
             continue
-        name = item.name or _free(
-            f"per-{item.by or by}".replace(":", "-") if (item.by or by) != "global" else "global", taken
-        )
+        name = item.name if item.name or plan else _free(item.from_ or item.by or by, taken)
         taken.add(name)
-        limit = _limit(item, name, f"{path}[{index}]", findings, by, long, time_zone)
-        if limit is not None:
-            limits.append(limit)
+        limit = _limit(item, name, f"{path}[{index}]", findings, by, long, zone)
+        limits.append(_unread(index) if limit is None else limit)
     return tuple(limits)
 
 
-def _free(name: str, taken: set[str]) -> str:
-    number = 2
-    candidate = name
+def _unread(index: int) -> Limit:
+    """Stands in for a limit that was complained about, so that the others keep their places."""
+    return Limit(f"unread {index}", 1, 1.0, "global")
+
+
+def _free(by: str, taken: set[str]) -> str:
+    name = by if by in ("global", "plan") else "per-" + by.replace(":", "-")
+    number, candidate = 2, name
     while candidate in taken:
         candidate, number = f"{name}-{number}", number + 1
     return candidate
 
 
 def _limit(
-    item: written.Limit, name: str, path: str, findings: Findings, by: str, long: bool, time_zone: str
+    item: written.Limit, name: str, path: str, findings: Findings, by: str, long: bool, default_zone: str
 ) -> Limit | None:
     if item.from_ == "plan":
         for key in ("quota", "per", "burst"):
             if getattr(item, key) is not None:
                 findings.add(child(path, key), "has no effect beside from: plan", "leave it out", "warning")
-        return Limit(name, 0, 0.0, item.by or "consumer", on_store_error=item.on_store_error, accuracy=item.accuracy,
-                     cost=item.cost, shared=item.shared, source="plan", time_zone=item.time_zone)  # fmt: skip
+        return Limit(
+            name=name,
+            quota=0,
+            period=0.0,
+            by=item.by or "consumer",
+            cost=item.cost,
+            on_store_error=item.on_store_error,
+            accuracy=item.accuracy,
+            shared=item.shared,
+            source="plan",
+        )
     period, period_name = _period(item.per)
     algorithm = item.algorithm or ("gcra" if not long else "calendar" if period_name else "sliding_window")
     if item.algorithm is None and item.per in ("day", "month"):
         algorithm = "calendar"
     if not _complete(item, algorithm, period_name, path, findings):
         return None
-    zone = item.time_zone if item.time_zone != "UTC" else time_zone
-    _check_zone(zone, path, findings)
+    zone = item.time_zone if item.time_zone != "UTC" else default_zone
+    if not _is_zone(zone):
+        findings.add(child(path, "time_zone"), f'no time zone "{zone}"', "names are such as Europe/Berlin")
+        return None
     return Limit(
         name=name,
         quota=item.quota or 0,
@@ -87,31 +112,30 @@ def _period(per: str | None) -> tuple[float, str]:
 
 
 def _complete(item: written.Limit, algorithm: str, period_name: str, path: str, findings: Findings) -> bool:
-    complete = True
-    if item.quota is None:
+    complete = item.quota is not None and (item.per is not None or algorithm == "concurrency")
+    if item.quota is None and not findings.complained(child(path, "quota")):
         findings.add(path, '"quota" is missing', "write quota: 100, or from: plan")
-        complete = False
-    if item.per is None and algorithm != "concurrency":
+    if item.per is None and algorithm != "concurrency" and not findings.complained(child(path, "per")):
         findings.add(path, '"per" is missing', "for example per: 1m")
-        complete = False
     if algorithm == "calendar" and item.per is not None and not period_name:
         findings.add(child(path, "per"), f"{item.per} has no calendar edge", "write day or month")
         complete = False
     return complete
 
 
-def _check_zone(name: str, path: str, findings: Findings) -> None:
-    if name == "UTC":
-        return
+def _is_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):
-        findings.add(child(path, "time_zone"), f'no time zone "{name}"', "names are such as Europe/Berlin")
+    except (KeyError, OSError, ValueError):
+        return False
+    return True
 
 
 def translate_plan(name: str, plan: written.Plan, path: str, findings: Findings) -> Plan:
     return Plan(
         name,
-        translate_limits(plan.limits, child(path, "limits"), findings, "consumer"),
-        translate_limits(plan.quotas, child(path, "quotas"), findings, "consumer", long=True, time_zone=plan.time_zone),
+        translate_limits(plan.limits, child(path, "limits"), findings, "consumer", plan=True),
+        translate_limits(
+            plan.quotas, child(path, "quotas"), findings, "consumer", plan=True, long=True, zone=plan.time_zone
+        ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,11 +18,9 @@ from adapters.yaml.translate import Translated, translate
 from adapters.yaml.written import Document
 from application.check import check
 from application.configuration import Configuration
-from application.diagnostics import Problem, errors, in_order
+from application.diagnostics import Problem, errors, in_order, parent
 
-_ITEM = re.compile(
-    r"(routes\[[0-9]+\]|limits\[[0-9]+\]|(?:upstreams|plans|issuers|consumers)(?:\.[A-Za-z0-9_-]+|\[\"[^\"]*\"\])|[^.\[]*)"
-)
+_KEEPS_PLACES = re.compile(r"(^routes|limits|quotas|targets)\[[0-9]+\]\Z")
 _ROUTE_INDEX = re.compile(r"routes\[([0-9]+)\]")
 
 Gather = Callable[[Collection[str]], Gathered]
@@ -44,6 +42,11 @@ class Loaded:
     def text(self) -> str:
         """What was written, as canonical YAML with secrets replaced; empty when nothing could be read."""
         return "" if self.document is None else render(self.document)
+
+    @property
+    def full(self) -> str:
+        """The same with its secrets: what a rollback reads again. Never shown."""
+        return "" if self.document is None else render(self.document, redact=False)
 
 
 def load(path: Path | str | None, environ: Mapping[str, str]) -> Loaded:
@@ -107,22 +110,55 @@ def _read(gathered: Gathered, environ: Mapping[str, str]) -> Loaded:
     if document is FAILED:
         return Loaded(None, tuple(in_order(findings.problems)), sources)
     translated = translate(document, findings, revision_of(document), sources)
-    unread = frozenset(_item_of(p.path) for p in errors(findings.problems))
+    faults = Faults(p.path for p in errors(findings.problems))
+    unread = frozenset(_as_compiled(path, translated) for path in faults.around)
     for problem in check(translated.configuration, unread=unread, is_file=os.path.isfile):
         path = _as_written(problem.path, translated)
-        if _item_of(path) not in unread:
+        if not faults.explain(path):
             findings.add(path, problem.message, problem.suggestion, problem.severity)
     problems = tuple(in_order(findings.problems))
     usable = None if errors(problems) else translated.configuration
     return Loaded(usable, problems, sources, document)
 
 
-def _item_of(path: str) -> str:
-    """The thing a path is about: a route, an upstream, ...; one that could not be read whole is not checked further."""
-    found = _ITEM.match(path)
-    return found[0] if found else path
+class Faults:
+    """The paths that could not be read, to tell what would only follow from them.
+
+    `around` are those paths and everything above them.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._exactly = frozenset(paths)
+        self.around: set[str] = set()
+        for path in self._exactly:
+            while path:
+                self.around.add(path)
+                path = parent(path)
+        self._beside = {above for path in self._exactly if _is_policy(above := parent(path))}
+        self._shifted = {parent(path) for path in self.around if path.endswith("]") and not _KEEPS_PLACES.search(path)}
+
+    def explain(self, path: str) -> bool:
+        """Whether a complaint about `path` may only follow: something at, below, above or right beside it is unread."""
+        if path in self.around or parent(path) in self._beside:
+            return True
+        while path:
+            if path in self._exactly or path in self._shifted:
+                return True
+            path = parent(path)
+        return False
+
+
+def _is_policy(path: str) -> bool:
+    """A mapping of numbers that are judged together (a probe, a breaker), not a whole route or upstream."""
+    return path.count(".") > 1 or (path.startswith(("routes[", "edge")) and "." in path)
 
 
 def _as_written(path: str, translated: Translated) -> str:
     """A path with the index that the route has in the document."""
     return _ROUTE_INDEX.sub(lambda found: f"routes[{translated.route_indexes[int(found[1])]}]", path, count=1)
+
+
+def _as_compiled(path: str, translated: Translated) -> str:
+    """A path with the index that the route has in the configuration; of a route left out, none."""
+    at = {written: index for index, written in enumerate(translated.route_indexes)}
+    return _ROUTE_INDEX.sub(lambda found: f"routes[{at.get(int(found[1]), '')}]", path, count=1)

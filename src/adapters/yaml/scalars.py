@@ -231,9 +231,8 @@ def _check_statuses(text: str) -> None:
 
 
 def _check_period(text: str) -> None:
-    if text not in ("day", "month"):
-        if parse_duration(text) <= 0:
-            raise ValueError("a period is longer than 0")
+    if text not in ("day", "month") and parse_duration(text) <= 0:
+        raise ValueError("a period is longer than 0")
 
 
 def _check_sha256(text: str) -> None:

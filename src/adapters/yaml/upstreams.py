@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from adapters.yaml import written
@@ -27,9 +28,9 @@ def translate_upstream(name: str, upstream: written.Upstream) -> Upstream:
     balance = upstream.balance
     return Upstream(
         name=name,
-        targets=tuple(_target(t) for t in upstream.targets if t is not FAILED),
+        targets=tuple(_target(t, index) for index, t in enumerate(upstream.targets)),
         balance=Balance(balance) if isinstance(balance, str) else Balance("hash", balance.hash),
-        timeouts=Timeouts(**_fields(upstream.timeouts)),
+        timeouts=_timeouts(upstream.timeouts),
         pool=PoolPolicy(**_fields(upstream.pool)),
         probe=_probe(upstream.probe),
         outliers=None if upstream.outliers is None else OutlierPolicy(**_fields(upstream.outliers)),
@@ -49,11 +50,18 @@ def _fields(struct: Any) -> dict[str, Any]:
     return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
-def _target(target: str | written.Target) -> Target:
+def _target(target: Any, index: int) -> Target:
+    if target is FAILED:  # complained about; it stands in, so that the others keep their places
+        return parse_target("http://unread.invalid", name=f"unread {index}")
     if isinstance(target, str):
         return parse_target(target)
     tls = None if target.tls is None else _tls(target.tls)
     return parse_target(target.url, weight=target.weight, priority=target.priority, name=target.name, tls=tls)
+
+
+def _timeouts(timeouts: written.Timeouts) -> Timeouts:
+    total = math.inf if timeouts.total is None else timeouts.total
+    return Timeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, total)
 
 
 def _tls(tls: written.TargetTls) -> TlsToTarget:

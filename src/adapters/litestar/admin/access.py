@@ -10,7 +10,7 @@ from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import BaseRouteHandler
-from litestar.middleware import AbstractMiddleware
+from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from adapters.litestar.problems import TYPE_PREFIX, retry_after
@@ -93,30 +93,32 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
 }
 
 
-def authenticated(operators: Operators, unix: Callable[[], float], witness: Witness) -> type[AbstractMiddleware]:
-    """Middleware that lets only verified operators through and leaves the operator in the scope's state."""
+class Authenticated(ASGIMiddleware):
+    """Lets only verified operators through and leaves the operator in the scope's state."""
 
-    class Authenticated(AbstractMiddleware):
-        def __init__(self, app: ASGIApp) -> None:
-            super().__init__(app)
-            self.app = app
+    def __init__(self, operators: Operators, unix: Callable[[], float], witness: Witness) -> None:
+        self._operators = operators
+        self._unix = unix
+        self._witness = witness
 
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            connection: Request[Any, Any, Any] = Request(scope)
-            client = connection.client.host if connection.client is not None else ""
-            verdict = operators.verify(connection.headers.get("authorization", ""), client, unix())
-            if isinstance(verdict, Operator):
-                scope["state"]["operator"] = verdict
-                await self.app(scope, receive, send)
-                return
-            if isinstance(verdict, Locked):
-                witness("admin.locked", client, "too many failed attempts")
-                answer = problem(429, "", {"retry-after": retry_after(verdict.retry_after).decode()})
-            else:
-                answer = unauthenticated(verdict, client, witness)
-            await answer.to_asgi_response(None, connection)(scope, receive, send)
+    def __deepcopy__(self, memo: object) -> Authenticated:
+        # Litestar copies what routes are made of; failures are to be counted in one place.
+        return self
 
-    return Authenticated
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        connection: Request[Any, Any, Any] = Request(scope)
+        client = connection.client.host if connection.client is not None else ""
+        verdict = self._operators.verify(connection.headers.get("authorization", ""), client, self._unix())
+        if isinstance(verdict, Operator):
+            scope["state"]["operator"] = verdict
+            await next_app(scope, receive, send)
+            return
+        if isinstance(verdict, Locked):
+            self._witness("admin.locked", client, "too many failed attempts")
+            answer = problem(429, "", {"retry-after": retry_after(verdict.retry_after).decode()})
+        else:
+            answer = unauthenticated(verdict, client, self._witness)
+        await answer.to_asgi_response(None, connection)(scope, receive, send)
 
 
 def unauthenticated(verdict: NotAnOperator, client: str, witness: Witness) -> Response[bytes]:
@@ -134,7 +136,9 @@ def role_guard(witness: Witness) -> Callable[[ASGIConnection[Any, Any, Any, Any]
         operator: Operator = connection.scope["state"]["operator"]
         if not operator.may(needs):
             client = connection.client.host if connection.client is not None else ""
-            witness("admin.refused", operator.name, f"{handler.opt.get('act', handler.name)} needs {needs}, from {client}")
+            witness(
+                "admin.refused", operator.name, f"{handler.opt.get('act', handler.name)} needs {needs}, from {client}"
+            )
             raise AdminProblem(403, f"This takes a token with the role {needs}.", needs=needs)
 
     return guard

@@ -11,7 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp, ControllerRouterHandler
 
-from adapters.litestar.admin.access import EXCEPTION_HANDLERS, RawAdminPaths, Witness, authenticated, role_guard
+from adapters.litestar.admin.access import EXCEPTION_HANDLERS, Authenticated, RawAdminPaths, Witness, role_guard
 from adapters.litestar.admin.documentation import documentation_handlers
 from application.operators import Operators
 
@@ -43,7 +43,7 @@ def admin_litestar(
     router = Router(
         "/admin/v1",
         route_handlers=list(handlers),
-        middleware=[authenticated(operators, unix, witness)],
+        middleware=[Authenticated(operators, unix, witness)],
         guards=[role_guard(witness)],
         security=[{"token": []}],
         response_headers={"cache-control": "no-store"},

@@ -22,7 +22,8 @@ PAGE = """<!doctype html>
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 summary { cursor: pointer; padding: .3rem 0 } code, pre { font-family: ui-monospace, monospace; font-size: 13px }
 pre { overflow: auto; padding: .7rem; border: 1px solid #8884; border-radius: 6px }
-.verb { display: inline-block; width: 4.5rem; font-weight: 600 } td { padding: .1rem .8rem .1rem 0; vertical-align: top }
+.verb { display: inline-block; width: 4.5rem; font-weight: 600 }
+td { padding: .1rem .8rem .1rem 0; vertical-align: top }
 </style></head>
 <body><h1>Spork admin API</h1><p id="about">Reading /schema ...</p>
 <p>Machine-readable: <a href="/schema">OpenAPI 3.1</a></p><main id="calls"></main>

@@ -11,7 +11,7 @@ from typing import Any
 
 from litestar import Request, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.middleware import AbstractMiddleware
+from litestar.middleware import ASGIMiddleware
 from litestar.types import ControllerRouterHandler
 
 from application.metering import WorkerReport
@@ -26,7 +26,7 @@ _RANK = {"ok": 0, "off": 0, "degraded": 1, "failing": 2}
 
 
 def monitoring_handlers(
-    monitoring: Monitoring, queries: Queries, expose: Expose, closed: type[AbstractMiddleware] | None = None
+    monitoring: Monitoring, queries: Queries, expose: Expose, closed: ASGIMiddleware | None = None
 ) -> list[ControllerRouterHandler]:
     handlers = [*_metrics(monitoring, expose), *_performance(monitoring), *_health(queries)]
     if closed is None:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from adapters.litestar.admin.answers import READ
 from application.insight import Controls, now_or_later
@@ -30,14 +30,21 @@ from application.views import (
     Whoami,
 )
 
-Top = Annotated[int, Parameter(ge=1, le=1000, description="How many rows at most")]
-Text = Annotated[str, Parameter(max_length=200, description="Part of a name")]
-Cursor = Annotated[str, Parameter(max_length=20, description="`next_cursor` of the page before")]
+Top = Annotated[int, QueryParameter(ge=1, le=1000, description="How many rows at most")]
+Text = Annotated[str, QueryParameter(max_length=200, description="Part of a name")]
+Cursor = Annotated[str, QueryParameter(max_length=20, description="`next_cursor` of the page before")]
 
 
-def reading_handlers(queries: Queries, controls: Controls, gateway: str, version: str, node: str) -> list[HTTPRouteHandler]:
+def reading_handlers(
+    queries: Queries, controls: Controls, gateway: str, version: str, node: str
+) -> list[HTTPRouteHandler]:
     """The read-only part of the API."""
-    return [*_overview(queries, gateway, version, node), *_parts(queries), *_subjects(queries, controls), *_past(queries)]
+    return [
+        *_overview(queries, gateway, version, node),
+        *_parts(queries),
+        *_subjects(queries, controls),
+        *_past(queries),
+    ]
 
 
 def _overview(queries: Queries, gateway: str, version: str, node: str) -> list[HTTPRouteHandler]:
@@ -48,7 +55,9 @@ def _overview(queries: Queries, gateway: str, version: str, node: str) -> list[H
 
     @get("/snapshot", summary="Everything a console shows at first", **READ)
     async def snapshot(
-        topics: Annotated[str, Parameter(max_length=200, description="Topics, comma-separated; all when left out")] = "",
+        topics: Annotated[
+            str, QueryParameter(max_length=200, description="Topics, comma-separated; all when left out")
+        ] = "",
     ) -> Response[SnapshotView]:
         view = await queries.snapshot(split_topics(topics))
         return Response(view, headers={"etag": f'"{view.rev}"', "cache-control": "no-store"})
@@ -74,7 +83,7 @@ def _parts(queries: Queries) -> list[HTTPRouteHandler]:
         return queries.items(queries.overview().breakers())
 
     @get("/breakers/{name:str}", summary="One circuit; the name percent-encoded", sync_to_thread=False, **READ)
-    def breaker(name: str) -> Item[BreakerView]:
+    def breaker(name: FromPath[str]) -> Item[BreakerView]:
         return queries.item(queries.breaker(unquote(name)))
 
     @get("/routes", summary="Routes in force", sync_to_thread=False, **READ)
@@ -93,7 +102,7 @@ def _subjects(queries: Queries, controls: Controls) -> list[HTTPRouteHandler]:
     @get("/quotas", summary="Windows of subjects, the worst first", **READ)
     async def quotas(
         top: Top = 200,
-        sort: Annotated[str, Parameter(pattern="^(used|refused)$")] = "used",
+        sort: Annotated[str, QueryParameter(pattern="^(used|refused)$")] = "used",
         q: Text = "",
         cursor: Cursor = "",
     ) -> Items[QuotaView]:
@@ -102,7 +111,7 @@ def _subjects(queries: Queries, controls: Controls) -> list[HTTPRouteHandler]:
     @get("/consumers", summary="Consumers seen in the last minutes", sync_to_thread=False, **READ)
     def consumers(
         top: Top = 200,
-        sort: Annotated[str, Parameter(pattern="^(usage|refusals)$")] = "usage",
+        sort: Annotated[str, QueryParameter(pattern="^(usage|refusals)$")] = "usage",
         q: Text = "",
         cursor: Cursor = "",
     ) -> Items[ConsumerView]:
@@ -122,7 +131,7 @@ def _subjects(queries: Queries, controls: Controls) -> list[HTTPRouteHandler]:
 def _past(queries: Queries) -> list[HTTPRouteHandler]:
     @get("/events", summary="What happened, newest first", sync_to_thread=False, **READ)
     def events(
-        after: Annotated[str, Parameter(max_length=100, description="Only events after this id")] = "",
+        after: Annotated[str, QueryParameter(max_length=100, description="Only events after this id")] = "",
         kind: Text = "",
         actor: Text = "",
         q: Text = "",
@@ -139,5 +148,3 @@ def _past(queries: Queries) -> list[HTTPRouteHandler]:
 
 def split_topics(topics: str) -> Sequence[str]:
     return [topic.strip() for topic in topics.split(",") if topic.strip()]
-
-

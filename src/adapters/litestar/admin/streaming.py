@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromQuery, HeaderParameter, QueryParameter
 from litestar.response import Stream as StreamResponse
 
 from adapters.litestar.admin.access import AdminProblem
@@ -16,16 +16,24 @@ from adapters.litestar.admin.reading import split_topics
 from application.queries import check_topics
 from application.stream import Stream, TooManyStreams
 
-Since = Annotated[str, Parameter(max_length=20, pattern="^[0-9]{0,18}$", description="Resume after this revision")]
-LastEventId = Annotated[str, Parameter(header="Last-Event-ID", max_length=64)]
+Since = Annotated[str, QueryParameter(max_length=20, pattern="^[0-9]{0,18}$", description="Resume after this revision")]
+LastEventId = Annotated[str, HeaderParameter(name="Last-Event-ID", max_length=64)]
 
 
 def streaming_handlers(stream: Stream, heartbeat: float = 5.0) -> list[HTTPRouteHandler]:
     """The live stream."""
-    responses = READ["responses"] | {200: ResponseSpec(data_container=str, description="Events: delta, tick, sample, audit, gap", media_type="text/event-stream", generate_examples=False)}  # fmt: skip
+    events = ResponseSpec(
+        data_container=str,
+        description="Events: delta, tick, sample, audit, gap",
+        media_type="text/event-stream",
+        generate_examples=False,
+    )
+    responses = READ["responses"] | {200: events}
 
     @get("/stream", summary="What changes, as server-sent events", responses=responses)
-    async def stream_(topics: str = "", since: Since = "", last_event_id: LastEventId = "") -> StreamResponse:
+    async def stream_(
+        topics: FromQuery[str] = "", since: Since = "", last_event_id: LastEventId = ""
+    ) -> StreamResponse:
         wanted = frozenset(check_topics(split_topics(topics)))
         start = last_event_id.strip() or since
         try:

@@ -45,7 +45,8 @@ class Auth(Written, frozen=True):
     scopes: Annotated[tuple[str, ...], "All of these scopes are needed."] = ()
     claims: Annotated[dict[str, str], "Claims that must have exactly this value."] = msgspec.field(default_factory=dict)
     permissions: Annotated[
-        dict[str, tuple[str, ...]], "Per method: permissions of which all are needed (`DELETE: [users:delete]`)."
+        dict[str, tuple[str, ...]],
+        "Per method, or * for the others: permissions of which one is needed (`DELETE: [users:delete]`).",
     ] = msgspec.field(default_factory=dict)
     mfa: Annotated[bool, "The token must show a second factor; otherwise a step-up challenge (RFC 9470)."] = False
     acr: Annotated[tuple[str, ...], "Accepted authentication context classes."] = ()

@@ -1,0 +1,252 @@
+"""The operators' side of one gateway process, put together: what observes, what answers, what beats.
+
+Part of the composition root, beside container.py. Building opens nothing; `running()` does, for as long as its block lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adapters.litestar.admin.access import Authenticated
+from adapters.litestar.admin.acting import acting_handlers
+from adapters.litestar.admin.application import admin_application
+from adapters.litestar.admin.configuring import configuring_handlers
+from adapters.litestar.admin.monitoring import monitoring_handlers
+from adapters.litestar.admin.reading import reading_handlers
+from adapters.litestar.admin.streaming import streaming_handlers
+from adapters.litestar.health import health_handlers
+from adapters.prometheus.exposition import expose
+from adapters.prometheus.process import ProcessMeter
+from adapters.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature
+from adapters.structlog.access_log import AccessLog
+from adapters.structlog.sink import line_sink
+from adapters.yaml.load import load, loads
+from application.actions import Actions
+from application.audit import AuditEntry, AuditTrail
+from application.configuration import AdminToken, Configuration
+from application.configuration_actions import ConfigurationActions
+from application.configure import Configurator
+from application.events import EventLog
+from application.explain import Explainer
+from application.forward import Current
+from application.insight import Component, Controls
+from application.lifecycle import Lifecycle
+from application.live_configuration import LiveConfiguration
+from application.metering import Meter
+from application.monitoring import Monitoring
+from application.nodes import LoneNode, NodeRegistry
+from application.operations import Operations
+from application.operators import Operators
+from application.ports import Clock
+from application.queries import Queries
+from application.registry import UpstreamRegistry
+from application.reporting import LoopLag, Reporter
+from application.stream import Revisions, Stream
+from application.tally import Tally
+from application.traffic import Traffic
+from application.upstream_control import RegistryControl
+from domain.circuit import Transition
+
+log = logging.getLogger("spork.operators")
+
+
+def node_name(configuration: Configuration, worker: str = "") -> str:
+    """How this process is called in the fleet; stable over restarts."""
+    name = f"{os.environ.get('SPORK_NODE') or socket.gethostname()}:{configuration.port}"
+    return f"{name}/{worker}" if worker else name
+
+
+def own_version() -> str:
+    try:
+        return version("spork-gateway")
+    except PackageNotFoundError:
+        return "0"
+
+
+class OperatorSide:
+    """Everything operators see and use of this process. `tally`, `traffic` and `access_log` observe exchanges."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        clock: Clock,
+        current: Current,
+        registry: UpstreamRegistry,
+        configurator: Configurator,
+        lifecycle: Lifecycle,
+        events: EventLog,
+        path: Path | None = None,
+        nodes: NodeRegistry | None = None,
+        audit: AuditTrail | None = None,
+        controls: Controls | None = None,
+    ) -> None:
+        self.clock = clock
+        self.configuration = configuration
+        self.events = events
+        self.node = events.node
+        self.lifecycle = lifecycle
+        self._current = current
+        self._registry = registry
+        self.tally = Tally()
+        self.traffic = Traffic()
+        self.access_log = AccessLog(line_sink(configuration.access_log))
+        self.access_log.enabled = configuration.access_log != "off"
+        self.controls = controls or Controls()
+        self.upstreams = RegistryControl(registry, clock.monotonic)
+        self.controls.upstreams = self.controls.upstreams or self.upstreams
+        self.lag = LoopLag()
+        self.nodes = nodes or LoneNode()
+        self.reporter = Reporter(
+            self.node, clock, self.tally, events, self.nodes, lambda: current.snapshot, self.controls, self.in_flight
+        )
+        self.revisions = Revisions(clock.unix)
+        self.operations = Operations(self.revisions, events, clock.unix, self.node, audit)
+        self.queries = Queries(
+            self.reporter, self.controls, events, self.traffic, self.revisions, self.operations.substances, clock
+        )
+        self.stream = Stream(
+            self.revisions,
+            msgspec.json.Encoder().encode,
+            self.queries.rows,
+            self.queries.pulse,
+            self.traffic.since,
+            lambda: self.traffic.rate,
+        )
+        self.queries.prime = self.stream.prime
+        self.operations.on_done.append(self.queries.forget)
+        self.live = LiveConfiguration(
+            lambda: load(path, os.environ),
+            lambda text: loads(text, str(path or "spork.yaml"), os.environ, str(path.parent if path else ".")),
+            configurator.apply,
+            RevisionFiles(configuration.state_dir),
+            clock.unix,
+            events,
+            self.nodes if hasattr(self.nodes, "offer") else None,  # type: ignore[arg-type]
+            self.reporter.revisions,
+            self.reporter.beat,
+        )
+        self.queries.show_config(self.live.view)
+        self.actions = Actions(self.controls, self.queries.fresh, clock.monotonic)
+        worker = f"{self.node.replace('/', '_')}-{os.getpid()}"
+        self.shelf = WorkerFiles(configuration.state_dir, str(os.getppid()), worker)
+        self.monitoring = Monitoring(worker, clock, self.tally, self.queries.overview, self.shelf)
+        meters: list[Meter] = [self.reporter, events, self.stream, self.live, self.lag, ProcessMeter(), self.upstreams]
+        for meter in [*meters, *([self.nodes] if hasattr(self.nodes, "samples") else [])]:
+            self.monitoring.add(meter)  # type: ignore[arg-type]
+        self.operators = Operators(self.admin_tokens)
+        self._generated: AdminToken | None = None
+        self._notes: set[asyncio.Future[Any]] = set()
+
+    def in_flight(self) -> int:
+        """Requests that targets are serving for this process."""
+        return sum(target.active for upstream in self._registry for target in upstream.targets)
+
+    def circuit_moved(self, name: str, transition: Transition) -> None:
+        """Hears every move of every circuit, for the metrics."""
+        if transition.before is not transition.after:
+            self.upstreams.moved(name, transition.after.value)
+
+    def add_component(self, component: Component) -> None:
+        self.queries.add_component(component)
+
+    # ---------------------------------------------------------------------------------------------------- admin tokens
+
+    def admin_tokens(self) -> Sequence[AdminToken]:
+        """The tokens of the configuration in force, or the generated one when there are none."""
+        configured = self._current.snapshot.configuration.admin.tokens or self.configuration.admin.tokens
+        if configured:
+            return configured
+        return (self._generated,) if self._generated is not None else ()
+
+    def generate_token(self) -> None:
+        """Make the token file when no token is configured."""
+        if not self.configuration.admin.tokens:
+            token = admin_token(self.configuration.state_dir)
+            self._generated = AdminToken("generated", hashlib.sha256(token.encode()).hexdigest(), "admin")
+
+    def witness(self, kind: str, who: str, detail: str) -> None:
+        """A security event on the admin listener: told, and audited."""
+        self.events.publish(kind, "admin", {"actor": who, "outcome": "refused", "detail": detail})
+        entry = AuditEntry(
+            self.clock.unix(), kind, actor=who, object="admin", outcome="refused", detail=detail, node=self.node
+        )
+        task = asyncio.ensure_future(self.operations.note(entry))
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    # ------------------------------------------------------------------------------------------------- the application
+
+    def admin_app(self, explainer: Explainer, extra: Sequence[Any] = ()) -> Any:
+        """The ASGI application of the admin listener. `extra` handlers stand at its root."""
+        admin = self.configuration.admin
+        closed = None
+        if admin.host not in ("127.0.0.1", "::1", "localhost"):
+            closed = Authenticated(self.operators, self.clock.unix, self.witness)
+        health = health_handlers(self.lifecycle, frozenset({"health", "ready", "startup"}))
+        configuring = configuring_handlers(self.queries, ConfigurationActions(self.live), self.operations, explainer)
+        gateway = os.environ.get("SPORK_NAME") or socket.gethostname()
+        return admin_application(
+            [
+                *reading_handlers(self.queries, self.controls, gateway, own_version(), self.node),
+                *acting_handlers(self.actions, self.operations),
+                *configuring,
+                *streaming_handlers(self.stream),
+            ],
+            [*health, *monitoring_handlers(self.monitoring, self.queries, expose, closed), *extra],
+            self.operators,
+            self.clock.unix,
+            self.witness,
+            own_version(),
+        )
+
+    # --------------------------------------------------------------------------------------------------------- running
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Observe, beat and watch until the block ends; then flush and say goodbye."""
+        self.generate_token()
+        self.access_log.sink.open()
+        await self.live.adopt(await self.live.read_file())
+        loops: list[Callable[[], Any]] = [self._beat, self.lag.watch, self._watch_files]
+        tasks = [asyncio.create_task(loop()) for loop in loops]
+        try:
+            yield
+        finally:
+            self.stream.end()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.nodes.leave(self.node)
+            if self._notes:
+                await asyncio.wait(self._notes, timeout=1.0)
+            await asyncio.to_thread(self.access_log.sink.close)
+
+    async def _beat(self) -> None:
+        """Each second: what this node is, what the others are, what changed, what the fleet was told."""
+        while True:
+            try:
+                await self.reporter.beat()
+                if self.stream.watchers:
+                    await self.queries.refresh()
+                self.queries.forget()
+                self.stream.beat()
+                report = self.monitoring.report()
+                await asyncio.to_thread(self.shelf.put, report)
+                await self.live.follow()
+            except Exception:
+                log.exception("heartbeat")
+            await asyncio.sleep(1.0)
+
+    async def _watch_files(self) -> None:
+        await self.live.watch(file_signature)

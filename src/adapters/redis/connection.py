@@ -1,0 +1,118 @@
+"""One way to Redis for every adapter here: standalone, Sentinel or Cluster, by the URL's scheme.
+
+- `redis://`, `rediss://`, `unix://`: one server;
+- `redis+sentinel://[user:password@]host:26379,host:26379/SERVICE[/DB]`: the master that the sentinels name;
+- `redis+cluster://[user:password@]host:port,host:port`: a cluster, found from any of its nodes.
+
+`rediss+sentinel` and `rediss+cluster` speak TLS. Connecting takes at most 200 ms and an operation 50 ms; pools are
+bounded. Nothing is retried here: who calls knows better whether to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+
+CONNECT_SECONDS = 0.2
+OPERATION_SECONDS = 0.05
+CONNECTIONS = 16
+
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+
+
+@dataclass(frozen=True, slots=True)
+class RedisConnection:
+    """A connected-on-demand client. `cluster` tells which kind: keys of one call must then share a slot.
+
+    `client` is `redis.asyncio.Redis` or `RedisCluster`; `pool` is None for a cluster.
+    """
+
+    client: Any
+    pool: Any
+    cluster: bool
+    description: str
+
+    async def close(self) -> None:
+        await self.client.aclose()
+        if self.pool is not None:
+            await self.pool.disconnect()
+
+
+def connect(url: str, connections: int = CONNECTIONS, operation: float = OPERATION_SECONDS) -> RedisConnection:
+    """A client for `url`; nothing is sent yet. Raises ValueError for a URL it cannot read."""
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        raise ValueError(f"{parts.scheme or url!r} is no Redis scheme: {', '.join(SCHEMES)}")
+    options: dict[str, Any] = {
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": operation,
+        "protocol": 2,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if parts.scheme.endswith("+cluster"):
+        return _cluster(url, options, connections)
+    if parts.scheme.endswith("+sentinel"):
+        return _sentinel(url, options, connections)
+    pool = BlockingConnectionPool.from_url(url, max_connections=connections, timeout=operation, **options)
+    return RedisConnection(Redis(connection_pool=pool), pool, False, f"redis {_where(url)}")
+
+
+def _cluster(url: str, options: dict[str, Any], connections: int) -> RedisConnection:
+    nodes = [ClusterNode(host, port) for host, port in _hosts(url, 6379)]
+    client: Any = RedisCluster(
+        startup_nodes=nodes,
+        max_connections=connections,
+        ssl=url.startswith("rediss"),
+        require_full_coverage=False,
+        **_credentials(url),
+        **options,
+    )
+    return RedisConnection(client, None, True, f"redis cluster {_where(url)}")
+
+
+def _sentinel(url: str, options: dict[str, Any], connections: int) -> RedisConnection:
+    path = [piece for piece in urlsplit(url).path.split("/") if piece]
+    if not path or len(path) > 2 or (len(path) == 2 and not path[1].isdigit()):
+        raise ValueError("a sentinel URL ends in /SERVICE or /SERVICE/DB")
+    sentinel: Any = Sentinel(_hosts(url, 26379), sentinel_kwargs={**options, "socket_timeout": CONNECT_SECONDS})  # type: ignore[no-untyped-call]
+    pool: Any = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+        path[0],
+        sentinel,
+        max_connections=connections,
+        ssl=url.startswith("rediss"),
+        db=int(path[1]) if len(path) == 2 else 0,
+        **_credentials(url),
+        **options,
+    )
+    return RedisConnection(Redis(connection_pool=pool), pool, False, f"redis sentinel {_where(url)}")
+
+
+def _hosts(url: str, port: int) -> list[tuple[str, int]]:
+    """The comma-separated hosts of a URL; urlsplit knows only one."""
+    hosts = []
+    for each in urlsplit(url).netloc.rpartition("@")[2].split(","):
+        one = urlsplit(f"//{each}")
+        if not one.hostname:
+            raise ValueError("a host is missing in the Redis URL")
+        hosts.append((one.hostname, one.port or port))
+    return hosts
+
+
+def _credentials(url: str) -> dict[str, Any]:
+    userinfo = urlsplit(url).netloc.rpartition("@")[0]
+    user, _, password = userinfo.partition(":")
+    found = {"username": unquote(user), "password": unquote(password)}
+    return {name: value for name, value in found.items() if value}
+
+
+def _where(url: str) -> str:
+    """The URL's hosts, without credentials, for logs and health."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] or parts.path

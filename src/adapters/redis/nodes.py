@@ -1,0 +1,109 @@
+"""Nodes of a fleet hear of each other, and of what operators applied, through Redis.
+
+All keys carry one hash tag, so that they share a slot of a cluster. Reports are msgpack, deflated: a node with ten thousand
+busy routes says about 200 kB each second. A Redis that is gone makes the other nodes silent and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from redis.exceptions import RedisError
+
+from application.live_configuration import Shared
+from application.nodes import FORGOTTEN_AFTER, Heard, NodeReport
+
+log = logging.getLogger("spork.nodes")
+_LUA = Path(__file__).parent / "lua"
+_KEEP = int(FORGOTTEN_AFTER)
+
+
+class RedisNodes:
+    """`nodes.NodeRegistry` and `live_configuration.ConfigExchange` over one `redis.asyncio` client.
+
+    `fleet` keeps deployments apart that share a Redis.
+    """
+
+    def __init__(self, client: Any, fleet: str = "spork") -> None:
+        tag = f"{{{fleet}:fleet}}"
+        self._client = client
+        self._index = f"{tag}:nodes"
+        self._report = f"{tag}:node:"
+        self._config = f"{tag}:config"
+        self._announce = client.register_script((_LUA / "announce_node.lua").read_text())
+        self._hear = client.register_script((_LUA / "hear_nodes.lua").read_text())
+        self._heard: list[Heard] = []
+        self._lost = False
+        #: Operations that failed, for metrics.
+        self.failures = 0
+
+    async def announce(self, report: NodeReport) -> None:
+        packed = zlib.compress(msgspec.msgpack.encode(report), 1)
+        try:
+            await self._announce(keys=[self._index, self._report + report.node], args=[report.node, packed, _KEEP])
+        except (RedisError, OSError) as error:
+            self._failed(error)
+
+    async def heard(self) -> Sequence[Heard]:
+        """Reports with their age by the server's clock; while the server is gone, the last known grow old."""
+        try:
+            rows = await self._hear(keys=[self._index], args=[self._report, _KEEP])
+        except (RedisError, OSError) as error:
+            self._failed(error)
+            self._heard = [Heard(heard.report, heard.age + 1.0) for heard in self._heard]
+            return self._heard
+        self._lost = False
+        self._heard = [heard for at in range(0, len(rows), 3) if (heard := _decode(rows[at + 1], rows[at + 2]))]
+        return self._heard
+
+    async def leave(self, node: str) -> None:
+        try:
+            await self._client.zrem(self._index, node)
+            await self._client.delete(self._report + node)
+        except (RedisError, OSError) as error:
+            self._failed(error)
+
+    async def offer(self, shared: Shared) -> None:
+        """Raises OSError when it could not be told."""
+        try:
+            await self._client.set(self._config, zlib.compress(msgspec.json.encode(shared), 6))
+        except RedisError as error:
+            self._failed(error)
+            raise OSError(f"Redis: {type(error).__name__}") from error
+
+    async def latest(self) -> Shared | None:
+        """Raises OSError when it cannot be asked."""
+        try:
+            packed = await self._client.get(self._config)
+        except RedisError as error:
+            self._failed(error)
+            raise OSError(f"Redis: {type(error).__name__}") from error
+        if packed is None:
+            return None
+        try:
+            return msgspec.json.decode(zlib.decompress(packed), type=Shared)
+        except (zlib.error, msgspec.DecodeError):
+            log.warning("the fleet's configuration in Redis cannot be read; it is left out")
+            return None
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        if not self._lost:
+            log.warning("node registry: %s", type(error).__name__)
+        self._lost = True
+
+    def samples(self) -> list[tuple[str, tuple[str, ...], float]]:
+        return [("gateway_store_failures_total", ("nodes",), float(self.failures))]
+
+
+def _decode(packed: bytes, age: int) -> Heard | None:
+    """A report, or None for one that another version wrote in another form."""
+    try:
+        return Heard(msgspec.msgpack.decode(zlib.decompress(packed), type=NodeReport), int(age) / 1_000_000)
+    except (zlib.error, msgspec.DecodeError):
+        return None

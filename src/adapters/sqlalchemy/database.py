@@ -1,0 +1,69 @@
+"""The records' database: SQLite under the state directory by default, PostgreSQL by URL. One schema for both.
+
+`records` is `sqlite` (a file `records.db` in the state directory), `sqlite:///path/to/file.db`, or `postgresql://...`.
+Waiting for a connection and for a lock are bounded; opening reaches out to nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from sqlite3 import OperationalError
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+#: Seconds a SQLite connection waits for another process's write.
+_BUSY = 5.0
+
+
+def database_url(records: str, state_dir: str) -> URL:
+    """The driver URL that `records` means. Raises ValueError for a database that is not supported."""
+    if records == "sqlite":
+        return URL.create("sqlite+aiosqlite", database=str(Path(state_dir) / "records.db"))
+    url = make_url(records)
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return url.set(drivername="sqlite+aiosqlite")
+    if backend in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+asyncpg")
+    raise ValueError(f"records: {backend} is not supported, use sqlite or postgresql://")
+
+
+def open_database(records: str, state_dir: str) -> AsyncEngine:
+    """An engine for `records`; connections are made on first use. Close with `await engine.dispose()`."""
+    url = database_url(records, state_dir)
+    if url.get_backend_name() == "sqlite":
+        if url.database and url.database != ":memory:":
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = create_async_engine(url, connect_args={"timeout": _BUSY})
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        return engine
+    arguments: dict[str, Any] = {"timeout": 5.0, "command_timeout": 10.0}
+    host = url.query.get("host")
+    if isinstance(host, str) and url.host is None:
+        # A socket directory: asyncpg takes it as an argument, not in the URL.
+        arguments["host"] = host
+        url = url.difference_update_query(["host"])
+    return create_async_engine(
+        url, pool_size=5, max_overflow=5, pool_timeout=5.0, pool_pre_ping=True, connect_args=arguments
+    )
+
+
+def is_sqlite(engine: AsyncEngine) -> bool:
+    return engine.dialect.name == "sqlite"
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Readers beside one writer (WAL), durable at each checkpoint; waits instead of failing when locked."""
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout={int(_BUSY * 1000)}", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+    except (OperationalError, DBAPIError):
+        # Another process is switching this new file to WAL at this moment; the mode is the file's and stays.
+        pass
+    cursor.close()

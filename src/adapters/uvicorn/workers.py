@@ -1,0 +1,156 @@
+"""Several worker processes behind the same listening sockets.
+
+The parent makes the sockets, forks, and then only watches: a worker that dies is started again, after a pause that
+grows while it keeps dying. Signals go to the workers through the parent; workers leave the terminal's process group, so
+that one Ctrl-C is one signal. A worker whose parent is gone ends as if told to.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+log = logging.getLogger("spork.edge")
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 10.0
+#: A worker that lived this many seconds was not failing at start-up: its next death pauses from the beginning.
+_LIVED = 10.0
+_LOOK = 0.1
+
+
+class _Worker:
+    """One place for a worker process; `pid` is 0 while nobody fills it."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.pid = 0
+        self.since = 0.0
+        self.pause = 0.0
+        self.due = 0.0
+
+
+class Supervisor:
+    """Keeps `count` processes running `target(index)` until told to stop. POSIX only, before any thread or loop."""
+
+    def __init__(self, count: int, target: Callable[[int], None]) -> None:
+        self._target = target
+        self._workers = [_Worker(index) for index in range(count)]
+        self._stops = 0
+        self._reloads = 0
+        self._lifeline = os.pipe()
+
+    def run(self) -> int:
+        """Supervise until every worker has ended after a SIGTERM or SIGINT. The exit code: 0 when all ended with 0."""
+        before = {
+            number: signal.signal(number, handler)
+            for number, handler in (
+                (signal.SIGTERM, self._note_stop),
+                (signal.SIGINT, self._note_stop),
+                (signal.SIGHUP, self._note_reload),
+            )
+        }
+        code = 0
+        told_stops = told_reloads = 0
+        try:
+            while True:
+                if told_reloads < self._reloads:
+                    told_reloads = self._reloads
+                    self._tell(signal.SIGHUP)
+                if told_stops < self._stops:
+                    told_stops += 1
+                    self._tell(signal.SIGTERM)
+                code = max(code, self._reap())
+                if self._stops and not any(worker.pid for worker in self._workers):
+                    return code
+                if not self._stops:
+                    self._fill()
+                time.sleep(_LOOK)  # a signal's handler runs at once and its flag is seen on the next look
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(self._lifeline[0])
+            os.close(self._lifeline[1])
+
+    def _note_stop(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._stops += 1
+
+    def _note_reload(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._reloads += 1
+
+    def _tell(self, number: int) -> None:
+        for worker in self._workers:
+            if worker.pid:
+                try:
+                    os.kill(worker.pid, number)
+                except ProcessLookupError:
+                    continue
+
+    def _reap(self) -> int:
+        """Take note of workers that ended; the worst exit code among those that were told to."""
+        worst = 0
+        for worker in self._workers:
+            if not worker.pid:
+                continue
+            pid, status = os.waitpid(worker.pid, os.WNOHANG)
+            if not pid:
+                continue
+            worker.pid = 0
+            code = os.waitstatus_to_exitcode(status)
+            if self._stops:
+                told = code == -signal.SIGTERM  # it was still starting, and had no handler yet: it did as it was told
+                worst = max(worst, 0 if told else abs(code))
+                continue
+            now = time.monotonic()
+            lived = now - worker.since
+            worker.pause = _FIRST_PAUSE if lived >= _LIVED else min(max(worker.pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+            worker.due = now + worker.pause
+            log.error("worker %d ended with %d, next try in %.1f s", worker.index, code, worker.pause)
+        return worst
+
+    def _fill(self) -> None:
+        """Start the workers that are due."""
+        now = time.monotonic()
+        for worker in self._workers:
+            if not worker.pid and worker.due <= now:
+                worker.since = now
+                worker.pid = self._fork(worker.index)
+
+    def _fork(self, index: int) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            os.setpgid(0, 0)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            os.close(self._lifeline[1])
+            threading.Thread(target=_follow, args=(self._lifeline[0],), daemon=True).start()
+            self._target(index)
+            code = 0
+        except SystemExit as ending:
+            code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+        except BaseException:
+            log.exception("worker %d failed", index)
+        finally:
+            logging.shutdown()
+            os._exit(code)
+
+
+def _follow(lifeline: int) -> None:
+    """End this process when the parent's end of the pipe closes, which it does however the parent dies."""
+    os.read(lifeline, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def supervise(count: int, target: Callable[[int], None]) -> int:
+    """Run `target(index)` in `count` processes that share this process's open sockets; the exit code to end with."""
+    return Supervisor(count, target).run()

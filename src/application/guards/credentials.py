@@ -1,0 +1,198 @@
+"""Who calls: the guard that looks for credentials and sets the exchange's principal.
+
+`any_of` methods are tried in their order until one finds its credential; with `all_of` every one must be good. What was
+wrong is told to operators (event, `hints["credential"]`), never to the caller, who gets one and the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from application.guards.failures import FailedAuthentication
+from application.guards.methods import Method
+from application.ports import EventSink, Verdict
+from domain.authorization import REALM, AuthPolicy
+from domain.outcomes import Denial
+from domain.tokens import (
+    NOT_MINE,
+    CredentialOutcome,
+    NotPresented,
+    Principal,
+    Refused,
+    Unverifiable,
+    Verified,
+    identity_headers,
+)
+
+if TYPE_CHECKING:
+    from application.exchange import Exchange
+
+_TOKEN_METHODS = frozenset(("jwt", "introspection", "auth_service"))
+
+#: Signs the identity of a verified caller for a target: the compact JWT.
+Sign = Callable[[Verified, float], bytes]
+
+IDENTITY_TOKEN = b"x-gateway-identity"
+
+
+class Sightings(Protocol):
+    """Notes that a session was seen."""
+
+    def saw(self, principal: Principal, client: str, now: float) -> None: ...
+
+
+class CredentialsGuard:
+    """Admits an exchange whose caller proved who it is, as one route's policy asks."""
+
+    phase = "credentials"
+
+    def __init__(
+        self,
+        policy: AuthPolicy,
+        methods: Sequence[Method],
+        *,
+        failures: FailedAuthentication | None = None,
+        sightings: Sightings | None = None,
+        sign: Sign | None = None,
+        events: EventSink | None = None,
+    ) -> None:
+        self._methods = tuple(methods)
+        self._all = bool(policy.all_of)
+        self._anonymous = "anonymous" in policy.any_of and not self._all
+        self._issuers = frozenset(policy.issuers)
+        self._failures = failures
+        self._sightings = sightings
+        self._sign = sign
+        self._events = events
+        self.consumes: frozenset[bytes] = frozenset()
+        if not policy.forward_credentials:
+            self.consumes = frozenset().union(*(method.consumes for method in methods))
+        self._absent = Denial("unauthenticated", "A credential is needed.", headers=_challenges(methods, ""))
+        self._bad = Denial("invalid_credentials", "The credential is not good.", headers=_challenges(methods, _INVALID))
+
+    def __repr__(self) -> str:
+        how = "all of" if self._all else "any of"
+        return f"CredentialsGuard({how} {', '.join(method.name for method in self._methods)})"
+
+    def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
+        if self._all:
+            return self._admit_all(exchange)
+        return self._try_from(exchange, 0, None)
+
+    def _try_from(self, exchange: Exchange, first: int, foreign: Refused | None) -> Verdict | Awaitable[Verdict]:
+        """Try methods from `first` on; `foreign` is the refusal of a token that an earlier one said is not its own."""
+        for index in range(first, len(self._methods)):
+            method = self._methods[index]
+            if method.costly and self._failures is not None and (wait := self._failures.wait(exchange)):
+                return _too_many(wait)
+            outcome = method.authenticate(exchange)
+            kind = outcome.__class__
+            if kind is Verified:
+                return self._accept(exchange, outcome)  # type: ignore[arg-type]
+            if kind is NotPresented:
+                continue
+            if isinstance(outcome, Refused):
+                if outcome.reason in NOT_MINE:
+                    foreign = outcome
+                    continue
+                return self._refuse(exchange, outcome.reason, method.name)
+            if isinstance(outcome, Unverifiable):
+                return self._unavailable(exchange, outcome)
+            return self._try_slowly(exchange, index, outcome, foreign)  # type: ignore[arg-type]
+        if foreign is not None:
+            return self._refuse(exchange, foreign.reason, "bearer")
+        return None if self._anonymous else self._absent
+
+    async def _try_slowly(
+        self, exchange: Exchange, index: int, waiting: Awaitable[CredentialOutcome], foreign: Refused | None
+    ) -> Verdict:
+        outcome = await waiting
+        if isinstance(outcome, Verified):
+            return await _settled(self._accept(exchange, outcome))
+        if isinstance(outcome, Unverifiable):
+            return self._unavailable(exchange, outcome)
+        if isinstance(outcome, Refused):
+            if outcome.reason not in NOT_MINE:
+                return await _settled(self._refuse(exchange, outcome.reason, self._methods[index].name))
+            foreign = outcome
+        return await _settled(self._try_from(exchange, index + 1, foreign))
+
+    async def _admit_all(self, exchange: Exchange) -> Verdict:
+        """Every method must find its credential, and find it good. The first one's principal leads."""
+        verdicts: list[Verified] = []
+        for method in self._methods:
+            if method.costly and self._failures is not None and (wait := self._failures.wait(exchange)):
+                return _too_many(wait)
+            answer = method.authenticate(exchange)
+            outcome = await answer if isinstance(answer, Awaitable) else answer
+            if isinstance(outcome, Verified):
+                verdicts.append(outcome)
+            elif isinstance(outcome, Refused):
+                return await _settled(self._refuse(exchange, outcome.reason, method.name))
+            else:
+                return self._unavailable(exchange, outcome) if isinstance(outcome, Unverifiable) else self._absent
+        return await _settled(self._accept(exchange, _joined(verdicts)))
+
+    def _accept(self, exchange: Exchange, verdict: Verified) -> Verdict | Awaitable[Verdict]:
+        principal = verdict.principal
+        if self._issuers and principal.method in _TOKEN_METHODS and principal.issuer not in self._issuers:
+            return self._refuse(exchange, "issuer_not_accepted", principal.method)
+        exchange.principal = principal
+        exchange.consumed = self.consumes
+        exchange.request_headers.extend(verdict.identity)
+        if self._sign is not None:
+            exchange.request_headers.append((IDENTITY_TOKEN, self._sign(verdict, exchange.unix)))
+        if self._sightings is not None and principal.session:
+            self._sightings.saw(principal, exchange.client, exchange.unix)
+        return None
+
+    def _refuse(self, exchange: Exchange, reason: str, method: str) -> Verdict | Awaitable[Verdict]:
+        exchange.hints["credential"] = reason
+        if self._events is not None:
+            self._events.publish("auth.failed", exchange.client, {"reason": reason, "method": method})
+        return self._bad if self._failures is None else self._failures.count(exchange, self._bad)
+
+    def _unavailable(self, exchange: Exchange, outcome: Unverifiable) -> Denial:
+        exchange.hints["credential"] = outcome.reason
+        return Denial(
+            "authentication_unavailable", "Credentials cannot be checked right now.", retry_after=outcome.retry_after
+        )
+
+
+_INVALID = 'error="invalid_token"'
+
+
+def _challenges(methods: Sequence[Method], bearer_error: str) -> tuple[tuple[bytes, bytes], ...]:
+    """A WWW-Authenticate field per scheme (RFC 9110 11.6.1). Without a credential no error is named (RFC 6750 3)."""
+    schemes = dict.fromkeys(method.challenge for method in methods if method.challenge)
+    found = []
+    for scheme in schemes:
+        name, _, parameters = scheme.partition(" ")
+        parts = [REALM, parameters, bearer_error if name == "Bearer" else ""]
+        found.append((b"www-authenticate", f"{name} {', '.join(part for part in parts if part)}".encode("ascii")))
+    return tuple(found)
+
+
+def _joined(verdicts: Sequence[Verified]) -> Verified:
+    """The first verdict, with what it lacks (consumer, plan, tenant, key) taken from the others."""
+    principal = verdicts[0].principal
+    for verdict in verdicts[1:]:
+        other = verdict.principal
+        principal = replace(
+            principal,
+            consumer=principal.consumer or other.consumer,
+            plan=principal.plan or other.plan,
+            tenant=principal.tenant or other.tenant,
+            key_id=principal.key_id or other.key_id,
+        )
+    return Verified(principal, identity_headers(principal))
+
+
+def _too_many(wait: float) -> Denial:
+    return Denial("too_many_failures", "Too many failed attempts from this address.", retry_after=wait)
+
+
+async def _settled(verdict: Verdict | Awaitable[Verdict]) -> Verdict:
+    return await verdict if isinstance(verdict, Awaitable) else verdict

@@ -1,0 +1,70 @@
+"""Failed authentication has a bucket of its own, per client address.
+
+A failure is charged; when the bucket refuses, the answer turns from 401 into 429, and methods that cost us work
+(password hashing, asking an authority) are not tried for that address until it may try again. Good credentials that
+cost nothing to check are still taken, so that one bad client behind a shared address does not lock its neighbours out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from domain.identities import network_of
+from domain.outcomes import Denial
+from domain.quotas import Charge, Decision, Limit, RateLimiter, Throttled
+
+if TYPE_CHECKING:
+    from application.exchange import Exchange
+
+#: Thirty failures at once, then one every two seconds.
+DEFAULT_LIMIT = Limit("failed-authentication", quota=30, period=60.0, burst=30)
+
+_MOST_BLOCKED = 10_000
+
+
+class FailedAuthentication:
+    """The bucket. `limiter` is the gateway's own; `limit` names quota, period and burst."""
+
+    def __init__(self, limiter: RateLimiter, limit: Limit = DEFAULT_LIMIT) -> None:
+        self._limiter = limiter
+        self._limit = limit
+        self._blocked: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        return f"FailedAuthentication({len(self._blocked)} addresses blocked)"
+
+    def wait(self, exchange: Exchange) -> float:
+        """Seconds this exchange's address still has to wait; 0.0 when it may try."""
+        if not self._blocked:
+            return 0.0
+        identity = network_of(exchange.client)
+        left = self._blocked.get(identity, 0.0) - exchange.now
+        if left <= 0.0:
+            self._blocked.pop(identity, None)
+            return 0.0
+        return left
+
+    def count(self, exchange: Exchange, denial: Denial) -> Denial | Awaitable[Denial]:
+        """Charge one failure: `denial` itself, or a 429-like one in its place."""
+        identity = network_of(exchange.client)
+        decision = self._limiter.acquire((Charge(self._limit, identity),))
+        if isinstance(decision, Awaitable):
+            return self._count_later(exchange, denial, identity, decision)
+        return self._judge(exchange, denial, identity, decision)
+
+    async def _count_later(
+        self, exchange: Exchange, denial: Denial, identity: str, decision: Awaitable[Decision]
+    ) -> Denial:
+        return self._judge(exchange, denial, identity, await decision)
+
+    def _judge(self, exchange: Exchange, denial: Denial, identity: str, decision: Decision) -> Denial:
+        if not isinstance(decision, Throttled):
+            return denial
+        if len(self._blocked) >= _MOST_BLOCKED:
+            self._blocked = {who: until for who, until in self._blocked.items() if until > exchange.now}
+        if len(self._blocked) < _MOST_BLOCKED:
+            self._blocked[identity] = exchange.now + decision.retry_after
+        return Denial(
+            "too_many_failures", "Too many failed attempts from this address.", retry_after=decision.retry_after
+        )

@@ -1,0 +1,126 @@
+"""The lines around every screen: who and where, how fresh, which keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from console.actions import Command, key_name
+from console.contexts import Context
+from console.formats import clock, until
+from console.freshness import Freshness, age, skewed
+from console.link_state import CONNECTING, DENIED, THROTTLED, UNAUTHENTICATED, UP, Link
+from console.spans import Line, line_cells, spread
+from console.store import Store
+from console.tiers import Lock
+
+TABS = (
+    ("1", "Pulse", "pulse"),
+    ("2", "Services", "services"),
+    ("3", "Breakers", "breakers"),
+    ("4", "Quotas", "quotas"),
+    ("5", "Routes", "routes"),
+    ("6", "Traffic", "traffic"),
+    ("7", "Events", "events"),
+    ("8", "Config", "config"),
+)
+
+
+SHOWN_REVISION = 10**8
+"""Revisions longer than this are clock readings, which say nothing to people."""
+
+
+def link_words(link: Link, fresh: Freshness, now: float) -> Line:
+    """How the data arrives and how old it is; a lost link says since when and when it is tried again."""
+    seconds = "" if fresh.age is None else f" {age(fresh.age)}"
+    if link.state == UP:
+        return [(f"{fresh.word}", fresh.tone), (f" {link.mode}{seconds}", "dim")]
+    if link.state == CONNECTING:
+        return [("CONNECTING", "warn")]
+    retry = (
+        "r retries" if link.retry_at is None else f"retry in {max(0.0, link.retry_at - now):.0f}s (try {link.attempt})"
+    )
+    if link.state == UNAUTHENTICATED:
+        return [("UNAUTHENTICATED", "bad"), (" :login", "")]
+    if link.state == DENIED:
+        return [("DENIED", "bad"), (f" {retry}", "dim")]
+    if link.state == THROTTLED:
+        return [("THROTTLED", "warn"), (f" {retry}", "dim")]
+    lost = f" {age(now - link.lost_at)}" if link.lost_at is not None else ""
+    return [(fresh.word if fresh.word != "LIVE" else "LAG", "bad"), (lost, "bad"), (f" {retry}", "")]
+
+
+def header(store: Store, context: Context, lock: Lock, fresh: Freshness, now: float, wall: float, width: int) -> Line:
+    """The status line. At its right end, what must never be cut: freshness, nodes, the time."""
+    left: Line = [(" PROD ", "prod"), (" ", "")] if context.production else [(" ■ ", "accent")]
+    left.append((context.name, "bold"))
+    who = store.who
+    if who is not None and who.gateway and who.gateway != context.name and width >= 100:
+        left.append((f" {who.gateway}", "dim"))
+    if who is not None:
+        left.append((f"  {who.name}/{who.role}", "dim"))
+    if lock.open(now):
+        left.append((f"  WRITE {until(lock.until, now)}", "forced"))
+    else:
+        left.append(("  READ-ONLY", "dim"))
+    right = link_words(store.link, fresh, now)
+    right += _fleet(store)
+    if skewed(store.skew):
+        right.append((f" · CLOCK SKEW {store.skew:+.0f}s", "warn"))
+    if width >= 100 and store.rev < SHOWN_REVISION:
+        right.append((f" · rev {store.rev}", "dim"))
+    right.append((f" · {clock(wall)}Z ", "dim"))
+    return spread(left, right, width)
+
+
+def _fleet(store: Store) -> Line:
+    nodes = store.nodes
+    if nodes is None:
+        return []
+    if nodes.seen < nodes.total:
+        return [(" · ", "dim"), (f"PARTIAL {nodes.seen}/{nodes.total}", "warn")]
+    return [(f" · nodes {nodes.seen}/{nodes.total}", "dim")]
+
+
+def tabs(current: str, width: int, denied: Sequence[str] = ()) -> list[tuple[Line, str]]:
+    """The screens' names with their numbers; (spans, place) each, so that a click finds its place."""
+    found: list[tuple[Line, str]] = []
+    for number, name, place in TABS:
+        here = place == current
+        lock, end = "!" if place in denied else "", " " if width >= 100 else ""
+        label = f"{name}{lock}{end}"
+        found.append(([(f" {number} ", "tab" if here else "key"), (label, "tab" if here else "dim")], place))
+    return found
+
+
+def footer(commands: Sequence[Command], width: int) -> list[tuple[Line, str]]:
+    """Key hints that fit; back and help always. (spans, command name) each."""
+    hints = [c for c in commands if c.footer]
+    chosen: list[Command] = []
+    room = width - 1
+    for command in sorted(hints, key=lambda c: (c.rank < 90, c.rank)):
+        size = line_cells(hint(command))
+        if size <= room:
+            chosen.append(command)
+            room -= size
+    chosen.sort(key=lambda c: c.rank)
+    return [(hint(command), command.name) for command in chosen]
+
+
+def hint(command: Command) -> Line:
+    """One key and its label."""
+    keys = "/".join(key_name(key) for key in command.keys[:1])
+    if command.name == "down":
+        keys = "j/k"
+    elif command.name == "back":
+        keys = "esc"
+    return [(f" {keys} ", "key"), (f"{command.footer}  ", "dim")]
+
+
+def crumbs(trail: Sequence[str]) -> Line:
+    """Where one is: Services › billing › 10.0.0.7:80."""
+    line: Line = []
+    for index, part in enumerate(trail):
+        if index:
+            line.append((" › ", "dim"))
+        line.append((part, "title" if index == len(trail) - 1 else "dim"))
+    return line

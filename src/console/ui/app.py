@@ -1,0 +1,424 @@
+"""The console as a Textual application: one session, one main screen, windows over it, and the writes between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from console import actions
+from console.contexts import BadContext, Context
+from console.faults import Fault
+from console.formats import clock
+from console.freshness import age
+from console.session import Session
+from console.spans import plain
+from console.tiers import gate
+from console.topics import TOPICS
+from console.ui.clipboard import osc52
+from console.ui.dialogs import ActionDialog, Confirmed, Picker, Plan
+from console.ui.main import MainScreen
+from console.ui.palette import THEMES, Palette, palette, textual_theme
+from console.ui.screens.pane import Pane, Selected
+from console.writes import CHANGED, UNKNOWN, WRITES, Outcome, Write, body
+
+PUMP_SECONDS = 0.25
+BLURRED_SECONDS = 1.0
+POLLED_SECONDS = 5.0
+SEARCH_SECONDS = 0.4
+WHOLE_PAGE = 500
+STREAMED_QUOTAS = 200
+"""The stream carries so many quota windows, the most used; more are found by searching, or by `:quotas all`."""
+MOST_QUOTAS = 10_000
+
+
+class ConsoleApp(App[None]):
+    """See the module. `exit` is only ever the operator's wish."""
+
+    CSS_PATH = "styles.tcss"
+    TITLE = "spork-console"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+
+    def __init__(
+        self, session: Session, contexts: dict[str, Context], *, write: bool = False, theme: str = "", pump: bool = True
+    ) -> None:
+        super().__init__()
+        self.session = session
+        self.contexts = contexts
+        self._theme_wanted = theme or session.context.theme or "dark"
+        self._pumping = pump
+        self._blurred_ticks = 0
+        self._blurred = False
+        self._unlock_at_start = write
+        self._polled: dict[str, float] = {}
+        self._last_audit = ""
+        self._searched = ""
+        self.animation_level = "none"
+        for name in THEMES:
+            self.register_theme(textual_theme(name))
+        chosen = self._theme_wanted if self._theme_wanted in THEMES else "dark"
+        self.colours: Palette = palette(chosen)
+        self.theme = f"spork-{chosen}"
+        self.main = MainScreen()
+
+    # ----------------------------------------------------------------------------------------------- life cycle
+
+    def get_default_screen(self) -> Screen[None]:
+        return self.main
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return {"line": "#2b3542", "dim": "#7c8896"}
+
+    def on_mount(self) -> None:
+        if self._unlock_at_start:
+            self.session.lock.unlock(self.session.mono())
+        self.run_worker(self._open(), name="open", exit_on_error=False)
+        if self._pumping:
+            self.set_interval(PUMP_SECONDS, self.tick, name="pump")
+
+    async def _open(self) -> None:
+        await self.session.open()
+
+    async def on_unmount(self) -> None:
+        await self.session.close()
+
+    def on_app_blur(self) -> None:
+        self._blurred = True
+
+    def on_app_focus(self) -> None:
+        self._blurred = False
+        self.tick()
+
+    def tick(self) -> None:
+        """One beat of the pump: expire what waited too long, poll what no stream carries, repaint."""
+        if self._blurred:
+            self._blurred_ticks += 1
+            if self._blurred_ticks % round(BLURRED_SECONDS / PUMP_SECONDS):
+                return
+        session = self.session
+        for topic, key in session.store.give_up(session.mono()):
+            session.store.notice(f"{topic} {key}: applied, but not confirmed by the stream", "warn", session.wall())
+        self._poll_visible()
+        if self.screen is self.main:
+            with self.batch_update():
+                self.main.pump()
+
+    def _poll_visible(self) -> None:
+        """Lists without a stream are read each five seconds while they are what is shown."""
+        pane, session = self.main.pane, self.session
+        if pane is None or session.feed is None or session.store.link.state != "UP":
+            return
+        now = session.mono()
+        for topic in pane.topics:
+            if not TOPICS[topic].live and now - self._polled.get(topic, -1e9) >= POLLED_SECONDS:
+                self._polled[topic] = now
+                session.store.shelves[topic].interval = POLLED_SECONDS
+                self.run_worker(self._refresh(topic), group=f"poll-{topic}", exclusive=True, exit_on_error=False)
+
+    async def _refresh(self, topic: str) -> None:
+        try:
+            if self.session.feed is not None:
+                await self.session.feed.refresh(topic, top=WHOLE_PAGE)
+        except Fault:
+            pass  # the shelf holds the fault, and the box says it
+
+    # ------------------------------------------------------------------------------------------------- looks
+
+    def use_theme(self, name: str) -> None:
+        self.colours = palette(name)
+        self.theme = f"spork-{name}"
+        self.refresh_css(animate=False)
+        for widget in self.main.query("*"):
+            widget.refresh()
+
+    def do_theme(self, argument: str = "") -> None:
+        if argument in THEMES:
+            self.use_theme(argument)
+        else:
+            choices = [
+                ("dark", ""),
+                ("light", ""),
+                ("cvd", "safe for colour-blind eyes"),
+                ("ansi", "the terminal's colours"),
+            ]
+            self.push_screen(Picker("Theme", choices, self.colours.name), lambda name: name and self.use_theme(name))
+
+    def do_mouse(self, argument: str = "") -> None:
+        driver: Any = self._driver
+        if driver is None or not hasattr(driver, "_disable_mouse_support"):
+            return
+        on = not getattr(driver, "_mouse", True)
+        driver._mouse = on
+        if on:
+            driver._enable_mouse_support()
+            self.main.tell("mouse: console", "dim")
+        else:
+            driver._mouse = True
+            driver._disable_mouse_support()
+            driver._mouse = False
+            self.main.tell("mouse: terminal (select text as usual; m takes it back)", "dim")
+
+    # ---------------------------------------------------------------------------------------------- the console
+
+    def do_quit(self, argument: str = "") -> None:
+        self.exit()
+
+    def do_palette(self, argument: str = "") -> None:
+        self.action_command_palette()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        for command in actions.COMMANDS:
+            if command.words or command.tier is not None:
+                title = f"{command.words[0] if command.words else command.name}"
+                keys = actions.keys_of(command)
+                yield SystemCommand(f"{title}  {keys}".rstrip(), command.help, self._palette_runner(command))
+
+    def _palette_runner(self, command: actions.Command) -> Any:
+        return lambda: self.main.run_command(command)
+
+    def do_context(self, argument: str = "") -> None:
+        if argument in self.contexts:
+            self.run_worker(self._switch(self.contexts[argument]), exclusive=True, group="context", exit_on_error=False)
+        elif argument:
+            self.main.tell(f"no context {argument!r}; there are {', '.join(self.contexts) or 'none'}", "bad")
+        elif self.contexts:
+            choices = [(name, context.url) for name, context in self.contexts.items()]
+            self.push_screen(
+                Picker("Gateways", choices, self.session.context.name), lambda name: name and self.do_context(name)
+            )
+        else:
+            self.main.tell("no contexts: see docs/console.md for ~/.config/spork/console.toml", "dim")
+
+    async def _switch(self, context: Context) -> None:
+        try:
+            await self.session.switch(context)
+        except BadContext as error:
+            self.main.tell(str(error), "bad")
+        if context.theme in THEMES:
+            self.use_theme(context.theme)
+        await self.main.forget()
+
+    def do_login(self, argument: str = "") -> None:
+        self.main.tell("fetching the token again", "dim")
+        self.run_worker(self.session.login(), exclusive=True, group="context", exit_on_error=False)
+
+    def do_reread(self, argument: str = "") -> None:
+        self.session.retry()
+        pane = self.main.pane
+        if pane is not None and self.session.store.link.state == "UP":
+            self.run_worker(self._reread(pane.topics), exclusive=True, group="reread", exit_on_error=False)
+
+    async def _reread(self, topics: tuple[str, ...]) -> None:
+        try:
+            await self.session.reread(topics)
+            self.main.tell("read again", "dim", 2.0)
+        except Fault as fault:
+            self.main.tell(f"{fault.word} {fault}", "bad")
+
+    def search(self, text: str) -> None:
+        """Filtering quotas asks the server too, once the list is longer than what the stream carries."""
+        shelf = self.session.store.shelves["quotas"]
+        pane = self.main.pane
+        there = len(shelf.rows)
+        longer = there >= STREAMED_QUOTAS if shelf.total is None else shelf.total > there
+        if pane is not None and pane.place == "quotas" and longer:
+            self._searched = text
+            self.run_worker(self._search(text), exclusive=True, group="search", exit_on_error=False)
+
+    def load_all_quotas(self) -> None:
+        """`:quotas all`: page after page until all are here, or MOST_QUOTAS of them."""
+        self.run_worker(self._load_all(), exclusive=True, group="search", exit_on_error=False)
+
+    async def _load_all(self) -> None:
+        cursor, read = "", 0
+        while self.session.client is not None and read < MOST_QUOTAS:
+            params = {"cursor": cursor} if cursor else {}
+            try:
+                page = await self.session.client.page("quotas", top=WHOLE_PAGE, **params)
+            except Fault as fault:
+                self.main.tell(f"quotas: {fault.word} {fault}", "bad")
+                return
+            self.session.store.delta("quotas", page.items, (), page.rev)
+            read += len(page.items)
+            self.main.tell(f"{read} quota windows read", "dim")
+            if not page.next_cursor or not page.items:
+                return
+            cursor = page.next_cursor
+
+    async def _search(self, text: str) -> None:
+        await asyncio.sleep(SEARCH_SECONDS)
+        words = text.strip()
+        if self.session.client is None or not words or set(words) & set("!:|"):
+            return
+        try:
+            page = await self.session.client.page("quotas", top=200, q=words)
+        except Fault as fault:
+            self.main.tell(f"search: {fault}", "bad")
+            return
+        self.session.store.delta("quotas", page.items, (), page.rev)
+
+    # ---------------------------------------------------------------------------------------------- copy, save
+
+    def do_copy(self, argument: str = "") -> None:
+        chosen = self._selected()
+        if chosen:
+            self._copy("\n".join(self._id_of(one) for one in chosen))
+        elif self._last_audit:
+            self._copy(self._last_audit)
+
+    def _id_of(self, one: Selected) -> str:
+        return str(getattr(one.row, "audit_id", None) or one.key or getattr(one.row, "revision", ""))
+
+    def do_copy_curl(self, argument: str = "") -> None:
+        for one in self._selected()[:1]:
+            path = TOPICS[one.topic].path
+            url = self.session.context.url
+            self._copy(f'curl -H "Authorization: Bearer $SPORK_TOKEN" {url}/admin/v1{path}')
+
+    def _copy(self, text: str) -> None:
+        sequence, why = osc52(text, self.session.environ)
+        if not sequence:
+            self.main.tell(why, "bad")
+            return
+        if self._driver is not None:
+            self._driver.write(sequence)
+        self._clipboard = text
+        self.main.tell(f"copied {text if len(text) < 60 else text[:57] + '…'}", "ok")
+
+    def do_save(self, argument: str = "") -> None:
+        """The screen as text. Tokens are never on it."""
+        name = (
+            argument
+            or f"spork-{self.main.pane.place if self.main.pane else 'view'}-{clock(self.session.wall()).replace(':', '')}.txt"
+        )
+        lines = ["".join(segment.text for segment in strip).rstrip() for strip in self.main._compositor.render_strips()]
+        try:
+            Path(name).write_text("\n".join(lines) + "\n")
+        except OSError as error:
+            self.main.tell(f"cannot save {name}: {error.strerror}", "bad")
+            return
+        self.main.tell(f"saved {name}", "ok")
+
+    # -------------------------------------------------------------------------------------------------- writes
+
+    def _selected(self) -> list[Selected]:
+        return self.main.pane.selected() if self.main.pane is not None else []
+
+    def possible(self, name: str, pane: Pane) -> bool:
+        """Does the write make sense for the pane's row? (Whether it is allowed is asked when it begins.)"""
+        chosen = pane.selected()
+        return bool(chosen) and not WRITES[name].blocked(chosen[0].row)
+
+    def do_unlock(self, argument: str = "") -> None:
+        lock, now = self.session.lock, self.session.mono()
+        who = self.session.store.who
+        if lock.open(now):
+            lock.lock()
+            self.main.tell("read-only", "dim")
+        elif who is None or who.role == "viewer":
+            self.main.tell("writes need role operator" + (f"; you are {who.role}" if who else ""), "bad")
+        else:
+            lock.unlock(now)
+            self.main.tell("writes unlocked for ten minutes", "forced")
+        self.main.pump(True)
+
+    def begin_write(self, name: str) -> None:
+        """A write's key was pressed: check, read again if stale, dry-run, then the dialog."""
+        write, chosen = WRITES[name], self._selected()
+        if not chosen:
+            self.main.tell(f"{write.title.lower()}: no row", "dim")
+            return
+        for one in chosen:
+            refusal = self.session.refusal(write, one.row)
+            if refusal:
+                self.main.tell(refusal, "bad")
+                return
+        self.main.tell(f"{write.title.lower()}: asking the gateway what it would do…", "dim", 15)
+        self.run_worker(self._prepare(write, chosen, ""), exclusive=True, group="write", exit_on_error=False)
+
+    async def _prepare(self, write: Write, chosen: list[Selected], note: str) -> None:
+        session = self.session
+        try:
+            rows = [await session.fresh_row(write, one.topic, one.key, one.row) for one in chosen]
+            values = body(write.inputs(rows[0]), {"reason": "dry run"})
+            previews = [await session.preview(write, row, values) for row in rows]
+        except Fault as fault:
+            self.main.tell(f"{write.title.lower()} refused: {fault.word.lower()}: {fault}", "bad", 12)
+            return
+        seen = session.store.freshness(chosen[0].topic, session.mono())
+        tier = max(session.tier(write, row) for row in rows)
+        context = session.context
+        plan = Plan(
+            write,
+            rows,
+            previews,
+            gate(tier, write.label(rows[0]), len(rows), context.production),
+            f"{context.name} · tier {3 if len(rows) > 1 else tier}",
+            context.production,
+            age(seen.age or 0.0),
+            f"POST /admin/v1{write.path(rows[0])}",
+            note,
+        )
+        if not plan.gate.dialog:
+            await self._send(Confirmed(plan, {}), chosen)
+            return
+        confirmed = await self.push_screen_wait(ActionDialog(plan))
+        if confirmed is None:
+            self.main.tell(f"{write.title.lower()}: cancelled, nothing was sent", "dim")
+            return
+        await self._send(confirmed, chosen)
+
+    async def _send(self, confirmed: Confirmed, chosen: list[Selected]) -> None:
+        write = confirmed.plan.write
+        for one, row, preview in zip(chosen, confirmed.plan.rows, confirmed.plan.preview, strict=True):
+            refusal = self.session.refusal(write, row)
+            if refusal:
+                self.main.tell(refusal, "bad", 12)
+                return
+            rev = preview.revision if write.name != "probe" else None
+            outcome = await self.session.perform(write, one.topic, row, confirmed.values, rev)
+            self._report(outcome)
+            if outcome.word == CHANGED and len(chosen) == 1:
+                await self._again(write, one)
+                return
+            if outcome.word == UNKNOWN:
+                self.session.store.notice(outcome.text + "; UNKNOWN, verifying", "unknown", self.session.wall())
+                self._report(await self.session.verify(write, one.topic, one.key))
+        pane = self.main.pane
+        grid = pane.active_table() if pane is not None else None
+        if grid is not None and len(chosen) > 1:
+            grid.marks.clear()
+
+    async def _again(self, write: Write, one: Selected) -> None:
+        try:
+            await self.session.reread((one.topic,))
+        except Fault as fault:
+            self.main.tell(f"{fault.word} {fault}", "bad")
+            return
+        row = self.session.store.row(one.topic, one.key)
+        if row is not None and not write.blocked(row):
+            await self._prepare(
+                write, [Selected(one.topic, one.key, row)], "it changed while you looked: confirm again"
+            )
+
+    def _report(self, outcome: Outcome) -> None:
+        store = self.session.store
+        audit = outcome.result.audit_id if outcome.result is not None else None
+        text = outcome.text + (f"   audit {audit}" if audit else "")
+        self._last_audit = audit or self._last_audit
+        store.notice(f"{outcome.word} {text}", outcome.tone, self.session.wall(), audit or "")
+        self.main._told = None
+        self.main.pump(True)
+
+
+def screen_text(app: ConsoleApp) -> list[str]:
+    """The visible screen as plain lines; for tests and for saving."""
+    return [plain([(segment.text, "") for segment in strip]) for strip in app.screen._compositor.render_strips()]
+
+
+__all__ = ["ConsoleApp", "screen_text"]

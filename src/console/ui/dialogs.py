@@ -1,0 +1,310 @@
+"""Windows over the screen: an action's dialog, a picker, the help.
+
+The action dialog shows what the server's dry run said, and opens only after it. Cancel has the focus, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input
+
+from application.views import ActionResult
+from console.actions import COMMANDS, GROUPS, Command, keys_of
+from console.clean import clean
+from console.spans import BLANK, Line, crop, fit, wrap
+from console.tiers import Gate
+from console.ui.widgets.lines import Box, Text
+from console.words import is_state, state
+from console.writes import Write, body
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an action dialog is about."""
+
+    write: Write
+    rows: list[Any]
+    preview: list[ActionResult]
+    gate: Gate
+    where: str
+    production: bool
+    read_age: str
+    call: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The operator said yes, with these values; `plan` is what was confirmed."""
+
+    plan: Plan
+    values: dict[str, object] = field(default_factory=dict)
+
+
+class ActionDialog(ModalScreen[Confirmed | None]):
+    """Before and after, blast radius, what to type. Answers Confirmed, or None for Cancel."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "cancel", "Cancel"),
+        ("left", "app.focus_previous", ""),
+        ("right", "app.focus_next", ""),
+    ]
+    AUTO_FOCUS = "#cancel"
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "low"), (30, "high")]
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+        self.inputs = plan.write.inputs(plan.rows[0])
+        self.armed = plan.gate.arm_seconds <= 0
+
+    def compose(self) -> ComposeResult:
+        plan = self.plan
+        with Vertical(id="dialog"):
+            yield Box("dialog-title", on="bar")
+            yield Box("dialog-facts", on="bar")
+            for each in self.inputs:
+                with Horizontal(classes="field"):
+                    yield Box(f"label-{each.name}", on="bar")
+                    yield Input(each.default, id=f"input-{each.name}", compact=True, select_on_focus=False)
+            if plan.gate.typed is not None:
+                with Horizontal(classes="field"):
+                    yield Box("label-typed", on="bar")
+                    yield Input("", id="input-typed", compact=True, placeholder=plan.gate.typed)
+            yield Box("dialog-say", on="bar")
+            with Horizontal(id="dialog-buttons"):
+                yield Button("Cancel", id="cancel", compact=True)
+                yield Button(plan.write.verb, id="confirm", compact=True, disabled=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#dialog-title", Box).show([self._title()])
+        facts = self._facts()
+        box = self.query_one("#dialog-facts", Box)
+        box.styles.height = len(facts)
+        box.show(facts)
+        for each in self.inputs:
+            self.query_one(f"#label-{each.name}", Box).show([[(each.label, "dim")]])
+        if self.plan.gate.typed is not None:
+            what = "type count" if len(self.plan.rows) > 1 else "type name"
+            self.query_one("#label-typed", Box).show([[(what, "warn")]])
+        if not self.armed:
+            self.set_timer(self.plan.gate.arm_seconds, self._arm)
+        self._judge()
+
+    def _title(self) -> Line:
+        plan = self.plan
+        line: Line = [(" PROD ", "prod"), (" ", "")] if plan.production else []
+        count = f" × {len(plan.rows)}" if len(plan.rows) > 1 else ""
+        return [*line, (plan.write.title + count, "title"), (f"   {plan.where}", "dim")]
+
+    def _facts(self) -> list[Line]:
+        plan, width = self.plan, 60
+        lines: list[Line] = [BLANK]
+        for row, preview in list(zip(plan.rows, plan.preview, strict=False))[:4]:
+            lines.append(_row("object", clean(plan.write.label(row)), "bold"))
+            word, tone = _stated(preview.before)
+            seen = (f"   read {plan.read_age} ago", "dim")
+            lines.append([*_row("now", word, tone), seen])
+            lines.append(_row("after", *_stated(preview.after)))
+            for index, piece in enumerate(wrap(preview.blast or "none told", width)):
+                lines.append(_row("blast" if index == 0 else "", piece))
+            for warning in preview.warnings[:3]:
+                lines.append(_row("warning", warning, "warn"))
+        if len(plan.rows) > 4:
+            lines.append(_row("", f"and {len(plan.rows) - 4} more", "dim"))
+        if plan.note:
+            lines.append(_row("note", plan.note, "warn"))
+        return [*lines, _row("call", plan.call, "dim"), BLANK]
+
+    # ----------------------------------------------------------------------------------------------- judging
+
+    def _arm(self) -> None:
+        self.armed = True
+        self._judge()
+
+    def typed(self) -> dict[str, str]:
+        return {each.name: self.query_one(f"#input-{each.name}", Input).value for each in self.inputs}
+
+    def missing(self) -> str:
+        """What keeps the button locked; '' if nothing does."""
+        gate, typed = self.plan.gate, self.typed()
+        try:
+            body(self.inputs, typed)
+        except ValueError as error:
+            return str(error)
+        if gate.reason and not typed.get("reason", "").strip():
+            return "a reason is needed; it goes into the audit"
+        if gate.typed is not None and self.query_one("#input-typed", Input).value.strip() != gate.typed:
+            return f"type {crop(gate.typed, 40)} to confirm"
+        return "" if self.armed else f"arming: {gate.arm_seconds:.0f} s to think"
+
+    def _judge(self) -> None:
+        missing = self.missing()
+        self.query_one("#confirm", Button).disabled = bool(missing)
+        say: Line = [(missing, "dim")] if missing else [("ready", "ok")]
+        if not missing and self.plan.gate.quick_yes:
+            say = [("y confirms", "dim")]
+        self.query_one("#dialog-say", Box).show([say])
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        message.stop()
+        self._judge()
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        message.stop()
+        self.focus_next()
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key == "y" and self.plan.gate.quick_yes and not isinstance(self.focused, Input) and not self.missing():
+            event.stop()
+            self._confirm()
+
+    def on_button_pressed(self, message: Button.Pressed) -> None:
+        message.stop()
+        if message.button.id == "confirm":
+            self._confirm()
+        else:
+            self.dismiss(None)
+
+    def _confirm(self) -> None:
+        if not self.missing():
+            self.dismiss(Confirmed(self.plan, body(self.inputs, self.typed())))
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+def _stated(text: str) -> tuple[str, str]:
+    """The server's word for a state, said as everywhere in the console; anything else as it came."""
+    known = is_state(text)
+    return (str(state(text)).strip(), state(text).tone) if known else (text, "bold")
+
+
+def _row(label: str, text: str, tone: str = "") -> Line:
+    return [(f"{label:<9}", "dim"), (text, tone)]
+
+
+class Picker(ModalScreen[str | None]):
+    """Choose one of some names: j k, enter, escape, or the first letter twice-unique."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape,q", "cancel", ""),
+        ("j,down,s", "step(1)", ""),
+        ("k,up", "step(-1)", ""),
+        ("enter", "choose", ""),
+    ]
+
+    def __init__(self, title: str, choices: list[tuple[str, str]], current: str) -> None:
+        super().__init__()
+        self.heading = title
+        self.choices = choices
+        self.at = next((index for index, (name, _) in enumerate(choices) if name == current), 0)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="picker"):
+            yield Box("picker-title", on="bar")
+            yield Box("picker-list", on="bar")
+
+    def on_mount(self) -> None:
+        width = max((len(name) + len(note) for name, note in self.choices), default=20) + 8
+        self.query_one("#picker").styles.width = max(30, width, len(self.heading) + 8)
+        self.query_one("#picker-list").styles.height = len(self.choices)
+        self.query_one("#picker-title", Box).show([[(self.heading, "title")]])
+        self._paint()
+
+    def _paint(self) -> None:
+        width = max((len(name) for name, _ in self.choices), default=0)
+        self.query_one("#picker-list", Box).show(
+            [
+                [
+                    ("▌ " if index == self.at else "  ", "accent"),
+                    (fit(name, width), "bold" if index == self.at else ""),
+                    (f"  {note}", "dim"),
+                ]
+                for index, (name, note) in enumerate(self.choices)
+            ]
+        )
+
+    def action_step(self, by: int) -> None:
+        self.at = (self.at + by) % max(1, len(self.choices))
+        self._paint()
+
+    def action_choose(self) -> None:
+        self.dismiss(self.choices[self.at][0] if self.choices else None)
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+    def on_click(self, event: events.Click) -> None:
+        box = self.query_one("#picker-list")
+        row = event.screen_y - box.region.y
+        if box.region.contains(event.screen_x, event.screen_y) and 0 <= row < len(self.choices):
+            self.dismiss(self.choices[row][0])
+
+
+class Help(ModalScreen[None]):
+    """Every key, from the registry. Any other key closes it."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self.place = place
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="help"):
+            yield Box("help-title", on="bar")
+            yield Text("help-text")
+
+    def on_mount(self) -> None:
+        self.query_one("#help-title", Box).show(
+            [[("Keys and commands", "title"), ("   j k scroll, any other key closes", "dim")]]
+        )
+        self._paint()
+
+    def on_resize(self) -> None:
+        self._paint()
+
+    def _paint(self) -> None:
+        text = self.query_one("#help-text", Text)
+        text.show(help_lines(self.place, max(40, text.size.width)))
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        text = self.query_one("#help-text", Text)
+        steps: dict[str, int] = {"j": 1, "down": 1, "k": -1, "up": -1, "pagedown": text.page(), "pageup": -text.page()}
+        if event.key in steps:
+            text.move(steps[event.key])
+        else:
+            self.dismiss(None)
+
+
+def help_lines(place: str, width: int) -> list[Line]:
+    """The help, for any width; what works in `place` is bright, the rest dim."""
+    lines: list[Line] = []
+    for group in GROUPS:
+        lines += [BLANK, [(group, "title")]]
+        for command in COMMANDS:
+            if command.group == group:
+                lines.append(_help_row(command, place, width))
+    return lines
+
+
+def _help_row(command: Command, place: str, width: int) -> Line:
+    here = not command.places or place in command.places
+    word = f":{command.words[0]}" if command.words else ""
+    tier = "" if command.tier is None else f"  tier {command.tier}, {command.role}"
+    return [
+        (fit(keys_of(command), 16), "key" if here else "dim"),
+        (fit(word, 12), "" if here else "dim"),
+        (crop(command.help + tier, max(10, width - 30)), "" if here else "dim"),
+    ]
+
+
+Chosen = Callable[[str | None], None]

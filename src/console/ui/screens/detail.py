@@ -1,0 +1,150 @@
+"""One thing in full: its facts above, what belongs to it below (a service's targets, a target's requests)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from textual.app import ComposeResult
+
+from console.columns import Table, order, select
+from console.details import DETAILS, TOPIC_OF
+from console.formats import clock, count, mask
+from console.session import Session
+from console.spans import BLANK, Line
+from console.tables import TABLES
+from console.topics import target_key
+from console.ui.screens.pane import Pane, Selected
+from console.ui.widgets.lines import Text
+from console.ui.widgets.live_table import LiveTable
+
+BELOW: dict[str, str] = {"service": "targets", "target": "traffic", "consumer": "traffic", "quota": "traffic"}
+LAST_REQUESTS = 50
+
+
+class Detail(Pane):
+    """The row `key` of a topic. It keeps showing what it knew when the row is gone, and says so."""
+
+    def __init__(self, session: Session, place: str, key: str) -> None:
+        super().__init__(session)
+        self.place = place
+        self.subject = key
+        self.topic = TOPIC_OF[place]
+        self.topics = (self.topic, TABLES[BELOW[place]].topic) if place in BELOW else (self.topic,)
+        self.row: Any | None = None
+        self.facts = Text("facts")
+        self.below: LiveTable | None = None
+        if place in BELOW:
+            self.below = LiveTable(self._table(), framed=True, tail=BELOW[place] == "traffic")
+            self.below.active = True
+            self.below.badge = self._badge
+
+    def _table(self) -> Table:
+        table = TABLES[BELOW[self.place]]
+        if self.place != "service":
+            return table
+        return replace(table, columns=tuple(column for column in table.columns if column.name != "service"))
+
+    def compose(self) -> ComposeResult:
+        yield self.facts
+        if self.below is not None:
+            yield self.below
+
+    def tables(self) -> list[LiveTable]:
+        return [self.below] if self.below is not None else []
+
+    def versions(self) -> tuple[object, ...]:
+        return (*super().versions(), len(self.session.store.pending))
+
+    def _badge(self, key: str) -> str:
+        waiting = self.session.store.pending.get((self._table().topic, key))
+        return f"PENDING {waiting.action}" if waiting is not None else ""
+
+    def trail(self) -> list[str]:
+        name = self.subject
+        if self.row is not None and self.place == "quota":
+            name = mask(self.row.subject, self.row.kind)
+        elif self.row is not None and self.place == "event":
+            name = f"{self.row.kind} {clock(self.row.at)}Z"
+        return [TABLES[self.topic].title.capitalize(), name]
+
+    def side(self) -> Line:
+        line: Line = []
+        waiting = self.session.store.pending.get((self.topic, self.subject))
+        if waiting is not None:
+            line.append((f"PENDING {waiting.action} · ", "warn"))
+        if self.filter_text:
+            line.append((f"/{self.filter_text} · ", "accent"))
+        return [*line, *self.age_line(self.topic)]
+
+    # ---------------------------------------------------------------------------------------------- painting
+
+    def paint_all(self) -> None:
+        store, moment = self.session.store, self.session.moment()
+        found = store.row(self.topic, self.subject)
+        self.row = found if found is not None else self.row
+        width = max(40, self.size.width - 4)
+        if self.row is None:
+            lines: list[Line] = [[("not here (any more): it left the gateway's lists", "warn")]]
+        else:
+            lines = DETAILS[self.place](self.row, moment, width)
+            if found is None:
+                lines = [[("gone from the gateway's lists; last known:", "warn")], BLANK, *lines]
+        if self.below is not None:
+            self.facts.styles.height = min(len(lines) + 2, max(3, self.size.height // 2))
+        self.facts.show(lines)
+        if self.below is not None:
+            self._below(self.below)
+
+    def _below(self, grid: LiveTable) -> None:
+        table = self._table()
+        rows = select(table, self._related(), self.test, self.faults_only)
+        if table.name != "traffic":
+            column = table.column(table.order[0])
+            rows = order(rows, column, table.order[1], table.key) if column is not None else rows
+        name = "Targets" if table.name == "targets" else f"Last {LAST_REQUESTS} requests seen"
+        grid.head = [(name, "title"), (f" {count(len(rows))}", "dim")]
+        grid.note = self.age_line(table.topic)
+        grid.dimmed = self.freshness(table.topic).word in ("STALE", "DOWN")
+        grid.show(rows, self.session.moment())
+
+    def _related(self) -> list[Any]:
+        store, row = self.session.store, self.row
+        if self.place == "service":
+            return [target for target in store.rows("targets") if target.upstream == self.subject]
+        if row is None:
+            return []
+        wanted = {
+            "target": lambda r: r.target == row.name and r.upstream == row.upstream,
+            "quota": lambda r: r.subject == row.subject,
+            "consumer": lambda r: r.subject == row.name,
+        }[self.place]
+        return [request for request in store.rows("traffic") if wanted(request)][:LAST_REQUESTS]
+
+    # ---------------------------------------------------------------------------------------------- commands
+
+    def selected(self) -> list[Selected]:
+        if self.place == "service" and self.below is not None and self.below.current is not None:
+            return [Selected("targets", target_key(self.below.current), self.below.current)]
+        return [] if self.row is None else [Selected(self.topic, self.subject, self.row)]
+
+    def do_open(self) -> None:
+        if self.below is not None and self.below.current is not None:
+            place = {"targets": "target", "traffic": "request"}[self._table().topic]
+            self.main.go(place, self._table().key(self.below.current))
+
+    def _move(self, rows: int = 0, pages: float = 0.0) -> None:
+        if self.below is not None:
+            super()._move(rows, pages)
+        else:
+            self.facts.move(rows or int(self.facts.page() * pages))
+
+    def clear(self) -> bool:
+        if self.filter_text:
+            self.set_filter("")
+            return True
+        return False
+
+    def on_live_table_opened(self, message: LiveTable.Opened) -> None:
+        message.stop()
+        self.do_open()

@@ -1,0 +1,103 @@
+"""A route and the match explainer: type a request, see which route wins and why the others lost. Nothing is sent."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.widgets import Input
+
+from console import details, explaining
+from console.faults import Fault
+from console.session import Session
+from console.spans import BLANK, Line
+from console.ui.screens.pane import Pane, Selected
+from console.ui.widgets.lines import Box, Text
+
+
+class Explain(Pane):
+    """For a route (`key` its name) or for a request typed after `:explain` (`key` is 'METHOD URL')."""
+
+    place = "route"
+    topics = ("routes",)
+
+    def __init__(self, session: Session, key: str) -> None:
+        super().__init__(session)
+        self.subject = key
+        self.asked = key if " " in key else ""
+        self.answer: list[Line] = []
+        self.facts = Box("route-facts")
+        self.ask = Input(id="ask", placeholder="GET /path?query", select_on_focus=False)
+        self.result = Text("explained")
+
+    def compose(self) -> ComposeResult:
+        yield self.facts
+        yield Box("ask-label")
+        yield self.ask
+        yield self.result
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.ask.value = self.asked or self._suggestion()
+        self.query_one("#ask-label", Box).show(
+            [[("Which route would take this request?  enter asks, nothing is sent", "dim")]]
+        )
+        if self.asked:
+            self._explain(self.asked)
+        else:
+            self.ask.focus()
+
+    def _suggestion(self) -> str:
+        row = self.session.store.row("routes", self.subject)
+        if row is None:
+            return "GET /"
+        host = f"http://{row.hosts[0]}" if row.hosts else ""
+        return f"{row.methods[0] if row.methods else 'GET'} {host}{row.pattern.replace('/*', '/x')}"
+
+    def trail(self) -> list[str]:
+        return ["Routes", "explain" if self.asked else self.subject]
+
+    def side(self) -> Line:
+        return self.age_line("routes")
+
+    def paint_all(self) -> None:
+        row = None if self.asked else self.session.store.row("routes", self.subject)
+        lines = [] if row is None else details.route(row, self.session.moment(), max(40, self.size.width - 4))
+        self.facts.styles.height = len(lines) + 1 if lines else 0
+        self.facts.show(lines)
+        self.result.show(self.answer)
+
+    def selected(self) -> list[Selected]:
+        row = self.session.store.row("routes", self.subject)
+        return [] if row is None else [Selected("routes", self.subject, row)]
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        message.stop()
+        self._explain(message.value)
+        self.main.set_focus(None)
+
+    def do_open(self) -> None:
+        self.ask.focus()
+
+    def _explain(self, typed: str) -> None:
+        method, _, url = typed.strip().partition(" ")
+        if not url.strip():
+            method, url = "GET", method
+        self.answer = [[("asking the gateway…", "dim")]]
+        self.result.show(self.answer)
+        self.run_worker(self._ask(method.upper(), url.strip()), exclusive=True, exit_on_error=False)
+
+    async def _ask(self, method: str, url: str) -> None:
+        client = self.session.client
+        try:
+            if client is None:
+                raise Fault("not connected")
+            found = await client.explain(method, url, {})
+            self.answer = explaining.explanation(found, max(40, self.size.width - 4))
+        except Fault as fault:
+            self.answer = [[(f"{fault.word} ", "bad"), (str(fault), "")], BLANK]
+        self.result.show(self.answer)
+
+    def _move(self, rows: int = 0, pages: float = 0.0) -> None:
+        self.result.move(rows or int(self.result.page() * pages))
+
+    def clear(self) -> bool:
+        return False

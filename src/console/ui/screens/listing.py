@@ -1,0 +1,215 @@
+"""A full-screen list: any of `console.tables`, filtered, sorted, marked, paused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textual.app import ComposeResult
+
+from console.columns import Table, order, select
+from console.details import DETAIL_OF
+from console.formats import count
+from console.session import Session
+from console.spans import Line
+from console.tables import TABLES
+from console.ui.screens.pane import Pane, Selected
+from console.ui.widgets.live_table import LiveTable
+
+MAX_MARKS = 20
+TAILS = ("traffic", "events")
+
+
+class Listing(Pane):
+    """One list. Its place is the table's name."""
+
+    def __init__(self, session: Session, table: Table) -> None:
+        super().__init__(session)
+        self.table = table
+        self.place = table.name
+        self.topics = (table.topic,)
+        self.sorted_by = table.order
+        self.group = ""
+        self.held: Sequence[Any] | None = None
+        self.held_total = 0
+        self.grid = LiveTable(table, tail=table.name in TAILS)
+        self.grid.active = True
+        self.grid.badge = self._badge
+
+    def compose(self) -> ComposeResult:
+        yield self.grid
+
+    def tables(self) -> list[LiveTable]:
+        return [self.grid]
+
+    def versions(self) -> tuple[object, ...]:
+        store = self.session.store
+        return (*super().versions(), len(store.pending))
+
+    # ---------------------------------------------------------------------------------------------- painting
+
+    def all_rows(self) -> Sequence[Any]:
+        if self.held is not None:
+            return self.held
+        return self.session.store.rows(self.table.topic)
+
+    def paint_all(self) -> None:
+        rows = select(self.table, self.all_rows(), self.test, self.faults_only, self.group)
+        name, descending = self.sorted_by
+        column = self.table.column(name)
+        newest_first = self.table.name in TAILS and self.sorted_by == self.table.order
+        if column is not None and not newest_first:
+            rows = order(rows, column, descending, self.table.key)
+        grid = self.grid
+        grid.sorted_by = self.sorted_by
+        grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
+        grid.show(rows, self.session.moment())
+
+    def paint_ages(self) -> None:
+        self.grid.moment = self.session.moment()
+        self.grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
+        self.grid.refresh()
+
+    def _badge(self, key: str) -> str:
+        waiting = self.session.store.pending.get((self.table.topic, key))
+        return f"PENDING {waiting.action}" if waiting is not None else ""
+
+    def trail(self) -> list[str]:
+        return [TABLES[self.place].title.capitalize()]
+
+    def side(self) -> Line:
+        store, shelf = self.session.store, self.session.store.shelves[self.table.topic]
+        line: Line = []
+        shown, there = len(self.grid.rows), len(self.all_rows())
+        if shelf.total is not None and shelf.total > there:
+            line.append((f"{count(shown)} of {count(shelf.total)}", ""))
+        else:
+            line.append((f"{count(shown)}" if shown == there else f"{count(shown)} of {count(there)}", ""))
+        if self.group:
+            line.append((f" · {self.group} only", "accent"))
+        if self.faults_only:
+            line.append((" · faults only", "warn"))
+        if self.filter_text:
+            line.append((f" · /{self.filter_text}", "accent"))
+        if self.held is not None:
+            line.append((f" · PAUSED {count(self._news())} new", "warn"))
+        elif self.table.name == "traffic" and store.sample_rate > 1:
+            line.append((f" · sampled 1:{store.sample_rate}", "warn"))
+        if self.table.name in TAILS:
+            line += self._losses()
+        if self.grid.marks:
+            line.append((f" · {len(self.grid.marks)} marked", "forced"))
+        return [*line, (" · ", "dim"), *self.age_line(self.table.topic)]
+
+    def _losses(self) -> Line:
+        store = self.session.store
+        ring = store.traffic if self.table.name == "traffic" else store.events
+        line: Line = []
+        lost = store.gaps.newest(1)
+        if lost:
+            number = "some" if lost[0].lost is None else count(lost[0].lost)
+            line.append((f" · GAP {number} lost", "warn"))
+        if ring.dropped:
+            line.append((f" · {count(ring.dropped)} dropped", "dim"))
+        return line
+
+    # ---------------------------------------------------------------------------------------------- commands
+
+    def _news(self) -> int:
+        return self._total() - self.held_total
+
+    def _total(self) -> int:
+        store = self.session.store
+        return store.traffic.total if self.table.name == "traffic" else store.events.total
+
+    def selected(self) -> list[Selected]:
+        topic, key_of = self.table.topic, self.table.key
+        if self.grid.marks:
+            rows = {key_of(row): row for row in self.all_rows()}
+            return [Selected(topic, key, rows[key]) for key in self.grid.marks if key in rows]
+        row = self.grid.current
+        return [] if row is None else [Selected(topic, key_of(row), row)]
+
+    def do_open(self) -> None:
+        row = self.grid.current
+        place = DETAIL_OF.get(self.table.topic)
+        if row is not None and place is not None:
+            self.main.go(place, self.table.key(row))
+
+    def do_mark(self) -> None:
+        key = self.grid.cursor_key
+        if key is None:
+            return
+        if key in self.grid.marks:
+            del self.grid.marks[key]
+        elif len(self.grid.marks) >= MAX_MARKS:
+            self.main.tell(f"at most {MAX_MARKS} rows can be marked", "warn")
+        else:
+            self.grid.marks[key] = None
+        self.grid.move_by(1)
+
+    def do_sort(self, argument: str = "") -> None:
+        if not argument:
+            self.main.pick_column(self.table, self.sorted_by, self.sort_by)
+        elif self.table.column(argument) is None:
+            known = ", ".join(column.name for column in self.table.columns)
+            self.main.tell(f"no column {argument!r}; there are {known}", "warn")
+        else:
+            self.sort_by(argument)
+
+    def sort_by(self, name: str) -> None:
+        """By that column; again on it turns the order."""
+        column = self.table.column(name)
+        if column is not None:
+            turned = self.sorted_by[0] == column.name
+            self.sorted_by = (column.name, not self.sorted_by[1] if turned else column.right)
+            self.paint_all()
+
+    def do_reverse(self) -> None:
+        self.sorted_by = (self.sorted_by[0], not self.sorted_by[1])
+        self.paint_all()
+
+    def do_wide(self, argument: str = "") -> None:
+        self.grid.toggle_wide()
+
+    def do_group(self, argument: str = "") -> None:
+        circle = ("", *self.table.groups)
+        if argument:
+            self.group = argument if argument in circle else ""
+        else:
+            self.group = circle[(circle.index(self.group) + 1) % len(circle)]
+        self.paint_all()
+
+    def do_pause(self, argument: str = "") -> None:
+        if self.held is None:
+            self.held, self.held_total = self.all_rows(), self._total()
+        else:
+            self.held = None
+        self.paint_all()
+
+    def do_follow(self, argument: str = "") -> None:
+        self.held = None
+        self.sorted_by = self.table.order
+        self.paint_all()
+        self.grid.move_to(0)
+
+    def clear(self) -> bool:
+        """Forget filter, group, faults only and marks, innermost first; answers whether there was anything to forget."""
+        if self.grid.marks:
+            self.grid.marks.clear()
+        elif self.filter_text:
+            self.set_filter("")
+        elif self.faults_only or self.group:
+            self.faults_only, self.group = False, ""
+        else:
+            return False
+        self.paint_all()
+        return True
+
+    def on_live_table_headed(self, message: LiveTable.Headed) -> None:
+        message.stop()
+        self.sort_by(message.column)
+
+    def on_live_table_opened(self, message: LiveTable.Opened) -> None:
+        message.stop()
+        self.do_open()

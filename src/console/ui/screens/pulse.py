@@ -1,0 +1,190 @@
+"""The Pulse: is it well, and if not, where? Each part is a door to a list."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from console import pulse
+from console.attention import ATTENTION, concerns
+from console.columns import order, select
+from console.formats import count
+from console.session import Session
+from console.spans import Line
+from console.ui.screens.pane import Pane, Selected
+from console.ui.widgets.lines import Box
+from console.ui.widgets.live_table import LiveTable
+
+
+class Pulse(Pane):
+    """Tiles above, what needs attention below them, then the busiest and the tail; narrow windows keep the first two."""
+
+    place = "pulse"
+    topics = ("pulse", "services", "targets", "breakers", "quotas", "traffic", "events")
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.held = False
+        self.held_total = 0
+        self.traffic = Box("tile-traffic", framed=True)
+        self.breakers = Box("tile-breakers", framed=True)
+        self.targets = Box("tile-targets", framed=True)
+        self.counters = Box("counters")
+        self.attention = LiveTable(ATTENTION, "attention", framed=True)
+        self.services = LiveTable(pulse.TOP_SERVICES, "top-services", framed=True)
+        self.consumers = LiveTable(pulse.TOP_CONSUMERS, "top-consumers", framed=True)
+        self.tail = LiveTable(pulse.TAIL, "tail", framed=True, tail=True)
+        self.attention.active = True
+
+    def compose(self) -> ComposeResult:
+        yield self.counters
+        with Horizontal(id="tiles"):
+            yield self.traffic
+            yield self.breakers
+            yield self.targets
+        yield self.attention
+        with Horizontal(id="tops"):
+            yield self.services
+            yield self.consumers
+        yield self.tail
+
+    def tables(self) -> list[LiveTable]:
+        return [table for table in (self.attention, self.services, self.consumers, self.tail) if self._visible(table)]
+
+    def _visible(self, table: LiveTable) -> bool:
+        parent = table.parent
+        return table.display and (parent is None or getattr(parent, "display", True))
+
+    def trail(self) -> list[str]:
+        return ["Pulse"]
+
+    def side(self) -> Line:
+        store = self.session.store
+        line: Line = []
+        if self.faults_only:
+            line.append(("faults only · ", "warn"))
+        if self.filter_text:
+            line.append((f"/{self.filter_text} · ", "accent"))
+        if store.nodes is not None and store.nodes.silent:
+            line.append((f"silent: {', '.join(store.nodes.silent)} · ", "warn"))
+        return [*line, *self.age_line("pulse")]
+
+    # ---------------------------------------------------------------------------------------------- painting
+
+    def paint_all(self) -> None:
+        self._tiles()
+        self._attention()
+        if self._visible(self.services):
+            self._top(self.services, "services", "Services, worst first", [])
+        if self._visible(self.consumers):
+            self._top(self.consumers, "quotas", "Most refused", [])
+        if self._visible(self.tail) and not self.held:
+            self.tail.show(self.session.store.traffic.newest(50), self.session.moment())
+        self._tail_head()
+
+    def _tiles(self) -> None:
+        store, moment = self.session.store, self.session.moment()
+        if self.counters.display:
+            self.counters.show(pulse.one_line(store, moment), dimmed=self.freshness("pulse").word in ("STALE", "DOWN"))
+        if not self.traffic.parent or not getattr(self.traffic.parent, "display", True):
+            return
+        width = self.traffic.size.width - 4
+        old = self.freshness("pulse").word in ("STALE", "DOWN")
+        self.traffic.show(
+            pulse.traffic_tile(store.one("pulse"), width, moment),
+            [("Traffic", "title"), (" 5 min", "dim")],
+            self.age_line("pulse"),
+            dimmed=old,
+        )
+        self.breakers.show(
+            pulse.breakers_tile(store.rows("breakers"), self.breakers.size.width - 4, moment),
+            [("Breakers", "title")],
+            self.age_line("breakers"),
+            dimmed=old,
+        )
+        self.targets.show(
+            pulse.targets_tile(store.rows("targets"), self.targets.size.width - 4, moment),
+            [("Targets", "title")],
+            self.age_line("targets"),
+            dimmed=old,
+        )
+
+    def _attention(self) -> None:
+        moment = self.session.moment()
+        found = concerns(self.session.store, moment.now)
+        rows = select(ATTENTION, found, self.test, self.faults_only)
+        self.attention.head = [
+            ("Attention", "title"),
+            (f" {len(rows)}", "bold" if rows else "dim"),
+            (", worst first", "dim"),
+        ]
+        self.attention.dimmed = self.freshness("breakers").word in ("STALE", "DOWN")
+        self.attention.show(rows, moment)
+
+    def _top(self, grid: LiveTable, topic: str, name: str, note: Line) -> None:
+        column = grid.table.column(grid.table.order[0])
+        rows = self.session.store.rows(topic)
+        if column is not None:
+            rows = order(list(rows), column, True, grid.table.key)
+        grid.head = [(name, "title"), (f" {count(len(rows))}", "dim")]
+        grid.note = self.age_line(topic)
+        grid.dimmed = self.freshness(topic).word in ("STALE", "DOWN")
+        grid.show(rows, self.session.moment())
+
+    def _tail_head(self) -> None:
+        store = self.session.store
+        note: Line = [(f"sampled 1:{store.sample_rate}", "dim")] if store.sample_rate > 1 else []
+        if self.held:
+            note = [(f"PAUSED {count(store.traffic.total - self.held_total)} new", "warn")]
+        self.tail.head = [("Latest requests", "title")]
+        self.tail.dimmed = self.freshness("traffic").word in ("STALE", "DOWN")
+        self.tail.note = note or self.age_line("traffic")
+        self.tail.refresh()
+
+    # ---------------------------------------------------------------------------------------------- commands
+
+    def selected(self) -> list[Selected]:
+        table = self.active_table()
+        row = table.current if table is not None else None
+        if table is None or row is None or not table.table.topic:
+            return []
+        return [Selected(table.table.topic, table.table.key(row), row)]
+
+    def do_open(self) -> None:
+        table = self.active_table()
+        row = table.current if table is not None else None
+        if table is None or row is None:
+            return
+        if table is self.attention:
+            if row.place:
+                self.main.go(row.place, row.key)
+            return
+        place = {"services": "service", "quotas": "quota", "traffic": "request"}[table.table.topic]
+        self.main.go(place, table.table.key(row))
+
+    def do_pause(self, argument: str = "") -> None:
+        self.held = not self.held
+        self.held_total = self.session.store.traffic.total
+        self.paint_all()
+
+    def do_follow(self, argument: str = "") -> None:
+        self.held = False
+        self.paint_all()
+
+    def clear(self) -> bool:
+        if self.filter_text:
+            self.set_filter("")
+        elif self.faults_only:
+            self.faults_only = False
+        else:
+            return False
+        self.paint_all()
+        return True
+
+    def on_live_table_opened(self, message: LiveTable.Opened) -> None:
+        message.stop()
+        self.do_open()
+
+    def on_live_table_touched(self, message: LiveTable.Touched) -> None:
+        message.stop()
+        self.activate(message.table)

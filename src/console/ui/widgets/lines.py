@@ -1,0 +1,193 @@
+"""Widgets that paint lines of spans: a box, a scrolling text, a bar with places to click."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from rich.segment import Segment
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widget import Widget
+
+from console.spans import Line, cells, crop, crop_line, line_cells
+from console.ui.palette import Palette
+
+if TYPE_CHECKING:
+    from console.ui.app import ConsoleApp
+
+
+def paint(line: Line, width: int, colours: Palette, on: str = "body") -> Strip:
+    """A line in exactly `width` cells of the ground `on`. The text of a span is never parsed, only styled."""
+    segments = [Segment(text, colours.style(tone, on)) for text, tone in line if text]
+    return Strip(segments).adjust_cell_length(width, colours.style("", on))
+
+
+def paint_framed(
+    y: int, height: int, width: int, colours: Palette, title: Line, note: Line, ascii_only: bool, focused: bool = False
+) -> Strip | None:
+    """The top or bottom line of a box, None for the lines between. The note stands at the right of the top."""
+    edge = "accent" if focused else "line"
+    corner = "++++" if ascii_only else "╭╮╰╯"
+    rule = "-" if ascii_only else "─"
+    if y == 0:
+        note = crop_line([*note, (" ", "")] if note else [], width - 8)
+        head = crop_line(title, max(0, width - 8 - line_cells(note)))
+        lead: Line = [(corner[0] + rule + " ", edge), *head, (" ", "")] if head else [(corner[0] + rule, edge)]
+        tail: Line = [(" ", ""), *note, (rule + corner[1], edge)] if note else [(rule + corner[1], edge)]
+        fill = width - line_cells(lead) - line_cells(tail)
+        line: Line = [*lead, (rule * max(0, fill), edge), *tail]
+        return paint(line, width, colours)
+    if y == height - 1:
+        return paint([(corner[2] + rule * (width - 2) + corner[3], edge)], width, colours)
+    return None
+
+
+class Painted(Widget):
+    """Base of widgets that paint by line."""
+
+    @property
+    def console_app(self) -> ConsoleApp:
+        return cast("ConsoleApp", self.app)
+
+    @property
+    def colours(self) -> Palette:
+        return self.console_app.colours
+
+    @property
+    def ascii_only(self) -> bool:
+        return self.console_app.session.ascii_only
+
+
+class Box(Painted):
+    """Lines with an optional frame. `show` repaints only if something changed."""
+
+    def __init__(self, id: str | None = None, *, framed: bool = False, on: str = "body") -> None:
+        super().__init__(id=id)
+        self.framed = framed
+        self.on = on
+        self.lines: list[Line] = []
+        self.head: Line = []
+        self.note: Line = []
+
+    def show(
+        self, lines: list[Line], head: Line | None = None, note: Line | None = None, *, dimmed: bool = False
+    ) -> None:
+        """`dimmed` paints every tone quietly: the numbers are old."""
+        head, note = head or [], note or []
+        if dimmed:
+            lines = [[(text, "dim") for text, _ in line] for line in lines]
+        if (lines, head, note) != (self.lines, self.head, self.note):
+            self.lines, self.head, self.note = lines, head, note
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width, height = self.size
+        if not self.framed:
+            return paint(self.lines[y] if y < len(self.lines) else [], width, self.colours, self.on)
+        edge = paint_framed(y, height, width, self.colours, self.head, self.note, self.ascii_only)
+        if edge is not None:
+            return edge
+        return framed_row(self.lines[y - 1] if y <= len(self.lines) else [], width, self.colours, self.ascii_only)
+
+
+def framed_row(
+    line: Line, width: int, colours: Palette, ascii_only: bool, on: str = "body", focused: bool = False
+) -> Strip:
+    """A line between the sides of a box."""
+    side = "|" if ascii_only else "│"
+    edge = "accent" if focused else "line"
+    inner = paint([(" ", ""), *crop_line(line, width - 4)], width - 2, colours, on)
+    return Strip.join(
+        [
+            paint([(side, edge)], 1, colours),
+            inner,
+            paint([(side, edge)], 1, colours),
+        ]
+    )
+
+
+class Bar(Painted):
+    """One line of parts, each of which may be clicked."""
+
+    DEFAULT_CSS = "Bar { height: 1; }"
+
+    class Pressed(Message):
+        """A part was clicked; `name` is what it stands for."""
+
+        def __init__(self, bar: Bar, name: str) -> None:
+            super().__init__()
+            self.bar = bar
+            self.name = name
+
+    def __init__(self, id: str, on: str = "bar") -> None:
+        super().__init__(id=id)
+        self.on = on
+        self.parts: list[tuple[Line, str]] = []
+
+    def show(self, parts: Sequence[tuple[Line, str]]) -> None:
+        if parts != self.parts:
+            self.parts = list(parts)
+            self.refresh()
+
+    def text(self) -> str:
+        return "".join(text for line, _ in self.parts for text, _ in line)
+
+    def render_line(self, y: int) -> Strip:
+        return paint([span for line, _ in self.parts for span in line], self.size.width, self.colours, self.on)
+
+    def on_click(self, event: events.Click) -> None:
+        at = 0
+        for line, name in self.parts:
+            at += line_cells(line)
+            if event.x < at:
+                if name:
+                    self.post_message(self.Pressed(self, name))
+                return
+
+
+class Text(ScrollView, can_focus=False):
+    """Lines that scroll. No wrapping: whoever makes the lines knows the width."""
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.lines: list[Line] = []
+
+    @property
+    def colours(self) -> Palette:
+        return cast("ConsoleApp", self.app).colours
+
+    def show(self, lines: list[Line]) -> None:
+        if lines != self.lines:
+            self.lines = lines
+            width = max((line_cells(line) for line in lines), default=0)
+            self.virtual_size = Size(width, len(lines))
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        left, top = self.scroll_offset
+        width = self.size.width
+        row = top + y
+        line = self.lines[row] if row < len(self.lines) else []
+        if left == 0:
+            return paint(crop_line(line, width), width, self.colours)
+        whole = paint(line, max(line_cells(line), left + width), self.colours)
+        return whole.crop(left, left + width)
+
+    def move(self, rows: int = 0, columns: int = 0) -> None:
+        self.scroll_to(self.scroll_x + columns, self.scroll_y + rows, animate=False, immediate=True)
+
+    def page(self) -> int:
+        return max(1, self.size.height - 1)
+
+
+def padded(text: str, width: int) -> str:
+    """`text` in `width` cells, for painters outside of lines."""
+    text = crop(text, width)
+    return text + " " * (width - cells(text))
+
+
+__all__ = ["Bar", "Box", "Painted", "Text", "framed_row", "padded", "paint", "paint_framed"]

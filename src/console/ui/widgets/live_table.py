@@ -1,0 +1,252 @@
+"""A table for rows that never stand still: thousands of them, painted a line at a time, the cursor tied to a key.
+
+Only the lines in view are made. Rows are sorted and filtered by `console.columns`; here they are placed, coloured and
+pointed at. The cursor stays on its key while rows move; at the top of an unscrolled table the view does
+not move with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from rich.segment import Segment
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from console.columns import GAP, Column, Moment, Table, layout, total_width
+from console.spans import Line, cells, crop, fit
+from console.ui.palette import Palette
+from console.ui.widgets.lines import paint, paint_framed
+
+if TYPE_CHECKING:
+    from console.ui.app import ConsoleApp
+
+GUTTER = 2
+
+
+class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
+    """See the module. `show` gives it rows in order; `active` is whether its cursor is painted."""
+
+    class Opened(Message):
+        """The operator wants the row under the cursor."""
+
+        def __init__(self, table: LiveTable) -> None:
+            super().__init__()
+            self.table = table
+
+    class Touched(Message):
+        """The table was clicked; it wants to be the active one."""
+
+        def __init__(self, table: LiveTable) -> None:
+            super().__init__()
+            self.table = table
+
+    class Headed(Message):
+        """A column's title was clicked."""
+
+        def __init__(self, table: LiveTable, column: str) -> None:
+            super().__init__()
+            self.table = table
+            self.column = column
+
+    def __init__(self, table: Table, id: str | None = None, *, framed: bool = False, tail: bool = False) -> None:
+        super().__init__(id=id)
+        self.table = table
+        self.framed = framed
+        self.tail = tail
+        self.rows: Sequence[Any] = ()
+        self.keys: list[str] = []
+        self.moment = Moment()
+        self.cursor = 0
+        self.cursor_key: str | None = None
+        self.active = False
+        self.wide = False
+        self.dimmed = False
+        self.head: Line = []
+        self.note: Line = []
+        self.sorted_by: tuple[str, bool] = table.order
+        self.marks: dict[str, None] = {}
+        self.badge: Callable[[str], str] = lambda key: ""
+        self._placed: list[tuple[Column, int]] = []
+
+    # ----------------------------------------------------------------------------------------------- rows
+
+    @property
+    def _chrome(self) -> int:
+        return 3 if self.framed else 1
+
+    @property
+    def _visible(self) -> int:
+        return max(1, self.size.height - self._chrome)
+
+    def show(self, rows: Sequence[Any], moment: Moment) -> None:
+        """New rows, in the order they are to stand. The cursor finds its key again."""
+        key = self.table.key
+        self.rows, self.moment = rows, moment
+        self.keys = [key(row) for row in rows]
+        top = int(self.scroll_offset.y)
+        offset = self.cursor - top
+        self._find_cursor()
+        self._measure()
+        if top > 0 and not (self.tail and self.cursor == 0):
+            self._scroll_top(self.cursor - offset)
+        elif self.cursor - top >= self._visible:
+            self._scroll_top(self.cursor - self._visible + 1)
+        self.refresh()
+
+    def _find_cursor(self) -> None:
+        at_top_of_tail = self.tail and self.cursor == 0
+        if self.cursor_key is not None and not at_top_of_tail:
+            try:
+                self.cursor = self.keys.index(self.cursor_key)
+                return
+            except ValueError:
+                pass
+        self.cursor = max(0, min(self.cursor, len(self.keys) - 1))
+        self.cursor_key = self.keys[self.cursor] if self.keys else None
+
+    def _measure(self) -> None:
+        width = self.size.width - (4 if self.framed else 1) - GUTTER
+        self._placed = layout(self.table.columns, max(10, width), self.wide)
+        across = total_width(self._placed) + GUTTER + 1 if self.wide else 1
+        self.virtual_size = Size(across, len(self.rows) + self._chrome)
+
+    def on_resize(self) -> None:
+        self._measure()
+        self.refresh()
+
+    @property
+    def current(self) -> Any | None:
+        """The row under the cursor."""
+        return self.rows[self.cursor] if 0 <= self.cursor < len(self.rows) else None
+
+    # ----------------------------------------------------------------------------------------------- moving
+
+    def move_to(self, index: int) -> None:
+        """The cursor to a row, which is brought into view."""
+        if not self.keys:
+            return
+        self.cursor = max(0, min(index, len(self.keys) - 1))
+        self.cursor_key = self.keys[self.cursor]
+        top = int(self.scroll_offset.y)
+        if self.cursor < top:
+            self._scroll_top(self.cursor)
+        elif self.cursor >= top + self._visible:
+            self._scroll_top(self.cursor - self._visible + 1)
+        self.refresh()
+
+    def move_by(self, rows: int) -> None:
+        self.move_to(self.cursor + rows)
+
+    def page(self) -> int:
+        return max(1, self._visible - 1)
+
+    def sideways(self, columns: int) -> None:
+        if self.wide:
+            self.scroll_to(x=self.scroll_x + columns, animate=False, immediate=True)
+
+    def toggle_wide(self) -> None:
+        self.wide = not self.wide
+        self.scroll_to(x=0, animate=False, immediate=True)
+        self._measure()
+        self.refresh()
+
+    def _scroll_top(self, top: int) -> None:
+        self.scroll_to(y=max(0, top), animate=False, immediate=True)
+
+    # --------------------------------------------------------------------------------------------- painting
+
+    @property
+    def colours(self) -> Palette:
+        return cast("ConsoleApp", self.app).colours
+
+    @property
+    def ascii_only(self) -> bool:
+        return cast("ConsoleApp", self.app).session.ascii_only
+
+    def render_line(self, y: int) -> Strip:
+        width, height = self.size
+        if not self.framed:
+            return self._content(y, width)
+        edge = paint_framed(y, height, width, self.colours, self.head, self.note, self.ascii_only, self.active)
+        if edge is not None:
+            return edge
+        side = paint([("|" if self.ascii_only else "│", "accent" if self.active else "line")], 1, self.colours)
+        return Strip.join([side, self._content(y - 1, width - 2), side])
+
+    def _content(self, y: int, width: int) -> Strip:
+        left = int(self.scroll_offset.x)
+        if y == 0:
+            strip = self._header()
+            ground = "head"
+        else:
+            index = int(self.scroll_offset.y) + y - 1
+            if index >= len(self.rows):
+                if not self.rows and y == 2:
+                    return paint([("  " + self.table.empty, "dim")], width, self.colours)
+                return paint([], width, self.colours)
+            ground = "cursor" if self.active and index == self.cursor else "body"
+            strip = self._row(index, ground)
+        if left:
+            strip = strip.crop(left, left + width)
+        return strip.adjust_cell_length(width, self.colours.style("", ground))
+
+    def _header(self) -> Strip:
+        colours = self.colours
+        name, descending = self.sorted_by
+        arrow = ("v" if descending else "^") if self.ascii_only else ("▾" if descending else "▴")
+        segments = [Segment(" " * GUTTER, colours.style("", "head"))]
+        for column, width in self._placed:
+            here = column.name == name
+            title = column.title + arrow if here else column.title
+            if cells(title) > width:
+                title = crop(column.title, width)
+            segments.append(
+                Segment(fit(title, width, column.right) + " " * GAP, colours.style("bold" if here else "dim", "head"))
+            )
+        return Strip(segments)
+
+    def _row(self, index: int, ground: str) -> Strip:
+        colours, moment, row, key = self.colours, self.moment, self.rows[index], self.keys[index]
+        pointer = (">" if self.ascii_only else "▌") if ground == "cursor" else " "
+        marked = "*" if key in self.marks else " "
+        segments = [Segment(pointer, colours.style("accent", ground)), Segment(marked, colours.style("forced", ground))]
+        gap = Segment(" " * GAP, colours.style("", ground))
+        quiet = self.dimmed
+        for column, width in self._placed:
+            text, tone = column.cell(row, moment)
+            segments.append(Segment(fit(text, width, column.right), colours.style("dim" if quiet else tone, ground)))
+            segments.append(gap)
+        badge = self.badge(key)
+        strip = Strip(segments)
+        if not badge:
+            return strip
+        room = self.size.width - (2 if self.framed else 0) - cells(badge) - 3
+        return Strip.join([strip.crop(0, room), Strip([Segment(f" {badge} ", colours.style("warn", ground))])])
+
+    # ------------------------------------------------------------------------------------------------ mouse
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Touched(self))
+        y = event.y - (1 if self.framed else 0)
+        if y == 0:
+            self._click_header(event.x + int(self.scroll_offset.x) - (1 if self.framed else 0) - GUTTER)
+            return
+        index = int(self.scroll_offset.y) + y - 1
+        if 0 <= index < len(self.rows):
+            again = self.active and index == self.cursor
+            self.move_to(index)
+            if again or event.chain == 2:
+                self.post_message(self.Opened(self))
+
+    def _click_header(self, x: int) -> None:
+        at = 0
+        for column, width in self._placed:
+            at += width + GAP
+            if 0 <= x < at:
+                self.post_message(self.Headed(self, column.name))
+                return

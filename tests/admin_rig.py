@@ -1,0 +1,162 @@
+"""A gateway's operator side in one process, without sockets: real parts, a clock of the test's own."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import msgspec
+
+from adapters.litestar.admin.acting import acting_handlers
+from adapters.litestar.admin.application import admin_application
+from adapters.litestar.admin.monitoring import monitoring_handlers
+from adapters.litestar.admin.reading import reading_handlers
+from adapters.litestar.admin.streaming import streaming_handlers
+from adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from adapters.prometheus.exposition import expose
+from application.actions import Actions
+from application.audit import AuditTrail
+from application.configuration import AdminToken, Configuration, RouteConfig
+from application.events import EventLog
+from application.insight import Controls
+from application.monitoring import Monitoring
+from application.nodes import LoneNode, NodeRegistry
+from application.operations import Operations
+from application.operators import Operators
+from application.plan import Snapshot, compile_snapshot
+from application.queries import Queries
+from application.registry import UpstreamRegistry
+from application.reporting import Reporter
+from application.stream import Revisions, Stream
+from application.tally import Tally
+from application.traffic import Traffic
+from application.upstream_control import RegistryControl
+from domain.circuit import BreakerPolicy
+from domain.routing import Match, PathPattern
+from domain.upstreams import Target, Upstream
+
+TOKENS = {"viewer": "viewer-token", "operator": "operator-token", "admin": "admin-token"}
+
+
+def admin_tokens() -> tuple[AdminToken, ...]:
+    return tuple(
+        AdminToken(f"the-{role}", hashlib.sha256(token.encode()).hexdigest(), role) for role, token in TOKENS.items()
+    )
+
+
+@dataclass
+class TestClock:
+    """Both clocks, moved by hand."""
+
+    __test__ = False
+    at: float = 5000.0
+    shift: float = 1_800_000_000.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def unix(self) -> float:
+        return self.at + self.shift
+
+
+def target(name: str) -> Target:
+    host, _, port = name.partition(":")
+    return Target(f"http://{name}", "http", host, int(port))
+
+
+def two_services() -> Configuration:
+    """users (two targets, a circuit) and echo (one target), a route each."""
+    return Configuration(
+        revision="rev1",
+        upstreams=(
+            Upstream("users", (target("127.0.0.1:7001"), target("127.0.0.1:7002")), breaker=BreakerPolicy()),
+            Upstream("echo", (target("127.0.0.1:7003"),), breaker=BreakerPolicy(per_target=True)),
+        ),
+        routes=(
+            RouteConfig("users", Match(PathPattern.parse("/users/*")), "users", origin="spork.yaml:3"),
+            RouteConfig("echo", Match(PathPattern.parse("/echo")), "echo", origin="spork.yaml:9"),
+        ),
+    )
+
+
+@dataclass
+class AdminRig:
+    """Everything behind `/admin/v1`, reachable through `client(role)`."""
+
+    configuration: Configuration = field(default_factory=two_services)
+    audit: AuditTrail | None = None
+    nodes: NodeRegistry = field(default_factory=LoneNode)
+    node: str = "node-a"
+    controls: Controls = field(default_factory=Controls)
+    streams: int = 64
+
+    def __post_init__(self) -> None:
+        self.clock = TestClock()
+        self.tally = Tally()
+        self.traffic = Traffic()
+        self.events = EventLog(self.node, self.clock.unix)
+        breakers = MemoryCircuitBreakers(random.Random(1).random)
+        self.registry = UpstreamRegistry(breakers, random.Random(1).random, self.events)
+        breakers.on_transition = self.registry.circuit_moved
+        live = self.registry.sync(self.configuration.upstreams, self.clock.at)
+        self.snapshot: Snapshot = compile_snapshot(self.configuration, live, ())
+        if self.controls.upstreams is None:
+            self.controls.upstreams = RegistryControl(self.registry, self.clock.monotonic)
+        self.reporter = Reporter(
+            self.node, self.clock, self.tally, self.events, self.nodes, lambda: self.snapshot, self.controls, lambda: 0
+        )
+        self.revisions = Revisions(self.clock.unix)
+        self.operations = Operations(self.revisions, self.events, self.clock.unix, self.node, self.audit)
+        self.queries = Queries(
+            self.reporter,
+            self.controls,
+            self.events,
+            self.traffic,
+            self.revisions,
+            self.operations.substances,
+            self.clock,
+        )
+        self.stream = Stream(
+            self.revisions,
+            msgspec.json.encode,
+            self.queries.rows,
+            self.queries.pulse,
+            self.traffic.since,
+            lambda: self.traffic.rate,
+            most=self.streams,
+        )
+        self.queries.prime = self.stream.prime
+        self.operations.on_done.append(self.queries.forget)
+        self.actions = Actions(self.controls, self.queries.fresh, self.clock.monotonic)
+        self.monitoring = Monitoring(self.node, self.clock, self.tally, self.queries.overview)
+        self.monitoring.add(self.reporter)
+        self.monitoring.add(self.events)
+        self.monitoring.add(self.stream)
+        self.monitoring.add(self.controls.upstreams)  # type: ignore[arg-type]
+        self.operators = Operators(lambda: admin_tokens())
+        self.witnessed: list[tuple[str, str, str]] = []
+        self.app: Any = admin_application(
+            [
+                *reading_handlers(self.queries, self.controls, "test", "0.1.0", self.node),
+                *acting_handlers(self.actions, self.operations),
+                *streaming_handlers(self.stream, heartbeat=0.2),
+            ],
+            monitoring_handlers(self.monitoring, self.queries, expose),
+            self.operators,
+            self.clock.unix,
+            lambda *facts: self.witnessed.append(facts),
+            "0.1.0",
+        )
+
+    async def beat(self, seconds: float = 1.0) -> None:
+        """Let a second pass."""
+        self.clock.at += seconds
+        await self.reporter.beat()
+        self.stream.beat()
+
+    def client(self, role: str | None = "viewer") -> httpx.AsyncClient:
+        headers = {"authorization": f"Bearer {TOKENS[role]}"} if role else {}
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://admin", headers=headers)
