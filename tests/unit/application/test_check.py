@@ -131,6 +131,7 @@ def test_upstreams(upstream: Upstream, expected: str) -> None:
         (route("/a/{b}", upstream="x-{b}"), 'error routes[0].upstream: "x-{b}" is neither'),
         (route(mirror=Mirror("shadow")), 'error routes[0].mirror: no upstream "shadow"'),
         (route(splits=(Split("users", 0.6), Split("users", 0.6))), "error routes[0].splits: weights add up"),
+        (replace(route(splits=(Split("users", 0.5),)), upstream=None), "error routes[0].splits: has no effect"),
         (route(splits=(Split("users"),)), "error routes[0].splits[0]: takes no traffic"),
         (route(timeout=0.0), "error routes[0].timeout: must be longer than 0"),
         (route(rewrite=Rewrite(strip="/user")), "error routes[0].strip_prefix: /user is not how /users/* begins"),
