@@ -41,6 +41,13 @@ class Tally:
         self.total_admitted += _pour(self.admitted, self.slices[-1][1])
         self.total_refused += _pour(self.refused, self.slices[-1][2])
 
+    def last_seen(self, identity: str) -> float | None:
+        """When the latest slice with `identity` in it began."""
+        for began, admitted, refused in reversed(self.slices):
+            if identity in admitted or identity in refused:
+                return began
+        return None
+
     def counts(self, refused: bool = False) -> dict[str, int]:
         """By identity, over the last five minutes."""
         total: dict[str, int] = {}
@@ -65,7 +72,7 @@ class UsageInsight:
         return tally
 
     def fold(self, now: float) -> None:
-        """Once a second, `now` in any seconds that run forward."""
+        """Once a second, `now` in Unix seconds."""
         for tally in self._tallies.values():
             tally.fold(now)
 

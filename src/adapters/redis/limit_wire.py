@@ -1,4 +1,4 @@
-"""Charges as acquire.lua reads them, and its answers as it writes them."""
+"""Charges as limit_acquire.lua reads them, and its answers as it writes them."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class RedisRateLimiter:
         self._clock = clock
         self._timeout = timeout
         self._slack = b"%d" % int(slack * 1000)
-        self._acquire = Script("acquire")
+        self._acquire = Script("limit_acquire")
         self._permits = PermitKeeper(self._wire)
         self._local = local
         self.fallback = LimitFallback(local, nodes)
@@ -109,17 +109,19 @@ class RedisRateLimiter:
             self._returns.refund(units, round(at * MICROS), now)
 
     async def reset(self, limit: Limit, identity: str) -> None:
-        """Raises StoreError: an operator must know that it did not happen."""
-        await self._connection.client.delete(self._wire.key(Charge(limit, identity)))
+        """Raises OSError when the store did not do it: an operator must know."""
+        try:
+            await self._connection.client.delete(self._wire.key(Charge(limit, identity)))
+        except StoreError as error:
+            raise OSError("the shared store did not answer") from error
 
     async def peek(self, charges: Sequence[Charge], now: float | None = None) -> tuple[LimitState, ...]:
         """What is left; in the store's absence, what this process would say alone."""
-        asked = [charge._replace(cost=0) for charge in charges]
+        # Each by itself: what one says must not depend on the others. All of them still go out together.
+        asked = [self.acquire([charge._replace(cost=0)], now) for charge in charges]
         states: list[LimitState] = []
-        for charge in asked:  # each by itself: a refusal of one must not hide the others
-            decision = self.acquire([charge], now)
-            if not isinstance(decision, Admitted | Throttled):
-                decision = await decision
+        for each in asked:
+            decision = each if isinstance(each, Admitted | Throttled) else await each
             states.extend(decision.states)
         return tuple(states)
 

@@ -186,53 +186,6 @@ class _Release:
         self.limiter.release(self.lease)
 
 
-class FailedAuthentication:
-    """Failed authentication has a bucket of its own: once it is empty, an address is not even listened to.
-
-    Asks before authentication whether a failure would still fit, and takes a unit only when the exchange ended with
-    one of `reasons`. With a shared limiter the charge is made in the background.
-    """
-
-    phase = "limits"
-    reasons = frozenset(("invalid_credentials",))
-
-    def __init__(self, limiter: RateLimiter, limit: Limit, insight: UsageInsight) -> None:
-        self._limiter = limiter
-        self._limit = limit
-        self._tally = insight.tally(limit)
-        self._identify = identify_by(limit.by)
-
-    def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
-        question = [Charge(self._limit, self._identify(exchange), 0)]
-        decision = self._limiter.acquire(question, None if self._limiter.keeps_time else exchange.unix)
-        if isinstance(decision, (Admitted, Throttled)):
-            return self._judge(exchange, decision)
-        return self._wait(exchange, decision)
-
-    async def _wait(self, exchange: Exchange, awaited: Awaitable[Decision]) -> Verdict:
-        return self._judge(exchange, await awaited)
-
-    def _judge(self, exchange: Exchange, decision: Decision) -> Verdict:
-        if isinstance(decision, Admitted):
-            exchange.at_close(self._charge)
-            return None
-        if decision.unavailable:
-            return None  # the credentials themselves are still checked
-        identity = self._identify(exchange)
-        self._tally.refused[identity] = self._tally.refused.get(identity, 0) + 1
-        return Denial(
-            "quota_exceeded",
-            _DETAIL,
-            retry_after=max(1.0, float(math.ceil(decision.retry_after))),
-            members={"violated-policies": [self._limit.name]},
-        )
-
-    def _charge(self, exchange: Exchange) -> None:
-        if exchange.reason in self.reasons:
-            charge = [Charge(self._limit, self._identify(exchange), 1)]
-            self._limiter.acquire(charge, None if self._limiter.keeps_time else exchange.unix)
-
-
 class LimitGuards:
     """Makes the limit guards of routes: `before` and `after` are guard makers for either side of authentication."""
 
