@@ -28,6 +28,8 @@ from domain.quotas import RateLimiter
 log = logging.getLogger("spork.limits")
 
 UPKEEP_EVERY = 1.0
+#: Every how many rounds of upkeep the busiest windows are measured.
+MEASURE_EVERY = 5
 
 
 class LimitSide:
@@ -104,12 +106,16 @@ class LimitSide:
 
     async def _upkeep(self) -> None:
         """Each second: fold the counts, hear of raised limits, forget what means nothing any more."""
+        turn = 0
         while True:
             await asyncio.sleep(UPKEEP_EVERY)
+            turn += 1
             try:
                 now = self._clock.unix()
                 self.insight.fold(now)
                 await self.overrides.refresh(now)
                 self.memory.sweep(now, most=5000)
+                if turn % MEASURE_EVERY == 0:
+                    await self.control.measure()
             except Exception:
                 log.exception("upkeep of limits")

@@ -21,6 +21,8 @@ from domain.quotas import Charge, Limit, LimitState, RateLimiter
 
 #: Windows looked at to find the fullest: the busiest of the last five minutes.
 LOOKED_AT = 1000
+#: Windows measured for the metrics.
+MEASURED = 50
 _KINDS = {"consumer": "user", "ip": "ip", "key": "key", "tenant": "tenant", "route": "route", "global": "global"}
 _SECRET_KINDS = frozenset(("key", "header", "claim"))
 
@@ -45,6 +47,7 @@ class QuotaControl:
         self._store = store
         self._unix = unix
         self._owner_of = owner_of
+        self._usage: dict[str, float] = {}
 
     # ---------------------------------------------------------------------------------------------------------- limits
 
@@ -140,18 +143,17 @@ class QuotaControl:
                 )
         return list(found.values())
 
+    async def measure(self) -> None:
+        """Ask how full the busiest windows are, for the metrics. Every few seconds."""
+        usage: dict[str, float] = {}
+        chosen = [(tally, identity) for tally, identity, _ in self._insight.top(MEASURED)]
+        for view in await self._views(chosen):
+            usage[view.limit] = max(usage.get(view.limit, 0.0), _fullness(view)[0])
+        self._usage = usage
+
     def samples(self) -> Iterator[tuple[str, tuple[str, ...], float]]:
-        """For `metering`: how full the busiest window of each limit is, where it is known without asking a store."""
-        if self._limiter.keeps_time:  # a store is not asked for a metric
-            return
-        rows = [(tally, identity) for tally, identity, _ in self._insight.top(200)]
-        states = self._limiter.peek([Charge(self._raised(tally.limit, who), who) for tally, who in rows])
-        assert isinstance(states, tuple)
-        fullest: dict[str, float] = {}
-        for (tally, _), state in zip(rows, states, strict=True):
-            name = tally.limit.name
-            fullest[name] = max(fullest.get(name, 0.0), 1.0 - state.remaining / max(_capacity(state.limit), 1))
-        for name, share in fullest.items():
+        """For `metering`: how full the busiest window of each limit was when last measured."""
+        for name, share in self._usage.items():
             yield "gateway_current_rate_limit_usage", (name,), share
 
     # ----------------------------------------------------------------------------------------------------------- views

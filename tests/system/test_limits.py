@@ -176,7 +176,7 @@ def test_metrics_and_health_tell_of_limits(tmp_path: Path, target: RawTarget) ->
                 text = httpx.get(gateway.admin_url + "/metrics", headers=operator.headers).text
             return 'gateway_current_rate_limit_usage{limit="per-ip"} 1.0' in text
 
-        wait_until(usage, 5, "the usage metric")
+        wait_until(usage, 15, "the usage metric")
         with admin(gateway) as operator:
             health = httpx.get(gateway.admin_url + "/health/detailed", headers=operator.headers).json()
         assert "limits" in json.dumps(health)
