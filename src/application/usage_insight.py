@@ -31,6 +31,15 @@ class Tally:
         #: (began at, admitted by identity, refused by identity), newest last
         self.slices: deque[tuple[float, dict[str, int], dict[str, int]]] = deque()
 
+    def turned_away(self, identity: str, by_this: bool) -> None:
+        """Who was counted as admitted when asking was not: refused by this limit, or by another one beside it.
+
+        A fold in between leaves a count below nothing, which the next fold takes off.
+        """
+        self.admitted[identity] = self.admitted.get(identity, 0) - 1
+        if by_this:
+            self.refused[identity] = self.refused.get(identity, 0) + 1
+
     def fold(self, now: float) -> None:
         while self.slices and self.slices[0][0] <= now - SLICE * SLICES:
             self.slices.popleft()
@@ -98,6 +107,8 @@ def _pour(fresh: dict[str, int], kept: dict[str, int]) -> int:
     moved = 0
     for identity, count in sorted(fresh.items(), key=lambda item: -item[1]):
         moved += count
+        if count == 0:
+            continue
         if identity in kept or len(kept) < KEPT:
             kept[identity] = kept.get(identity, 0) + count
         elif count > 1 or len(fresh) <= KEPT:
