@@ -15,6 +15,7 @@ from litestar import Litestar
 from adapters.clock import SystemClock
 from adapters.httptools.transport import HttptoolsTransport
 from adapters.httpx.transport import HttpxTransport
+from adapters.limit_side import LimitSide
 from adapters.litestar.applications import application
 from adapters.litestar.health import health_handlers
 from adapters.litestar.problems import Problems
@@ -86,7 +87,8 @@ class GatewayContainer(containers.DeclarativeContainer):
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
-    guard_makers: providers.List = providers.List()
+    limits = providers.Singleton(LimitSide, configuration=configuration, clock=clock, current=current)
+    guard_makers: providers.List = providers.List(limits.provided.guards.before, limits.provided.guards.after)
     clients = providers.Singleton(ClientFinder, trusted=configuration.provided.trusted_proxies)
 
     configurator = providers.Singleton(
@@ -102,6 +104,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         lifecycle=lifecycle,
         events=events,
         path=config_path,
+        limits=limits,
         nodes=providers.Singleton(fleet, configuration.provided.shared),
     )
     observers: providers.List = providers.List(
