@@ -202,11 +202,15 @@ class OperatorSide:
 
     # ------------------------------------------------------------------------------------------------- the application
 
+    @property
+    def open_to_readers(self) -> bool:
+        """Whether what only reads needs no token: the admin listener is on loopback."""
+        return self.configuration.admin.host in ("127.0.0.1", "::1", "localhost")
+
     def admin_app(self, explainer: Explainer, extra: Sequence[Any] = ()) -> Any:
         """The ASGI application of the admin listener. `extra` handlers stand at its root."""
-        admin = self.configuration.admin
         closed = None
-        if admin.host not in ("127.0.0.1", "::1", "localhost"):
+        if not self.open_to_readers:
             closed = Authenticated(self.operators, self.clock.unix, self.witness)
         health = health_handlers(self.lifecycle, frozenset({"health", "ready", "startup"}))
         configuring = configuring_handlers(self.queries, ConfigurationActions(self.live), self.operations, explainer)
