@@ -15,14 +15,15 @@ from litestar import Litestar
 from adapters.clock import SystemClock
 from adapters.httptools.transport import HttptoolsTransport
 from adapters.httpx.transport import HttpxTransport
+from adapters.limit_side import LimitSide
 from adapters.litestar.applications import application
 from adapters.litestar.health import health_handlers
 from adapters.litestar.problems import Problems
 from adapters.litestar.proxy import proxy_mount
-from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from adapters.operator_side import OperatorSide, node_name
 from adapters.redis.connection import connect
 from adapters.redis.nodes import RedisNodes
+from adapters.upstream_side import UpstreamSide
 from application.clients import ClientFinder
 from application.configuration import Configuration
 from application.configure import Configurator
@@ -33,7 +34,6 @@ from application.lifecycle import Lifecycle
 from application.nodes import LoneNode, NodeRegistry
 from application.plan import Snapshot
 from application.ports import Clock, Gateway, Refusals
-from application.registry import UpstreamRegistry
 from application.sending import Sender
 from domain.routing import RouteTable
 
@@ -48,9 +48,9 @@ def data_application(gateway: Gateway, refusals: Refusals, lifecycle: Lifecycle,
     return application([proxy_mount(gateway, refusals), *health_handlers(lifecycle, frozenset(expose))])
 
 
-def admin_application(operators: OperatorSide, explainer: Explainer) -> Any:
+def admin_application(operators: OperatorSide, explainer: Explainer, upstreams: UpstreamSide) -> Any:
     """The admin listener's application."""
-    return operators.admin_app(explainer)
+    return operators.admin_app(explainer, upstreams.routers(operators))
 
 
 def event_log(configuration: Configuration, clock: Clock) -> EventLog:
@@ -76,17 +76,24 @@ class GatewayContainer(containers.DeclarativeContainer):
     refusals = providers.Singleton(Problems)
     current = providers.Singleton(Current, snapshot=providers.Callable(empty_snapshot))
     random_numbers = providers.Singleton(random.Random)
-    breakers = providers.Singleton(MemoryCircuitBreakers, chance=random_numbers.provided.random)
     events = providers.Singleton(event_log, configuration, clock)
-    registry = providers.Singleton(
-        UpstreamRegistry, breakers=breakers, chance=random_numbers.provided.random, events=events
+    upstream_side = providers.Singleton(
+        UpstreamSide, configuration=configuration, clock=clock, events=events, chance=random_numbers, current=current
     )
+    breakers = upstream_side.provided.breakers
+    registry = upstream_side.provided.registry
 
     transports = providers.Dict(
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
-    guard_makers: providers.List = providers.List()
+    limits = providers.Singleton(LimitSide, configuration=configuration, clock=clock, current=current)
+    #: In the order of admission.
+    guard_makers: providers.List = providers.List(
+        limits.provided.guards.before,
+        limits.provided.guards.after,
+        upstream_side.provided.idempotency_guard,
+    )
     clients = providers.Singleton(ClientFinder, trusted=configuration.provided.trusted_proxies)
 
     configurator = providers.Singleton(
@@ -102,12 +109,20 @@ class GatewayContainer(containers.DeclarativeContainer):
         lifecycle=lifecycle,
         events=events,
         path=config_path,
+        limits=limits,
         nodes=providers.Singleton(fleet, configuration.provided.shared),
     )
     observers: providers.List = providers.List(
         operators.provided.tally, operators.provided.traffic, operators.provided.access_log
     )
-    sender = providers.Singleton(Sender, transports=transports, clock=clock, clients=clients, chance=random_numbers)
+    sender = providers.Singleton(
+        Sender,
+        transports=transports,
+        clock=clock,
+        clients=clients,
+        chance=random_numbers,
+        mirrors=upstream_side.provided.mirrors,
+    )
     gateway = providers.Singleton(
         Forwarder,
         current=current,
@@ -120,4 +135,4 @@ class GatewayContainer(containers.DeclarativeContainer):
     )
     data_app = providers.Singleton(data_application, gateway, refusals, lifecycle, configuration.provided.expose)
     explainer = providers.Singleton(Explainer, forwarder=gateway, sender=sender)
-    admin_app = providers.Singleton(admin_application, operators, explainer)
+    admin_app = providers.Singleton(admin_application, operators, explainer, upstream_side)

@@ -46,8 +46,14 @@ async def serve(
         for transport in container.transports().values():
             stack.push_async_callback(transport.close)
         operators = container.operators()
+        limits = container.limits()
+        limits.nodes = lambda: operators.reporter.picture().nodes.seen
+        await stack.enter_async_context(limits.running())
         container.breakers().on_transition = both(container.registry().circuit_moved, operators.circuit_moved)
         container.configurator().apply(configuration)
+        upstreams = container.upstream_side()
+        upstreams.join(operators)
+        await stack.enter_async_context(upstreams.running())
         await stack.enter_async_context(operators.running())
         server = _server(container, configuration, sockets, lambda: reload(operators.live))
         serving = asyncio.ensure_future(server.run())
