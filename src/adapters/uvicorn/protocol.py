@@ -384,8 +384,8 @@ class EdgeProtocol(HttpToolsProtocol):
         host: bytes | Denial = b""
         if self._host is not None:
             host = edge.host(self._host)
-        elif version == "1.1":
-            host = BAD_HOST
+        else:
+            host = BAD_HOST if version == "1.1" else edge.no_host()
         if host.__class__ is not bytes:
             denial = cast(Denial, host)
             host = b""

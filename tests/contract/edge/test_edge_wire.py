@@ -241,6 +241,7 @@ async def test_unknown_hosts_are_misdirected() -> None:
         ):  # fmt: skip
             answer = await served.ask(request(host=b"Host: " + host + b"\r\n"))
             assert (answer.status, host) == (status, host)
+        assert (await served.ask(b"GET / HTTP/1.0\r\n\r\n")).status == 421
         served.edge.reconfigure(EdgeLimits(), ["apps.example"])
         assert (await served.ask(request(host=b"Host: apps.example\r\n"))).status == 200
         assert (await served.ask(request(host=b"Host: api.example.com\r\n"))).status == 421
