@@ -12,6 +12,7 @@ from typing import Any
 from dependency_injector import containers, providers
 from litestar import Litestar
 
+from adapters.caller_side import CallerSide
 from adapters.clock import SystemClock
 from adapters.httptools.transport import HttptoolsTransport
 from adapters.httpx.transport import HttpxTransport
@@ -20,9 +21,11 @@ from adapters.litestar.health import health_handlers
 from adapters.litestar.problems import Problems
 from adapters.litestar.proxy import proxy_mount
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.operator_side import OperatorSide, node_name
 from adapters.redis.connection import connect
 from adapters.redis.nodes import RedisNodes
+from adapters.sqlalchemy.database import open_database
 from application.clients import ClientFinder
 from application.configuration import Configuration
 from application.configure import Configurator
@@ -86,7 +89,12 @@ class GatewayContainer(containers.DeclarativeContainer):
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
-    guard_makers: providers.List = providers.List()
+    limiter = providers.Singleton(MemoryRateLimiter)
+    database = providers.Singleton(open_database, configuration.provided.records, configuration.provided.state_dir)
+    callers = providers.Singleton(
+        CallerSide, configuration=configuration, clock=clock, engine=database, limiter=limiter, events=events
+    )
+    guard_makers = providers.Callable(CallerSide.makers, callers)
     clients = providers.Singleton(ClientFinder, trusted=configuration.provided.trusted_proxies)
 
     configurator = providers.Singleton(

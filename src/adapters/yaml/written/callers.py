@@ -67,6 +67,8 @@ class Consumer(Written, frozen=True):
     roles: Annotated[tuple[str, ...], "Roles this consumer has, beside those in its token."] = ()
     scopes: Annotated[tuple[str, ...], "Scopes this consumer has, beside those in its token."] = ()
     basic_password_hash: Annotated[Secret, "Argon2 hash of the password for HTTP basic authentication."] = ""
+    signature_secret: Annotated[Secret, "Shared secret of its signed requests (RFC 9421); write it as ${VAR}."] = ""
+    tenant: Annotated[str, "The tenant this consumer belongs to."] = ""
 
 
 class ClaimNames(Written, frozen=True):
