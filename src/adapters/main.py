@@ -7,6 +7,7 @@ reverse whatever happened.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -58,6 +59,7 @@ async def serve(
         starting = asyncio.ensure_future(server.started())
         await asyncio.wait((serving, starting), return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
+            _settle_memory()
             lifecycle.became_ready(container.clock().unix())
             if on_started is not None:
                 on_started()
@@ -103,6 +105,16 @@ async def reload(live: LiveConfiguration) -> None:
         for problem in refused.problems:
             log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
         log.error("the configuration in force stays: %s", live.revision)
+
+
+def _settle_memory() -> None:
+    """Take everything that start-up made out of the garbage collector's sight, and let it look less often.
+
+    Requests make next to no reference cycles; walking the whole object graph every 700 allocations finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def both(one: TransitionListener, other: TransitionListener) -> TransitionListener:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from domain.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from domain.consumers import Consumer, Plan
+from domain.objectives import Objective
 from domain.quotas import Limit
 from domain.routing import Match, Redirect, Rewrite
 from domain.tokens import Issuer
@@ -150,6 +151,8 @@ class Configuration:
     registration_allow: tuple[str, ...] = ()
     hub: EventHub = EventHub()
     quarantine: bool = False
+    #: Service level objectives of routes and consumers.
+    objectives: tuple[Objective, ...] = ()
     legacy_limit_headers: bool = False
     signing_key: str = ""
     mtls_header: str = ""

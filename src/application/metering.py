@@ -79,6 +79,7 @@ FAMILIES = (
     Family(
         "gateway_slo_budget_remaining", "gauge", ("objective",), "Share of the error budget left in its period.", "min"
     ),
+    Family("gateway_slo_requests_total", "counter", ("objective", "result"), "Requests under an objective: all, bad."),
     Family("gateway_workers", "gauge", (), "Worker processes whose numbers are in this answer."),
     Family("gateway_nodes_silent", "gauge", (), "Nodes of the fleet that have stopped reporting.", "max"),
     Family(

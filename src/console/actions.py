@@ -1,4 +1,4 @@
-"""Every command of the console, once: keys, `:` words, palette, footer, `?` help and docs/console.md all read this table.
+"""Every command of the console, once: keys, `:` words, palette, footer, `?` help and docs read this table.
 
 A command's handler is found by its name (`do_NAME` of the current pane or of the app); commands with a `write` open
 the dialog of that write (`console.writes`). Keys are Textual's names. Writes have shifted letters only.
@@ -31,9 +31,20 @@ class Command:
 
 
 LISTS = (
-    "services", "targets", "breakers", "quotas", "routes", "traffic", "events", "keys", "sessions", "consumers", "limits",
-)  # fmt: skip
+    "services",
+    "targets",
+    "breakers",
+    "quotas",
+    "routes",
+    "traffic",
+    "events",
+    "keys",
+    "sessions",
+    "consumers",
+    "limits",
+)
 TAILS = ("pulse", "traffic", "events")
+MARKABLE = tuple(name for name in LISTS if name not in TAILS)
 
 
 def _screen(number: str, name: str, help: str, *words: str) -> Command:
@@ -70,46 +81,192 @@ COMMANDS: tuple[Command, ...] = (
     Command("last", ("minus",), "The view before this one", MOVE, words=("last",)),
     Command("history_back", ("left_square_bracket",), "Back in the history of views", MOVE),
     Command("history_forward", ("right_square_bracket",), "Forward in the history of views", MOVE),
-    Command("filter", ("slash",), "Filter rows: words, a|b, !not, field:word, re:expression", VIEW, ("filter",),
-            footer="filter", rank=3, argument="text"),
+    Command(
+        "filter",
+        ("slash",),
+        "Filter rows: words, a|b, !not, field:word, re:expression",
+        VIEW,
+        ("filter",),
+        footer="filter",
+        rank=3,
+        argument="text",
+    ),
     Command("command", ("colon",), "Command line; tab completes", VIEW, footer="command", rank=4),
-    Command("sort", ("s",), "Choose the column to sort by; again on it turns the order", VIEW, ("sort",), LISTS,
-            footer="sort", rank=5, argument="column"),
+    Command(
+        "sort",
+        ("s",),
+        "Choose the column to sort by; again on it turns the order",
+        VIEW,
+        ("sort",),
+        LISTS,
+        footer="sort",
+        rank=5,
+        argument="column",
+    ),
     Command("reverse", ("S",), "Turn the sort order", VIEW, places=LISTS),
     Command("faults", ("z",), "Show faults only", VIEW, ("faults",), ("pulse", *LISTS), footer="faults", rank=6),
     Command("wide", ("w",), "Show every column; scroll with h and l", VIEW, ("wide",), LISTS),
-    Command("group", ("b",), "Quotas by key, user, ip, route, tenant, or all", VIEW, ("group",), ("quotas",),
-            footer="group", rank=7, argument="kind"),
-    Command("pause", ("p", "space"), "Hold the tail still (space marks rows in other lists); new rows are counted", VIEW,
-            ("pause",), TAILS, footer="pause", rank=7),
+    Command(
+        "group",
+        ("b",),
+        "Quotas by key, user, ip, route, tenant, or all",
+        VIEW,
+        ("group",),
+        ("quotas",),
+        footer="group",
+        rank=7,
+        argument="kind",
+    ),
+    Command(
+        "pause",
+        ("p", "space"),
+        "Hold the tail still (space marks rows in other lists); new rows are counted",
+        VIEW,
+        ("pause",),
+        TAILS,
+        footer="pause",
+        rank=7,
+    ),
     Command("follow", ("f",), "Follow the tail: newest first, no pause", VIEW, ("follow",), TAILS),
-    Command("mark", ("space",), "Mark the row, at most 20; actions then take all marked rows", ROW, places=LISTS),
-    Command("copy", ("y",), "Copy the row's id, or the audit id of the last action", ROW, ("copy",), footer="copy", rank=8),
+    Command("mark", ("space",), "Mark the row, at most 20; actions then take all marked rows", ROW, places=MARKABLE),
+    Command(
+        "copy", ("y",), "Copy the row's id, or the audit id of the last action", ROW, ("copy",), footer="copy", rank=8
+    ),
     Command("copy_curl", ("Y",), "Copy the row's admin call as a curl line, token left out", ROW, ("curl",)),
     Command("reread", ("r",), "Read again now; retry a lost connection at once", VIEW, ("reread", "refresh"), rank=9),
-    Command("explain", (), "Which route wins for METHOD URL, and why; sends nothing", ROW, ("explain",), argument="METHOD URL"),
-    Command("trip", ("T",), "Force a breaker open for a time", WRITE, ("trip",), ("breakers", "breaker"), "trip", 20, tier=2,
-            role="operator"),
-    Command("reset", ("R",), "Reset a breaker to closed", WRITE, ("reset",), ("breakers", "breaker"), "reset", 21, tier=1,
-            role="operator"),
-    Command("drain", ("D",), "Drain a target: no new requests", WRITE, ("drain",), ("targets", "service", "target"), "drain",
-            20, tier=2, role="operator"),
-    Command("undrain", ("U",), "Take a drained target back", WRITE, ("undrain",), ("targets", "service", "target"),
-            "undrain", 21, tier=1, role="operator"),
-    Command("probe", ("P",), "Probe a target now", WRITE, ("probe",), ("targets", "service", "target"), "probe", 22, tier=0,
-            role="operator"),
-    Command("raise", ("E",), "Change a subject's limit until it expires", WRITE, ("raise",), ("quotas", "quota"), "limit",
-            20, tier=2, role="operator"),
-    Command("renew", ("N",), "Reset a window: its use becomes 0", WRITE, ("renew",), ("quotas", "quota"), "new window", 21,
-            tier=2, role="operator"),
-    Command("revoke", ("X",), "Revoke a key, a session, or all tokens of a user", WRITE, ("revoke",),
-            ("keys", "sessions", "quotas", "quota"), "revoke", 22, tier=3, role="admin"),
-    Command("reload", ("L",), "Reload the configuration file", WRITE, ("reload",), ("config",), "reload", 20, tier=2,
-            role="admin"),
-    Command("unlock", ("W",), "Unlock writes for ten minutes; again locks", WRITE, ("unlock", "lock"), footer="unlock",
-            rank=30),
-    Command("context", (), "Switch to another gateway; without a name, list them", CONSOLE, ("ctx", "context"),
-            argument="name"),
+    Command(
+        "explain",
+        (),
+        "Which route wins for METHOD URL, and why; sends nothing",
+        ROW,
+        ("explain",),
+        argument="METHOD URL",
+    ),
+    Command(
+        "trip",
+        ("T",),
+        "Force a breaker open for a time",
+        WRITE,
+        ("trip",),
+        ("breakers", "breaker"),
+        "trip",
+        20,
+        tier=2,
+        role="operator",
+    ),
+    Command(
+        "reset",
+        ("R",),
+        "Reset a breaker to closed",
+        WRITE,
+        ("reset",),
+        ("breakers", "breaker"),
+        "reset",
+        21,
+        tier=1,
+        role="operator",
+    ),
+    Command(
+        "drain",
+        ("D",),
+        "Drain a target: no new requests",
+        WRITE,
+        ("drain",),
+        ("targets", "service", "target"),
+        "drain",
+        20,
+        tier=2,
+        role="operator",
+    ),
+    Command(
+        "undrain",
+        ("U",),
+        "Take a drained target back",
+        WRITE,
+        ("undrain",),
+        ("targets", "service", "target"),
+        "undrain",
+        21,
+        tier=1,
+        role="operator",
+    ),
+    Command(
+        "probe",
+        ("P",),
+        "Probe a target now",
+        WRITE,
+        ("probe",),
+        ("targets", "service", "target"),
+        "probe",
+        22,
+        tier=0,
+        role="operator",
+    ),
+    Command(
+        "raise",
+        ("E",),
+        "Change a subject's limit until it expires",
+        WRITE,
+        ("raise",),
+        ("quotas", "quota"),
+        "limit",
+        20,
+        tier=2,
+        role="operator",
+    ),
+    Command(
+        "renew",
+        ("N",),
+        "Reset a window: its use becomes 0",
+        WRITE,
+        ("renew",),
+        ("quotas", "quota"),
+        "new window",
+        21,
+        tier=2,
+        role="operator",
+    ),
+    Command(
+        "revoke",
+        ("X",),
+        "Revoke a key, a session, or all tokens of a user",
+        WRITE,
+        ("revoke",),
+        ("keys", "sessions", "quotas", "quota"),
+        "revoke",
+        22,
+        tier=3,
+        role="admin",
+    ),
+    Command(
+        "reload",
+        ("L",),
+        "Reload the configuration file",
+        WRITE,
+        ("reload",),
+        ("config",),
+        "reload",
+        20,
+        tier=2,
+        role="admin",
+    ),
+    Command(
+        "unlock",
+        ("W",),
+        "Unlock writes for ten minutes; again locks",
+        WRITE,
+        ("unlock", "lock"),
+        footer="unlock",
+        rank=30,
+    ),
+    Command(
+        "context",
+        (),
+        "Switch to another gateway; without a name, list them",
+        CONSOLE,
+        ("ctx", "context"),
+        argument="name",
+    ),
     Command("login", (), "Fetch the token again (command, file or environment)", CONSOLE, ("login",)),
     Command("mouse", ("m",), "Mouse to the console, or to the terminal to select text", CONSOLE, ("mouse",)),
     Command("theme", (), "Theme: dark, light, cvd, ansi", CONSOLE, ("theme",), argument="name"),
@@ -117,14 +274,21 @@ COMMANDS: tuple[Command, ...] = (
     Command("palette", ("ctrl+p",), "Find a command by its words", CONSOLE, ("palette",)),
     Command("help", ("question_mark", "f1"), "This help", CONSOLE, ("help",), footer="help", rank=98),
     Command("quit", ("ctrl+q",), "Quit", CONSOLE, ("quit", "q")),
-)  # fmt: skip
+)
 
 BY_NAME = {command.name: command for command in COMMANDS}
 
 _KEY_NAMES = {
-    "slash": "/", "colon": ":", "question_mark": "?", "minus": "-", "left_square_bracket": "[",
-    "right_square_bracket": "]", "escape": "esc", "pagedown": "pgdn", "pageup": "pgup",
-}  # fmt: skip
+    "slash": "/",
+    "colon": ":",
+    "question_mark": "?",
+    "minus": "-",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "escape": "esc",
+    "pagedown": "pgdn",
+    "pageup": "pgup",
+}
 
 
 def key_name(key: str) -> str:
@@ -196,6 +360,8 @@ def _key_row(command: Command) -> str:
     words = " ".join(f"`:{word}{' ' + command.argument if command.argument else ''}`" for word in command.words[:1])
     tier = "" if command.tier is None else f" Tier {command.tier}, role {command.role}."
     where = (
-        ", ".join(command.places) if command.places and command.places != LISTS else ("lists" if command.places else "")
+        ", ".join(command.places)
+        if command.places and command.places not in (LISTS, MARKABLE)
+        else ("lists" if command.places else "")
     )
     return f"| {keys} | {words} | {command.help}.{tier} | {where} |".replace("a|b", r"a\|b")

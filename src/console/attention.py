@@ -9,10 +9,9 @@ from console.columns import Column, Moment, Table
 from console.formats import clock, count, mask, percent, period, rate, until
 from console.spans import Span
 from console.store import Store
-from console.tables.health import target_severity
 from console.tables.usage import share
 from console.topics import target_key
-from console.words import State, state
+from console.words import State, severity, state
 
 QUOTAS_SHOWN = 5
 EVENT_SECONDS = 900.0
@@ -37,11 +36,12 @@ def concerns(store: Store, now: float) -> list[Concern]:
     """All of them at server time `now`, sorted."""
     latest = _latest_events(store, now)
     found = [_breaker(row, now) for row in store.rows("breakers") if state(row.state).severity]
-    found += [_target(row, store, latest) for row in store.rows("targets") if target_severity(row)]
+    found += [_target(row, store, latest) for row in store.rows("targets") if _own_trouble(row)]
     full = [row for row in store.rows("quotas") if share(row) >= 1 and row.refused_5m > 0]
     full.sort(key=lambda row: (-row.refused_5m, row.id))
     found += [_quota(row) for row in full[:QUOTAS_SHOWN]]
-    found += _events(store, now)
+    known = {concern.object for concern in found}
+    found += [concern for concern in _events(store, now) if concern.object not in known]
     config = store.one("config")
     if config is not None:
         found += _config(config)
@@ -73,13 +73,18 @@ def _breaker(row: BreakerView, now: float) -> Concern:
     )
 
 
+def _own_trouble(row: TargetView) -> bool:
+    """The target's own state, not that of its service's breaker, which is a concern by itself."""
+    return max(severity(row.config), severity(row.probe), severity(row.traffic)) > 0
+
+
 def _target(row: TargetView, store: Store, latest: dict[str, float]) -> Concern:
-    worst = max((row.probe, row.traffic, row.config, row.breaker), key=lambda word: state(word).severity)
+    worst = max((row.probe, row.traffic, row.config), key=lambda word: state(word).severity)
     name = target_key(row)
     service = store.row("services", row.upstream)
     left = f"{service.targets_up} of {service.targets_total} up" if service is not None else ""
     detail = row.last_error or f"config {row.config}, probe {row.probe}, traffic {row.traffic}"
-    at = latest.get(name, latest.get(row.name, row.last_probe_at))
+    at = latest.get(name, latest.get(row.name))
     return Concern(at, state(worst), "target", name, detail, left, "target", name)
 
 
@@ -88,9 +93,15 @@ def _quota(row: QuotaView) -> Concern:
     if row.owner:
         detail += f", owner {row.owner}"
     return Concern(
-        None, State("QUOTA", "!", "warn", 1), row.kind, mask(row.subject, row.kind), detail,
-        f"{count(row.refused_5m)} × 429", "quota", row.id,
-    )  # fmt: skip
+        None,
+        State("QUOTA", "!", "warn", 1),
+        row.kind,
+        mask(row.subject, row.kind),
+        detail,
+        f"{count(row.refused_5m)} × 429",
+        "quota",
+        row.id,
+    )
 
 
 def _events(store: Store, now: float) -> list[Concern]:
@@ -112,10 +123,18 @@ def _event(row: EventView) -> Concern:
 
 def _config(row: ConfigView) -> list[Concern]:
     found = [
-        Concern(None, State("CONFIG", "x", "bad", 2), "reload", _place(problem), str(problem.get("message", "")),
-                "last reload failed", "config", "")
+        Concern(
+            None,
+            State("CONFIG", "x", "bad", 2),
+            "reload",
+            _place(problem),
+            str(problem.get("message", "")),
+            "last reload failed",
+            "config",
+            "",
+        )
         for problem in row.problems[:3]
-    ]  # fmt: skip
+    ]
     if row.restart_needed:
         names = ", ".join(row.restart_needed)
         found.append(
@@ -145,10 +164,17 @@ ATTENTION = Table(
     topic="",
     title="attention",
     columns=(
-        Column("time", "TIME", 9, lambda r, m: ("-" if r.at is None else clock(r.at) + "Z", "dim"), lambda r: r.at, priority=3),
+        Column(
+            "time",
+            "TIME",
+            9,
+            lambda r, m: ("-" if r.at is None else clock(r.at) + "Z", "dim"),
+            lambda r: r.at,
+            priority=3,
+        ),
         Column("state", "STATE", 9, _word, lambda r: (r.state.severity, r.at or 0.0)),
-        Column("what", "WHAT", 14, lambda r, m: (r.what, "dim"), lambda r: r.what, priority=4),
-        Column("object", "OBJECT", 18, lambda r, m: (r.object, "bold"), lambda r: r.object, grow=True, most=26),
+        Column("what", "WHAT", 9, lambda r, m: (r.what, "dim"), lambda r: r.what, priority=4),
+        Column("object", "OBJECT", 18, lambda r, m: (r.object, "bold"), lambda r: r.object, grow=True, most=24),
         Column("detail", "DETAIL", 24, lambda r, m: (r.detail, ""), lambda r: r.detail, grow=True),
         Column("extra", "", 12, lambda r, m: (r.extra, "dim"), lambda r: r.extra, priority=2, right=True),
     ),
@@ -158,4 +184,4 @@ ATTENTION = Table(
     search=lambda r: f"{r.state.word} {r.what} {r.object} {r.detail} {r.extra}".lower(),
     empty="all well: nothing needs attention",
     fields=lambda r: {"state": r.state.word, "what": r.what, "object": r.object},
-)  # fmt: skip
+)

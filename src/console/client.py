@@ -208,9 +208,12 @@ class AdminClient:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await self._http.request(
-                    method, "/admin/v1" + path, params=dict(params or {}), headers={**self._bearer(), **(headers or {})},
+                    method,
+                    "/admin/v1" + path,
+                    params=dict(params or {}),
+                    headers={**self._bearer(), **(headers or {})},
                     content=None if body is None else msgspec.json.encode(body),
-                )  # fmt: skip
+                )
         except (TimeoutError, httpx.TimeoutException) as error:
             raise Unreachable(f"no answer within {ANSWER_SECONDS:.0f} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
@@ -294,9 +297,13 @@ def _page(document: dict[str, Any], row: type[Any], what: str) -> Page:
     items = convert(document.get("items"), list[row], what)  # type: ignore[valid-type]
     cursor, total = document.get("next_cursor"), document.get("total")
     return Page(
-        _int(document.get("rev")), _number(document.get("as_of")), _nodes(document.get("nodes")), items,
-        str(cursor) if cursor else None, total if isinstance(total, int) else None,
-    )  # fmt: skip
+        _int(document.get("rev")),
+        _number(document.get("as_of")),
+        _nodes(document.get("nodes")),
+        items,
+        str(cursor) if cursor else None,
+        total if isinstance(total, int) else None,
+    )
 
 
 def _nodes(body: object) -> Nodes | None:

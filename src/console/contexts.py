@@ -1,4 +1,4 @@
-"""Which gateway, with which token: command line, then environment, then console.toml, then the gateway of this directory.
+"""Which gateway, with which token: command line, environment, console.toml, the gateway of this directory.
 
     # ~/.config/spork/console.toml
     default = "local"
@@ -93,7 +93,7 @@ def default_path(environ: Mapping[str, str]) -> Path:
 
 
 def load(path: Path) -> tuple[dict[str, Context], str]:
-    """The contexts of a file, by name, and the default's name ('' if none). A missing file has none. Raises BadContext."""
+    """The contexts of a file by name, and the default's name or ''. A missing file has none. Raises BadContext."""
     if not path.exists():
         return {}, ""
     try:
@@ -125,16 +125,29 @@ def _context(path: Path, name: str, fields: Any) -> Context:
         raise BadContext(f'{where}: token_command is a list, such as ["pass", "show", "spork"]')
     poll = fields.get("poll")
     return Context(
-        name, fields["url"].rstrip("/"), fields.get("production") is True, "", tuple(command),
-        str(fields.get("token_file", "")), str(fields.get("token_env", "")), str(fields.get("ca", "")),
-        float(poll) if isinstance(poll, (int, float)) else None, str(fields.get("theme", "")),
-    )  # fmt: skip
+        name,
+        fields["url"].rstrip("/"),
+        fields.get("production") is True,
+        "",
+        tuple(command),
+        str(fields.get("token_file", "")),
+        str(fields.get("token_env", "")),
+        str(fields.get("ca", "")),
+        float(poll) if isinstance(poll, (int, float)) else None,
+        str(fields.get("theme", "")),
+    )
 
 
 def choose(
-    contexts: Mapping[str, Context], default: str, environ: Mapping[str, str], directory: Path,
-    *, name: str = "", url: str = "", token: str = "",
-) -> Context:  # fmt: skip
+    contexts: Mapping[str, Context],
+    default: str,
+    environ: Mapping[str, str],
+    directory: Path,
+    *,
+    name: str = "",
+    url: str = "",
+    token: str = "",
+) -> Context:
     """The context to start with. Raises BadContext for a name that does not exist."""
     if name and name not in contexts:
         raise BadContext(f"no context {name!r}; there are: {', '.join(contexts) or 'none'}")

@@ -32,7 +32,7 @@ from console.formats import (
     sparkline,
     stamp,
     until,
-)  # fmt: skip
+)
 from console.spans import BLANK, Line, Span, wrap
 from console.tables.usage import share, share_tone
 from console.words import ratio_tone, said, state, status_tone
@@ -63,27 +63,51 @@ def service(row: ServiceView, moment: Moment, width: int) -> list[Line]:
     up = f"{row.targets_up} of {row.targets_total} targets up"
     lines = [
         fact("state", said(row.state), "   ", up, "   breaker ", said(row.breaker), f"   balance {row.balance}"),
-        fact("traffic", (rate(row.rps), "bold"), " rps   ", (percent(row.error_ratio) + "%", ratio_tone(row.error_ratio)),
-             f" 5xx   {percent(row.throttled_ratio)}% 429   {rate(row.in_flight)} in flight   "
-             f"{rate(row.retries_per_second)} retries/s"),
-        fact("latency", f"p50 {millis(row.p50_ms)}   p95 {millis(row.p95_ms)}   p99 {millis(row.p99_ms)} ms   "
-             f"availability {percent(row.availability)}%"),
-    ]  # fmt: skip
+        fact(
+            "traffic",
+            (rate(row.rps), "bold"),
+            " rps   ",
+            (percent(row.error_ratio) + "%", ratio_tone(row.error_ratio)),
+            f" 5xx   {percent(row.throttled_ratio)}% 429   {rate(row.in_flight)} in flight   "
+            f"{rate(row.retries_per_second)} retries/s",
+        ),
+        fact(
+            "latency",
+            f"p50 {millis(row.p50_ms)}   p95 {millis(row.p95_ms)}   p99 {millis(row.p99_ms)} ms   "
+            f"availability {percent(row.availability)}%",
+        ),
+    ]
     return lines + text_fact("routes", ", ".join(row.routes), width)
 
 
 def target(row: TargetView, moment: Moment, width: int) -> list[Line]:
     lines = [
-        fact("states", "config ", said(row.config), "   probe ", said(row.probe), "   breaker ", said(row.breaker),
-             "   traffic ", said(row.traffic)),
+        fact(
+            "states",
+            "config ",
+            said(row.config),
+            "   probe ",
+            said(row.probe),
+            "   breaker ",
+            said(row.breaker),
+            "   traffic ",
+            said(row.traffic),
+        ),
         fact("address", row.url, f"   weight {row.weight}   priority {row.priority}"),
-        fact("traffic", (rate(row.rps), "bold"), " rps   ", (percent(row.error_ratio) + "%", ratio_tone(row.error_ratio)),
-             f" 5xx   p95 {millis(row.p95_ms)} ms   {rate(row.in_flight)} in flight   {rate(row.connections)} connections"),
-        fact("probe", f"{since(row.last_probe_at, moment.now)} ago, took {millis(row.probe_ms)} ms   "
-             f"{row.flaps} changes in 5 min"),
-        fact("ejections", f"{row.ejections}",
-             f"   until {clock(row.ejected_until)}Z" if row.ejected_until else ""),
-    ]  # fmt: skip
+        fact(
+            "traffic",
+            (rate(row.rps), "bold"),
+            " rps   ",
+            (percent(row.error_ratio) + "%", ratio_tone(row.error_ratio)),
+            f" 5xx   p95 {millis(row.p95_ms)} ms   {rate(row.in_flight)} in flight   {rate(row.connections)} connections",
+        ),
+        fact(
+            "probe",
+            f"{since(row.last_probe_at, moment.now)} ago, took {millis(row.probe_ms)} ms   "
+            f"{row.flaps} changes in 5 min",
+        ),
+        fact("ejections", f"{row.ejections}", f"   until {clock(row.ejected_until)}Z" if row.ejected_until else ""),
+    ]
     return lines + text_fact("last error", row.last_error or MISSING, width, "warn" if row.last_error else "dim")
 
 
@@ -93,10 +117,14 @@ def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
     lines = [
         fact("state", said(row.state), f"   since {_when(row.since, moment)}   {row.trips} trips"),
         *text_fact("cause", row.cause, width),
-        fact("window", (f"{errors}%", tone), f" failed of {count(row.requests)} requests ({count(row.failures)} failed, "
-             f"{count(row.slow)} slow)   trips at {percent(row.threshold)}% of {row.min_requests} or more"),
+        fact(
+            "window",
+            (f"{errors}%", tone),
+            f" failed of {count(row.requests)} requests ({count(row.failures)} failed, "
+            f"{count(row.slow)} slow)   trips at {percent(row.threshold)}% of {row.min_requests} or more",
+        ),
         fact("traffic", (rate(row.rps), "bold"), " rps"),
-    ]  # fmt: skip
+    ]
     if row.state == "open":
         lines.append(fact("next try", f"in {until(row.next_try, moment.now)}"))
     if row.ramp is not None:
@@ -123,9 +151,16 @@ def _window(row: BreakerView, moment: Moment, width: int) -> list[Line]:
         filled = round(requests / top * room)
         bad = round(failures / top * room) if requests else 0
         bad = 1 if failures and not bad else min(bad, filled)
-        block = "#" if moment.ascii_only else "█"
-        lines.append([(f"{index - oldest:>10}s  ", "dim"), (block * bad, "bad"), (block * max(0, filled - bad), "accent"),
-                      (f"  {count(requests)}", ""), (f"  {count(failures)} failed" if failures else "", "bad")])  # fmt: skip
+        block = "#" if moment.ascii_only else "━"
+        lines.append(
+            [
+                (f"{index - oldest:>10}s  ", "dim"),
+                (block * bad, "bad"),
+                (block * max(0, filled - bad), "accent"),
+                (f"  {count(requests)}", ""),
+                (f"  {count(failures)} failed" if failures else "", "bad"),
+            ]
+        )
     return lines
 
 
@@ -134,22 +169,39 @@ def _transitions(row: BreakerView) -> list[Line]:
         return []
     lines: list[Line] = [BLANK, title("Last transitions"), BLANK]
     for step in sorted(row.transitions, key=lambda step: -step.at):
-        lines.append([(f"{clock(step.at)}Z   ", "dim"), (f"{state(step.before).word:>8}", ""), (" → ", "dim"),
-                      (f"{state(step.after).word:<8}", state(step.after).tone), (f"  {step.cause}", "")])  # fmt: skip
+        lines.append(
+            [
+                (f"{clock(step.at)}Z   ", "dim"),
+                (f"{state(step.before).word:>8}", ""),
+                (" → ", "dim"),
+                (f"{state(step.after).word:<8}", state(step.after).tone),
+                (f"  {step.cause}", ""),
+            ]
+        )
     return lines
 
 
 def quota(row: QuotaView, moment: Moment, width: int) -> list[Line]:
     tone = share_tone(row)
     lines = [
-        fact("subject", (mask(row.subject, row.kind), "bold"), f"   by {row.kind}   owner {row.owner or MISSING}   "
-             f"plan {row.plan or MISSING}"),
+        fact(
+            "subject",
+            (mask(row.subject, row.kind), "bold"),
+            f"   by {row.kind}   owner {row.owner or MISSING}   plan {row.plan or MISSING}",
+        ),
         fact("limit", f"{row.limit}: {count(row.quota)} per {period(row.period)}   {row.algorithm}"),
-        fact("used", (bar(share(row), 30, moment.ascii_only), tone or "accent"), (f"  {count(row.used)}", tone or "bold"),
-             f" of {count(row.quota)}, {count(row.remaining)} left, resets in {lasting(row.resets_in)}"),
-        fact("5 minutes", f"{count(row.admitted_5m)} admitted, ", (f"{count(row.refused_5m)} refused",
-             "warn" if row.refused_5m else "")),
-    ]  # fmt: skip
+        fact(
+            "used",
+            (bar(share(row), 30, moment.ascii_only), tone or "accent"),
+            (f"  {count(row.used)}", tone or "bold"),
+            f" of {count(row.quota)}, {count(row.remaining)} left, resets in {lasting(row.resets_in)}",
+        ),
+        fact(
+            "5 minutes",
+            f"{count(row.admitted_5m)} admitted, ",
+            (f"{count(row.refused_5m)} refused", "warn" if row.refused_5m else ""),
+        ),
+    ]
     if row.override:
         lines += text_fact("raised", row.override, width, "forced")
     return lines
@@ -159,16 +211,24 @@ def request(row: TrafficView, moment: Moment, width: int) -> list[Line]:
     own = None if row.upstream_ms is None else max(0.0, row.ms - row.upstream_ms)
     tone = status_tone(row.status)
     lines = [
-        fact("answer", (str(row.status), tone or "bold"), f"   {row.reason or 'no refusal'}", f"   {row.attempts} attempts"),
+        fact(
+            "answer",
+            (str(row.status), tone or "bold"),
+            f"   {row.reason or 'no refusal'}",
+            f"   attempt {row.attempts}" if row.attempts > 1 else "",
+        ),
         fact("time", _when(row.at, moment)),
         *text_fact("request", f"{row.method} {row.path}", width, "bold"),
         fact("duration", f"{millis(row.ms)} ms = {millis(own)} gateway + {millis(row.upstream_ms)} upstream"),
-        fact("went to", f"route {row.route or MISSING}   service {row.upstream or MISSING}   target {row.target or MISSING}"),
+        fact(
+            "went to",
+            f"route {row.route or MISSING}   service {row.upstream or MISSING}   target {row.target or MISSING}",
+        ),
         fact("caller", f"{row.subject or 'anonymous'}   from {row.client}"),
         fact("bytes", f"{size(row.bytes_in)} in, {size(row.bytes_out)} out"),
         fact("request id", row.request_id),
         fact("trace id", row.trace_id or MISSING),
-    ]  # fmt: skip
+    ]
     return [*lines, BLANK, [("Headers, query and body are never sent to the console.", "dim")]]
 
 
@@ -187,13 +247,26 @@ def event(row: EventView, moment: Moment, width: int) -> list[Line]:
 
 def route(row: RouteView, moment: Moment, width: int) -> list[Line]:
     lines = [
-        fact("matches", (",".join(row.methods) or "any method", "bold"), f"  {row.pattern}",
-             f"   hosts {', '.join(row.hosts)}" if row.hosts else ""),
-        fact("leads to", row.upstream or MISSING, f"   auth {', '.join(row.auth) or 'none: open to all'}",
-             f"   limits {', '.join(row.limits) or 'none'}"),
-        fact("traffic", (rate(row.rps), "bold"), " rps   ", (percent(row.error_ratio) + "%", ratio_tone(row.error_ratio)),
-             f" 5xx   p95 {millis(row.p95_ms)} ms   {count(row.hits)} hits   from {row.origin}"),
-    ]  # fmt: skip
+        fact(
+            "matches",
+            (",".join(row.methods) or "any method", "bold"),
+            f"  {row.pattern}",
+            f"   hosts {', '.join(row.hosts)}" if row.hosts else "",
+        ),
+        fact(
+            "leads to",
+            row.upstream or MISSING,
+            f"   auth {', '.join(row.auth) or 'none: open to all'}",
+            f"   limits {', '.join(row.limits) or 'none'}",
+        ),
+        fact(
+            "traffic",
+            (rate(row.rps), "bold"),
+            " rps   ",
+            (percent(row.error_ratio) + "%", ratio_tone(row.error_ratio)),
+            f" 5xx   p95 {millis(row.p95_ms)} ms   {count(row.hits)} hits   from {row.origin}",
+        ),
+    ]
     if row.shadowed_by:
         lines.append(fact("shadowed", (f"by {row.shadowed_by}: it always wins", "warn")))
     if row.problem:
@@ -204,10 +277,13 @@ def route(row: RouteView, moment: Moment, width: int) -> list[Line]:
 def consumer(row: ConsumerView, moment: Moment, width: int) -> list[Line]:
     return [
         fact("consumer", (row.name, "bold"), f"   plan {row.plan or MISSING}   owner {row.owner or MISSING}"),
-        fact("5 minutes", f"{count(row.admitted_5m)} admitted, ", (f"{count(row.refused_5m)} refused",
-             "warn" if row.refused_5m else "")),
+        fact(
+            "5 minutes",
+            f"{count(row.admitted_5m)} admitted, ",
+            (f"{count(row.refused_5m)} refused", "warn" if row.refused_5m else ""),
+        ),
         fact("now", f"{rate(row.rps)} rps   last seen {_when(row.last_seen, moment)}"),
-    ]  # fmt: skip
+    ]
 
 
 DETAILS: dict[str, Callable[[Any, Moment, int], list[Line]]] = {
@@ -222,9 +298,15 @@ DETAILS: dict[str, Callable[[Any, Moment, int], list[Line]]] = {
 }
 
 TOPIC_OF = {
-    "service": "services", "target": "targets", "breaker": "breakers", "quota": "quotas", "request": "traffic",
-    "event": "events", "route": "routes", "consumer": "consumers",
-}  # fmt: skip
+    "service": "services",
+    "target": "targets",
+    "breaker": "breakers",
+    "quota": "quotas",
+    "request": "traffic",
+    "event": "events",
+    "route": "routes",
+    "consumer": "consumers",
+}
 DETAIL_OF = {topic: place for place, topic in TOPIC_OF.items()}
 
 

@@ -53,8 +53,12 @@ CONFIG_TABS = ("file", "previous", "running", "history", "problems")
 
 def config_head(view: ConfigView, moment: Moment) -> list[Line]:
     """Which revision runs, since when, whose."""
-    line = fact("running", (view.revision, "bold"), f"   applied {stamp(view.applied_at)} ({since(view.applied_at, moment.now)} ago)",
-                f" by {view.author or MISSING}")  # fmt: skip
+    line = fact(
+        "running",
+        (view.revision, "bold"),
+        f"   applied {stamp(view.applied_at)} ({since(view.applied_at, moment.now)} ago)",
+        f" by {view.author or MISSING}",
+    )
     lines = [line]
     if view.restart_needed:
         lines.append(fact("restart", ("~ needed for ", "warn"), ", ".join(view.restart_needed)))
@@ -62,7 +66,7 @@ def config_head(view: ConfigView, moment: Moment) -> list[Line]:
         lines.append(
             fact(
                 "problems",
-                (f"x the last reload failed with {len(view.problems)} problems; the old revision serves", "bad"),
+                (f"x the last reload failed ({len(view.problems)}); the old revision serves", "bad"),
             )
         )
     return lines
@@ -81,10 +85,16 @@ def config_tab(view: ConfigView, tab: str) -> list[Line]:
         ]
     if tab == "history":
         return [
-            [(("> " if row.current else "  "), "ok"), (f"{row.revision:<14} ", "bold" if row.current else ""),
-             (f"{stamp(row.at)}  ", "dim"), (f"{row.author:<14} ", ""), (f"{row.source:<16} ", "dim"), (row.note, "")]
+            [
+                (("> " if row.current else "  "), "ok"),
+                (f"{row.revision:<14} ", "bold" if row.current else ""),
+                (f"{stamp(row.at)}  ", "dim"),
+                (f"{row.author:<14} ", ""),
+                (f"{row.source:<16} ", "dim"),
+                (row.note, ""),
+            ]
             for row in view.history
-        ] or [[("no history", "dim")]]  # fmt: skip
+        ] or [[("no history", "dim")]]
     return _problems(view) or [[("  the last reload had no problems", "ok")]]
 
 

@@ -153,7 +153,7 @@ def bar(share: float | None, width: int, ascii_only: bool = False) -> str:
     """A filled share of `width` cells."""
     if share is None:
         return " " * width
-    full, empty = ("#", ".") if ascii_only else ("█", "░")
+    full, empty = ("#", ".") if ascii_only else ("━", "─")
     filled = round(max(0.0, min(1.0, share)) * width)
     if share > 0 and filled == 0:
         filled = 1

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from console.faults import Denied, Fault, Throttled, Unauthenticated
 
 CONNECTING, UP, RETRYING, UNAUTHENTICATED, DENIED, THROTTLED = (
-    "CONNECTING", "UP", "RETRYING", "UNAUTHENTICATED", "DENIED", "THROTTLED",
-)  # fmt: skip
+    "CONNECTING",
+    "UP",
+    "RETRYING",
+    "UNAUTHENTICATED",
+    "DENIED",
+    "THROTTLED",
+)
 
 
 @dataclass(slots=True)

@@ -43,8 +43,8 @@ def traffic_tile(pulse: PulseView | None, width: int, moment: Moment) -> list[Li
     more = "≥" if moment.partial else ""
     rows: list[tuple[str, str, str, tuple[float | None, ...], float]] = [
         ("rps", more + rate(pulse.rps), "", series(pulse, "rps"), 1.0),
-        ("5xx", percent(pulse.error_ratio) + "%", ratio_tone(pulse.error_ratio), series(pulse, "5xx"), 0.01),
-        ("429", percent(pulse.throttled_ratio) + "%", "", series(pulse, "429"), 0.01),
+        ("5xx", percent(pulse.error_ratio) + "%", ratio_tone(pulse.error_ratio), series(pulse, "5xx"), 0.05),
+        ("429", percent(pulse.throttled_ratio) + "%", "", series(pulse, "429"), 0.05),
     ]
     lines: list[Line] = []
     for label, value, tone, points, floor in rows:
@@ -52,8 +52,15 @@ def traffic_tile(pulse: PulseView | None, width: int, moment: Moment) -> list[Li
         now = points[-1] if points else None
         graph = sparkline(points, max(0, width - 18), moment.ascii_only, floor)
         graph_tone = "accent" if label == "rps" else (tone or "dim")
-        lines.append([(f"{label:<5}", "dim"), (f"{value:>9}", tone or "bold"), (f" {arrow(now, before)} ", "dim"), (" ", ""),
-                      (graph, graph_tone)])  # fmt: skip
+        lines.append(
+            [
+                (f"{label:<5}", "dim"),
+                (f"{value:>9}", tone or "bold"),
+                (f" {arrow(now, before)} ", "dim"),
+                (" ", ""),
+                (graph, graph_tone),
+            ]
+        )
     lines.append(_pairs(("p50", millis(pulse.p50_ms)), ("p95", millis(pulse.p95_ms)), ("p99", millis(pulse.p99_ms))))
     score = "-" if pulse.health_score is None else f"{pulse.health_score:.0f}"
     lines.append(
@@ -156,12 +163,17 @@ def one_line(store: Store, moment: Moment) -> list[Line]:
         *_counts([(str(state(word)).strip(), breakers[word], state(word).tone) for word in ORDER]),
     ]
     targets = store.rows("targets")
-    third: Line = [("targets   ", "dim"), *_counts([
-        ("UP", sum(row.probe == "up" for row in targets), "ok"),
-        ("v DOWN", sum(row.probe == "down" for row in targets), "bad"),
-        ("x FAILING", sum(row.traffic in ("failing", "ejected") for row in targets), "bad"),
-        ("> DRAIN", sum(row.config in ("draining", "drained") for row in targets), "warn"),
-    ])]  # fmt: skip
+    third: Line = [
+        ("targets   ", "dim"),
+        *_counts(
+            [
+                ("UP", sum(row.probe == "up" for row in targets), "ok"),
+                ("v DOWN", sum(row.probe == "down" for row in targets), "bad"),
+                ("x FAILING", sum(row.traffic in ("failing", "ejected") for row in targets), "bad"),
+                ("> DRAIN", sum(row.config in ("draining", "drained") for row in targets), "warn"),
+            ]
+        ),
+    ]
     return [first, second, third]
 
 

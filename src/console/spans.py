@@ -1,7 +1,8 @@
 """Lines of toned text, the console's only drawing material.
 
-A span is `(text, tone)`; a line is a list of spans. Screens, dialogs, `get` tables and tests are all made of lines. A tone is a
-word for meaning (`bad`, `warn`, `dim`), never a colour: themes give it one. No text in a span is ever parsed for markup.
+A span is `(text, tone)`; a line is a list of spans. Screens, dialogs, `get` tables and tests are all made of lines.
+A tone is a word for meaning (`bad`, `warn`, `dim`), never a colour: themes give it one. No text in a span is ever
+parsed for markup.
 """
 
 from __future__ import annotations

@@ -14,9 +14,19 @@ from console.store import Store
 from console.tiers import Lock
 
 TABS = (
-    ("1", "Pulse", "pulse"), ("2", "Services", "services"), ("3", "Breakers", "breakers"), ("4", "Quotas", "quotas"),
-    ("5", "Routes", "routes"), ("6", "Traffic", "traffic"), ("7", "Events", "events"), ("8", "Config", "config"),
-)  # fmt: skip
+    ("1", "Pulse", "pulse"),
+    ("2", "Services", "services"),
+    ("3", "Breakers", "breakers"),
+    ("4", "Quotas", "quotas"),
+    ("5", "Routes", "routes"),
+    ("6", "Traffic", "traffic"),
+    ("7", "Events", "events"),
+    ("8", "Config", "config"),
+)
+
+
+SHOWN_REVISION = 10**8
+"""Revisions longer than this are clock readings, which say nothing to people."""
 
 
 def link_words(link: Link, fresh: Freshness, now: float) -> Line:
@@ -49,14 +59,14 @@ def header(store: Store, context: Context, lock: Lock, fresh: Freshness, now: fl
     if who is not None:
         left.append((f"  {who.name}/{who.role}", "dim"))
     if lock.open(now):
-        left.append((f"  WRITE {until(lock.until, now)} left", "forced"))
+        left.append((f"  WRITE {until(lock.until, now)}", "forced"))
     else:
         left.append(("  READ-ONLY", "dim"))
     right = link_words(store.link, fresh, now)
     right += _fleet(store)
     if skewed(store.skew):
         right.append((f" · CLOCK SKEW {store.skew:+.0f}s", "warn"))
-    if width >= 100:
+    if width >= 100 and store.rev < SHOWN_REVISION:
         right.append((f" · rev {store.rev}", "dim"))
     right.append((f" · {clock(wall)}Z ", "dim"))
     return spread(left, right, width)
@@ -76,11 +86,9 @@ def tabs(current: str, width: int, denied: Sequence[str] = ()) -> list[tuple[Lin
     found: list[tuple[Line, str]] = []
     for number, name, place in TABS:
         here = place == current
-        label = name if width >= 100 else name[:5]
-        lock = " !" if place in denied else ""
-        found.append(
-            ([(f" {number} ", "key" if not here else "tab"), (f"{label}{lock} ", "tab" if here else "dim")], place)
-        )
+        lock, end = "!" if place in denied else "", " " if width >= 100 else ""
+        label = f"{name}{lock}{end}"
+        found.append(([(f" {number} ", "tab" if here else "key"), (label, "tab" if here else "dim")], place))
     return found
 
 

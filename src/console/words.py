@@ -65,6 +65,11 @@ def state(word: str) -> State:
     return known if known is not None else State(word.upper()[:8] or "UNKNOWN", "?", "unknown", 1)
 
 
+def is_state(word: str) -> bool:
+    """Is it a state this console has a word for?"""
+    return word in _STATES
+
+
 def said(word: str) -> Span:
     """Glyph and word in their tone."""
     found = state(word)

@@ -5,8 +5,8 @@
     send      POST with If-Match: that revision and a fresh Idempotency-Key, exactly once
     confirm   PENDING until the stream shows a revision at or after the answer's
 
-An answer that never comes leaves the outcome UNKNOWN: the object is read again until it tells; the write is not repeated.
-A 409 or 412 means the object changed under the operator: shown, and asked anew from the dry run.
+An answer that never comes leaves the outcome UNKNOWN: the object is read again until it tells; the write is not
+repeated. A 409 or 412 means the object changed under the operator: shown, and asked anew from the dry run.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ REASON = Input("reason", "reason", "text")
 class Write:
     """One write. `blocked` tells why it makes no sense for a row ('' if it does); `topic` is what it changes.
 
-    `done(row)` recognises a row on which it has happened, for outcomes that were never answered.
+    `done(row)` recognises a row on which it has happened, for outcomes that were never answered; a row that cannot show
+    it is never done.
     """
 
     name: str
@@ -143,50 +144,107 @@ WRITES: dict[str, Write] = {
     write.name: write
     for write in (
         Write(
-            "trip", "Trip breaker", "Trip", "breakers", _breaker("trip"), lambda r: str(r.name),
+            "trip",
+            "Trip breaker",
+            "Trip",
+            "breakers",
+            _breaker("trip"),
+            lambda r: str(r.name),
             lambda r: (Input("ttl", "for", "duration", "15m"), REASON),
             lambda r: "is forced open already" if r.state == "forced_open" else "",
             lambda r: r is not None and r.state == "forced_open",
         ),
         Write(
-            "reset", "Reset breaker", "Reset", "breakers", _breaker("reset"), lambda r: str(r.name), _only_reason,
+            "reset",
+            "Reset breaker",
+            "Reset",
+            "breakers",
+            _breaker("reset"),
+            lambda r: str(r.name),
+            _only_reason,
             lambda r: "is closed already" if r.state == "closed" else "",
             lambda r: r is not None and r.state == "closed",
         ),
         Write(
-            "drain", "Drain target", "Drain", "targets", _target("drain"), target_key,
+            "drain",
+            "Drain target",
+            "Drain",
+            "targets",
+            _target("drain"),
+            target_key,
             lambda r: (Input("ttl", "for", "duration", "1h"), REASON),
             lambda r: "is drained already" if r.config in ("draining", "drained") else "",
-            lambda r: r is not None and r.config in ("draining", "drained"), _last_healthy,
+            lambda r: r is not None and r.config in ("draining", "drained"),
+            _last_healthy,
         ),
         Write(
-            "undrain", "Undrain target", "Undrain", "targets", _target("undrain"), target_key, _only_reason,
+            "undrain",
+            "Undrain target",
+            "Undrain",
+            "targets",
+            _target("undrain"),
+            target_key,
+            _only_reason,
             lambda r: "" if r.config in ("draining", "drained") else "is not drained",
             lambda r: r is not None and r.config not in ("draining", "drained"),
         ),
         Write(
-            "probe", "Probe target", "Probe", "targets", _target("probe"), target_key, lambda r: (), lambda r: "",
+            "probe",
+            "Probe target",
+            "Probe",
+            "targets",
+            _target("probe"),
+            target_key,
+            lambda r: (),
+            lambda r: "",
             lambda r: False,
         ),
         Write(
-            "raise", "Change limit", "Change", "quotas", _quota("raise"), lambda r: str(r.subject),
+            "raise",
+            "Change limit",
+            "Change",
+            "quotas",
+            _quota("raise"),
+            lambda r: str(r.subject),
             lambda r: (Input("quota", "quota", "number", str(r.quota)), Input("ttl", "for", "duration", "1h"), REASON),
-            lambda r: "" if r.id else "has no handle", lambda r: r is not None and r.override is not None,
+            lambda r: "" if r.id else "has no handle",
+            lambda r: r is not None and r.override is not None,
         ),
         Write(
-            "renew", "Reset window", "Reset", "quotas", _quota("reset"), lambda r: str(r.subject), _only_reason,
-            lambda r: "" if r.id else "has no handle", lambda r: r is None or r.used == 0,
+            "renew",
+            "Reset window",
+            "Reset",
+            "quotas",
+            _quota("reset"),
+            lambda r: str(r.subject),
+            _only_reason,
+            lambda r: "" if r.id else "has no handle",
+            lambda r: r is None or r.used == 0,
         ),
         Write(
-            "revoke", "Revoke", "Revoke", "keys", _revoke_path, _revoke_label, _only_reason, _revoke_blocked,
-            lambda r: r is None or getattr(r, "state", "") == "revoked",
+            "revoke",
+            "Revoke",
+            "Revoke",
+            "keys",
+            _revoke_path,
+            _revoke_label,
+            _only_reason,
+            _revoke_blocked,
+            lambda r: isinstance(r, ApiKeyView) and r.state == "revoked",
         ),
         Write(
-            "reload", "Reload configuration", "Reload", "config", lambda r: "/config/reload", lambda r: "configuration",
-            _only_reason, lambda r: "", lambda r: False,
+            "reload",
+            "Reload configuration",
+            "Reload",
+            "config",
+            lambda r: "/config/reload",
+            lambda r: "configuration",
+            _only_reason,
+            lambda r: "",
+            lambda r: False,
         ),
     )
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,11 @@ class Batch:
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
 
-    def calls(self, script: Script, wire: Wire, cluster: bool, unix: float) -> list[tuple[Call, list[Member]]]:
-        """One call, or one per slot of a cluster, with who is in it. `unix` finds calendars' windows only."""
+    def calls(
+        self, script: Script, wire: Wire, cluster: bool, unix: float, slack: bytes
+    ) -> list[tuple[Call, list[Member]]]:
+        """One call, or one per slot of a cluster, with who is in it. `unix` finds calendars' windows only;
+        keys are kept `slack` milliseconds beyond their meaning."""
         micros = int((unix if self.now is None else self.now) * MICROS + 0.5)
         stated = b"-1" if self.now is None else b"%d" % micros
         slots: dict[int, tuple[list[bytes], list[bytes], list[Member]]] = {}
@@ -98,7 +101,9 @@ class Batch:
                     place[1].append(wire.pack(charge._replace(cost=0) if question else charge, micros, asked.lease))
                 place[2].append((asked, indexes, question))
                 asked.pending += 1
-        return [((script, keys, (stated, b"".join(packed))), members) for keys, packed, members in slots.values()]
+        return [
+            ((script, keys, (stated, b"".join(packed), slack)), members) for keys, packed, members in slots.values()
+        ]
 
 
 def note_answers(answer: bytes, members: Sequence[Member]) -> None:

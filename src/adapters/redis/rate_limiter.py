@@ -46,6 +46,8 @@ _new: Any = tuple.__new__
 class RedisRateLimiter:
     """`local` is an in-process limiter for `on_store_error: local`; `nodes` counts the live gateway processes.
 
+    Keys are kept `slack` seconds beyond their meaning, and so survive small steps back of the store's clock.
+
     Lifecycle: `await open()` before the first request (never raises), `await close()` at the end.
     """
 
@@ -59,6 +61,7 @@ class RedisRateLimiter:
         prefix: bytes = b"spork",
         nodes: Callable[[], int] = lambda: 1,
         timeout: float = 0.05,
+        slack: float = 1.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connection = connection
@@ -66,6 +69,7 @@ class RedisRateLimiter:
         self._wire = Wire(prefix)
         self._clock = clock
         self._timeout = timeout
+        self._slack = b"%d" % int(slack * 1000)
         self._acquire = Script("acquire")
         self._permits = PermitKeeper(self._wire)
         self._local = local
@@ -179,7 +183,7 @@ class RedisRateLimiter:
             batch.task = asyncio.get_running_loop().create_task(self._run(batch))
 
     async def _run(self, batch: Batch) -> None:
-        placed = batch.calls(self._acquire, self._wire, self._connection.cluster, self._clock())
+        placed = batch.calls(self._acquire, self._wire, self._connection.cluster, self._clock(), self._slack)
         self._counts["calls"] += len(placed)
         self._counts["requests"] += len(batch.asked)
         answers: Sequence[Any]
@@ -305,7 +309,7 @@ class RedisRateLimiter:
         packed = b"\x01" + self._wire.pack(probe, 0)
         try:
             async with asyncio.timeout(4 * self._timeout):
-                answers = await self._caller.run([(self._acquire, [key], (b"-1", packed)) for key in keys])
+                answers = await self._caller.run([(self._acquire, [key], (b"-1", packed, b"0")) for key in keys])
             bad = next((answer for answer in answers if not isinstance(answer, bytes)), None)
             if bad is not None:
                 raise bad if isinstance(bad, Exception) else ConnectionError("no answer")

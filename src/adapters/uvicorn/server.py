@@ -125,7 +125,7 @@ class EdgeServer:
         Raises OSError or ssl.SSLError; what was loaded before then stays in force.
         """
         for context, tls in self._contexts:
-            _server_context(tls)  # a broken pair must not replace a good one half-way
+            server_context(tls)  # a broken pair must not replace a good one half-way
             context.load_cert_chain(tls.cert, tls.key)
 
     async def run(self) -> None:
@@ -159,7 +159,7 @@ class EdgeServer:
         )
         config.load()
         if listener.tls is not None:
-            context = _server_context(listener.tls)
+            context = server_context(listener.tls)
             config.ssl = context
             self._contexts.append((context, listener.tls))
         server = _Listener(config)
@@ -265,7 +265,7 @@ async def _call(callback: Callback | None) -> None:
         log.exception("A callback of the server failed")
 
 
-def _server_context(tls: ListenerTls) -> ssl.SSLContext:
+def server_context(tls: ListenerTls) -> ssl.SSLContext:
     """TLS 1.2 or newer, HTTP/1.1; with `client_ca` a certificate is asked for, with `require_client` demanded."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

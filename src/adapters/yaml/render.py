@@ -6,7 +6,6 @@ The same configuration gives the same text however it was split over files, so t
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -34,7 +33,7 @@ def render(document: Document, *, redact: bool = True) -> str:
 
 
 def revision_of(document: Document) -> str:
-    """A short digest of everything the document says, secrets included, defaults left out."""
+    """A short digest of everything the document says, secrets included."""
     written = msgspec.json.encode(document, enc_hook=lambda _: None, order="sorted")
     return hashlib.sha256(written).hexdigest()[:12]
 
@@ -139,4 +138,10 @@ def _scalar(value: object) -> str:
     text = str(value).replace("$", "$$")
     if _PLAIN.match(text) and text.lower() not in _WORDS:
         return text
-    return json.dumps(text)
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

@@ -15,6 +15,7 @@ from adapters.yaml.upstreams import translate_upstream
 from application.configuration import AdminListener, AdminToken, Configuration, EdgeLimits, EventHub, ListenerTls
 from application.diagnostics import child
 from domain.consumers import Consumer
+from domain.objectives import Objective
 from domain.tokens import ClaimNames, Issuer
 
 
@@ -56,6 +57,10 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
         registration_allow=document.registration.allow,
         hub=EventHub(document.events.url, document.events.kinds),
         quarantine=document.quarantine,
+        objectives=tuple(
+            Objective(name, o.availability, o.route, o.consumer, o.latency, o.period)
+            for name, o in document.objectives.items()
+        ),
         legacy_limit_headers=document.legacy_limit_headers,
         signing_key=document.signing_key,
         mtls_header=document.mtls_header.lower(),

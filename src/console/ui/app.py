@@ -31,6 +31,9 @@ BLURRED_SECONDS = 1.0
 POLLED_SECONDS = 5.0
 SEARCH_SECONDS = 0.4
 WHOLE_PAGE = 500
+STREAMED_QUOTAS = 200
+"""The stream carries so many quota windows, the most used; more are found by searching, or by `:quotas all`."""
+MOST_QUOTAS = 10_000
 
 
 class ConsoleApp(App[None]):
@@ -63,7 +66,7 @@ class ConsoleApp(App[None]):
         self.theme = f"spork-{chosen}"
         self.main = MainScreen()
 
-    # ----------------------------------------------------------------------------------------------------------- life cycle
+    # ----------------------------------------------------------------------------------------------- life cycle
 
     def get_default_screen(self) -> Screen[None]:
         return self.main
@@ -124,7 +127,7 @@ class ConsoleApp(App[None]):
         except Fault:
             pass  # the shelf holds the fault, and the box says it
 
-    # ------------------------------------------------------------------------------------------------------------- looks
+    # ------------------------------------------------------------------------------------------------- looks
 
     def use_theme(self, name: str) -> None:
         self.colours = palette(name)
@@ -137,7 +140,12 @@ class ConsoleApp(App[None]):
         if argument in THEMES:
             self.use_theme(argument)
         else:
-            choices = [("dark", ""), ("light", ""), ("cvd", "safe for colour-blind eyes"), ("ansi", "the terminal's colours")]
+            choices = [
+                ("dark", ""),
+                ("light", ""),
+                ("cvd", "safe for colour-blind eyes"),
+                ("ansi", "the terminal's colours"),
+            ]
             self.push_screen(Picker("Theme", choices, self.colours.name), lambda name: name and self.use_theme(name))
 
     def do_mouse(self, argument: str = "") -> None:
@@ -155,7 +163,7 @@ class ConsoleApp(App[None]):
             driver._mouse = False
             self.main.tell("mouse: terminal (select text as usual; m takes it back)", "dim")
 
-    # ---------------------------------------------------------------------------------------------------------- the console
+    # ---------------------------------------------------------------------------------------------- the console
 
     def do_quit(self, argument: str = "") -> None:
         self.exit()
@@ -180,7 +188,9 @@ class ConsoleApp(App[None]):
             self.main.tell(f"no context {argument!r}; there are {', '.join(self.contexts) or 'none'}", "bad")
         elif self.contexts:
             choices = [(name, context.url) for name, context in self.contexts.items()]
-            self.push_screen(Picker("Gateways", choices, self.session.context.name), lambda name: name and self.do_context(name))
+            self.push_screen(
+                Picker("Gateways", choices, self.session.context.name), lambda name: name and self.do_context(name)
+            )
         else:
             self.main.tell("no contexts: see docs/console.md for ~/.config/spork/console.toml", "dim")
 
@@ -214,9 +224,31 @@ class ConsoleApp(App[None]):
         """Filtering quotas asks the server too, once the list is longer than what the stream carries."""
         shelf = self.session.store.shelves["quotas"]
         pane = self.main.pane
-        if pane is not None and pane.place == "quotas" and shelf.total is not None and shelf.total > len(shelf.rows):
+        there = len(shelf.rows)
+        longer = there >= STREAMED_QUOTAS if shelf.total is None else shelf.total > there
+        if pane is not None and pane.place == "quotas" and longer:
             self._searched = text
             self.run_worker(self._search(text), exclusive=True, group="search", exit_on_error=False)
+
+    def load_all_quotas(self) -> None:
+        """`:quotas all`: page after page until all are here, or MOST_QUOTAS of them."""
+        self.run_worker(self._load_all(), exclusive=True, group="search", exit_on_error=False)
+
+    async def _load_all(self) -> None:
+        cursor, read = "", 0
+        while self.session.client is not None and read < MOST_QUOTAS:
+            params = {"cursor": cursor} if cursor else {}
+            try:
+                page = await self.session.client.page("quotas", top=WHOLE_PAGE, **params)
+            except Fault as fault:
+                self.main.tell(f"quotas: {fault.word} {fault}", "bad")
+                return
+            self.session.store.delta("quotas", page.items, (), page.rev)
+            read += len(page.items)
+            self.main.tell(f"{read} quota windows read", "dim")
+            if not page.next_cursor or not page.items:
+                return
+            cursor = page.next_cursor
 
     async def _search(self, text: str) -> None:
         await asyncio.sleep(SEARCH_SECONDS)
@@ -230,7 +262,7 @@ class ConsoleApp(App[None]):
             return
         self.session.store.delta("quotas", page.items, (), page.rev)
 
-    # ---------------------------------------------------------------------------------------------------------- copy, save
+    # ---------------------------------------------------------------------------------------------- copy, save
 
     def do_copy(self, argument: str = "") -> None:
         chosen = self._selected()
@@ -260,7 +292,10 @@ class ConsoleApp(App[None]):
 
     def do_save(self, argument: str = "") -> None:
         """The screen as text. Tokens are never on it."""
-        name = argument or f"spork-{self.main.pane.place if self.main.pane else 'view'}-{clock(self.session.wall()).replace(':', '')}.txt"
+        name = (
+            argument
+            or f"spork-{self.main.pane.place if self.main.pane else 'view'}-{clock(self.session.wall()).replace(':', '')}.txt"
+        )
         lines = ["".join(segment.text for segment in strip).rstrip() for strip in self.main._compositor.render_strips()]
         try:
             Path(name).write_text("\n".join(lines) + "\n")
@@ -269,7 +304,7 @@ class ConsoleApp(App[None]):
             return
         self.main.tell(f"saved {name}", "ok")
 
-    # -------------------------------------------------------------------------------------------------------------- writes
+    # -------------------------------------------------------------------------------------------------- writes
 
     def _selected(self) -> list[Selected]:
         return self.main.pane.selected() if self.main.pane is not None else []
@@ -319,10 +354,16 @@ class ConsoleApp(App[None]):
         tier = max(session.tier(write, row) for row in rows)
         context = session.context
         plan = Plan(
-            write, rows, previews, gate(tier, write.label(rows[0]), len(rows), context.production),
-            f"{context.name} · tier {3 if len(rows) > 1 else tier}", context.production, age(seen.age or 0.0),
-            f"POST /admin/v1{write.path(rows[0])}", note,
-        )  # fmt: skip
+            write,
+            rows,
+            previews,
+            gate(tier, write.label(rows[0]), len(rows), context.production),
+            f"{context.name} · tier {3 if len(rows) > 1 else tier}",
+            context.production,
+            age(seen.age or 0.0),
+            f"POST /admin/v1{write.path(rows[0])}",
+            note,
+        )
         if not plan.gate.dialog:
             await self._send(Confirmed(plan, {}), chosen)
             return
@@ -361,7 +402,9 @@ class ConsoleApp(App[None]):
             return
         row = self.session.store.row(one.topic, one.key)
         if row is not None and not write.blocked(row):
-            await self._prepare(write, [Selected(one.topic, one.key, row)], "it changed while you looked: confirm again")
+            await self._prepare(
+                write, [Selected(one.topic, one.key, row)], "it changed while you looked: confirm again"
+            )
 
     def _report(self, outcome: Outcome) -> None:
         store = self.session.store

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input
@@ -21,6 +22,7 @@ from console.clean import clean
 from console.spans import BLANK, Line, crop, fit, wrap
 from console.tiers import Gate
 from console.ui.widgets.lines import Box, Text
+from console.words import is_state, state
 from console.writes import Write, body
 
 
@@ -50,8 +52,13 @@ class Confirmed:
 class ActionDialog(ModalScreen[Confirmed | None]):
     """Before and after, blast radius, what to type. Answers Confirmed, or None for Cancel."""
 
-    BINDINGS = [("escape", "cancel", "Cancel"), ("left", "app.focus_previous", ""), ("right", "app.focus_next", "")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "cancel", "Cancel"),
+        ("left", "app.focus_previous", ""),
+        ("right", "app.focus_next", ""),
+    ]
     AUTO_FOCUS = "#cancel"
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "low"), (30, "high")]
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
@@ -103,8 +110,10 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         lines: list[Line] = [BLANK]
         for row, preview in list(zip(plan.rows, plan.preview, strict=False))[:4]:
             lines.append(_row("object", clean(plan.write.label(row)), "bold"))
-            lines.append(_row("now", f"{preview.before}   (rev {preview.revision}, read {plan.read_age} ago)"))
-            lines.append(_row("after", preview.after, "warn"))
+            word, tone = _stated(preview.before)
+            seen = (f"   read {plan.read_age} ago", "dim")
+            lines.append([*_row("now", word, tone), seen])
+            lines.append(_row("after", *_stated(preview.after)))
             for index, piece in enumerate(wrap(preview.blast or "none told", width)):
                 lines.append(_row("blast" if index == 0 else "", piece))
             for warning in preview.warnings[:3]:
@@ -115,7 +124,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
             lines.append(_row("note", plan.note, "warn"))
         return [*lines, _row("call", plan.call, "dim"), BLANK]
 
-    # ----------------------------------------------------------------------------------------------------------- judging
+    # ----------------------------------------------------------------------------------------------- judging
 
     def _arm(self) -> None:
         self.armed = True
@@ -173,6 +182,12 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         self.dismiss(None)
 
 
+def _stated(text: str) -> tuple[str, str]:
+    """The server's word for a state, said as everywhere in the console; anything else as it came."""
+    known = is_state(text)
+    return (str(state(text)).strip(), state(text).tone) if known else (text, "bold")
+
+
 def _row(label: str, text: str, tone: str = "") -> Line:
     return [(f"{label:<9}", "dim"), (text, tone)]
 
@@ -180,9 +195,12 @@ def _row(label: str, text: str, tone: str = "") -> Line:
 class Picker(ModalScreen[str | None]):
     """Choose one of some names: j k, enter, escape, or the first letter twice-unique."""
 
-    BINDINGS = [
-        ("escape,q", "cancel", ""), ("j,down,s", "step(1)", ""), ("k,up", "step(-1)", ""), ("enter", "choose", ""),
-    ]  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape,q", "cancel", ""),
+        ("j,down,s", "step(1)", ""),
+        ("k,up", "step(-1)", ""),
+        ("enter", "choose", ""),
+    ]
 
     def __init__(self, title: str, choices: list[tuple[str, str]], current: str) -> None:
         super().__init__()
@@ -204,11 +222,16 @@ class Picker(ModalScreen[str | None]):
 
     def _paint(self) -> None:
         width = max((len(name) for name, _ in self.choices), default=0)
-        self.query_one("#picker-list", Box).show([
-            [("▌ " if index == self.at else "  ", "accent"), (fit(name, width), "bold" if index == self.at else ""),
-             (f"  {note}", "dim")]
-            for index, (name, note) in enumerate(self.choices)
-        ])  # fmt: skip
+        self.query_one("#picker-list", Box).show(
+            [
+                [
+                    ("▌ " if index == self.at else "  ", "accent"),
+                    (fit(name, width), "bold" if index == self.at else ""),
+                    (f"  {note}", "dim"),
+                ]
+                for index, (name, note) in enumerate(self.choices)
+            ]
+        )
 
     def action_step(self, by: int) -> None:
         self.at = (self.at + by) % max(1, len(self.choices))
@@ -240,7 +263,9 @@ class Help(ModalScreen[None]):
             yield Text("help-text")
 
     def on_mount(self) -> None:
-        self.query_one("#help-title", Box).show([[("Keys and commands", "title"), ("   j k scroll, any other key closes", "dim")]])
+        self.query_one("#help-title", Box).show(
+            [[("Keys and commands", "title"), ("   j k scroll, any other key closes", "dim")]]
+        )
         self._paint()
 
     def on_resize(self) -> None:
@@ -276,9 +301,10 @@ def _help_row(command: Command, place: str, width: int) -> Line:
     word = f":{command.words[0]}" if command.words else ""
     tier = "" if command.tier is None else f"  tier {command.tier}, {command.role}"
     return [
-        (fit(keys_of(command), 16), "key" if here else "dim"), (fit(word, 12), "" if here else "dim"),
+        (fit(keys_of(command), 16), "key" if here else "dim"),
+        (fit(word, 12), "" if here else "dim"),
         (crop(command.help + tier, max(10, width - 30)), "" if here else "dim"),
-    ]  # fmt: skip
+    ]
 
 
 Chosen = Callable[[str | None], None]

@@ -1,7 +1,7 @@
 """The one screen: status, tabs and crumbs above, a pane, a line for messages, the keys below.
 
-It dispatches keys and `:` lines to the pane's or its own `do_NAME`, keeps the history of places, and repaints four times a
-second whatever changed, in the visible pane only.
+It dispatches keys and `:` lines to the pane's or its own `do_NAME`, keeps the history of places, and repaints, four
+times a second, whatever changed in the visible pane.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
+from textual.containers import Container, Horizontal
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -74,14 +74,16 @@ class MainScreen(Screen[None], inherit_bindings=False):
         yield Box("crumbs")
         yield Container(id="body")
         yield Box("message")
-        yield CommandLine(self._complete)
+        with Horizontal(id="typing"):
+            yield Box("prompt", on="bar")
+            yield CommandLine(self._complete)
         yield Bar("footer")
         yield Box("card")
 
     def on_mount(self) -> None:
         self.go("pulse")
 
-    # -------------------------------------------------------------------------------------------------------- places
+    # -------------------------------------------------------------------------------------------- places
 
     def go(self, place: str, key: str = "") -> None:
         """Open a place and remember it."""
@@ -138,7 +140,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.places, self.at, self.before = [], -1, None
         self.go(place[0])
 
-    # ----------------------------------------------------------------------------------------------------------- the pump
+    # ----------------------------------------------------------------------------------------------- the pump
 
     def pump(self, force: bool = False) -> None:
         """Repaint what changed. Called four times a second; cheap when nothing did."""
@@ -146,8 +148,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         session = desk.session
         now, wall = session.mono(), session.wall()
         fresh = session.store.freshness("pulse", now)
-        self.query_one("#header", Bar).show([(status.header(
-            session.store, session.context, session.lock, fresh, now, wall, self.size.width), "")])  # fmt: skip
+        self.query_one("#header", Bar).show(
+            [(status.header(session.store, session.context, session.lock, fresh, now, wall, self.size.width), "")]
+        )
         if self._small:
             self._card(fresh.tone)
             return
@@ -160,11 +163,24 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _frame(self, pane: Pane) -> None:
         store, width = self.desk.session.store, self.size.width
-        denied = [name for name, shelf in store.shelves.items() if shelf.fault is not None and shelf.fault.word == "DENIED"]
-        top = {"service": "services", "target": "services", "breaker": "breakers", "quota": "quotas", "route": "routes",
-               "request": "traffic", "event": "events", "consumer": "quotas", "targets": "services"}  # fmt: skip
+        denied = [
+            name for name, shelf in store.shelves.items() if shelf.fault is not None and shelf.fault.word == "DENIED"
+        ]
+        top = {
+            "service": "services",
+            "target": "services",
+            "breaker": "breakers",
+            "quota": "quotas",
+            "route": "routes",
+            "request": "traffic",
+            "event": "events",
+            "consumer": "quotas",
+            "targets": "services",
+        }
         self.query_one("#tabs", Bar).show(status.tabs(top.get(pane.place, pane.place), width, denied))
-        self.query_one("#crumbs", Box).show([spread([(" ", ""), *status.crumbs(pane.trail())], [*pane.side(), (" ", "")], width)])
+        self.query_one("#crumbs", Box).show(
+            [spread([(" ", ""), *status.crumbs(pane.trail())], [*pane.side(), (" ", "")], width)]
+        )
         self.query_one("#footer", Bar).show(status.footer(self._hints(pane), width))
 
     def _hints(self, pane: Pane) -> list[Command]:
@@ -174,7 +190,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         role = who.role if who is not None else ""
         found = []
         for command in actions.for_place(pane.place):
-            if command.tier is not None and not (allowed(role, command.role) and self.desk.possible(command.name, pane)):
+            if command.tier is not None and not (
+                allowed(role, command.role) and self.desk.possible(command.name, pane)
+            ):
                 continue
             if command.name == "unlock" and not allowed(role, "operator"):
                 continue
@@ -202,17 +220,21 @@ class MainScreen(Screen[None], inherit_bindings=False):
         session = self.desk.session
         width, height = self.size
         lines: list[Line] = [
-            [(f" spork-console needs {MIN_WIDTH}x{MIN_HEIGHT}, has {width}x{height}", "bold")], BLANK,
-        ]  # fmt: skip
+            [(f" spork-console needs {MIN_WIDTH}x{MIN_HEIGHT}, has {width}x{height}", "bold")],
+            BLANK,
+        ]
         lines += [[(" ", ""), *line] for line in pulse.one_line(session.store, session.moment())]
         from console.attention import concerns
 
         newest = concerns(session.store, session.moment().now)[: max(1, height - 8)]
         lines.append(BLANK)
-        lines += [[(" ", ""), (str(c.state), c.state.tone), (f" {c.what} {c.object}  ", "bold"), (c.detail, "dim")] for c in newest]
+        lines += [
+            [(" ", ""), (str(c.state), c.state.tone), (f" {c.what} {c.object}  ", "bold"), (c.detail, "dim")]
+            for c in newest
+        ]
         self.query_one("#card", Box).show(lines)
 
-    # ------------------------------------------------------------------------------------------------------------ keys
+    # ------------------------------------------------------------------------------------------------ keys
 
     def action_press(self, key: str) -> None:
         """A key of the registry: the command of that key which means something here."""
@@ -230,7 +252,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Do it: a screen, a write, or the handler of the pane or of this screen."""
         if command.name.startswith("screen_"):
             self.go(command.name.removeprefix("screen_"))
-            if argument and self.pane is not None:
+            if command.name == "screen_quotas" and argument == "all":
+                self.desk.load_all_quotas()
+            elif argument and self.pane is not None:
                 self.call_after_refresh(self._filter_now, argument)
             return
         if command.tier is not None:
@@ -260,7 +284,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 self.tell(problem, "bad")
             self._frame(self.pane)
 
-    # -------------------------------------------------------------------------------------------------- the command line
+    # -------------------------------------------------------------------------------------- the command line
 
     def do_command(self) -> None:
         self._type(":")
@@ -273,6 +297,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _type(self, mode: str, text: str = "") -> None:
         self.add_class("typing")
+        self.query_one("#prompt", Box).show([[(f" {mode}", "key")]])
         self.query_one(CommandLine).begin(mode, text)
         self.query_one(CommandLine).placeholder = (
             "command" if mode == ":" else "filter: words, a|b, !not, field:word, re:expression"
@@ -309,7 +334,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             known["group"] = list(TABLES[self.pane.place].groups)
         return actions.complete(line, known)
 
-    # -------------------------------------------------------------------------------------------------------- commands
+    # -------------------------------------------------------------------------------------------- commands
 
     def do_back(self) -> None:
         if isinstance(self.focused, Input):

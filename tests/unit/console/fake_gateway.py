@@ -1,7 +1,7 @@
 """A gateway's admin API on loopback, scripted: real HTTP and a real event stream, invented rows.
 
-It runs in a thread of its own, so that tests, the soak and the pictures can drive a console against it. Everything that may
-go wrong with an admin API can be switched on: see the attributes.
+It runs in a thread of its own, so that tests, the soak and the pictures can drive a console against it. Everything
+that may go wrong with an admin API can be switched on: see the attributes.
 """
 
 from __future__ import annotations
@@ -65,10 +65,12 @@ class FakeGateway:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    # ----------------------------------------------------------------------------------------------------------- life cycle
+    # ----------------------------------------------------------------------------------------------- life cycle
 
     def start(self) -> None:
-        config = uvicorn.Config(self, host="127.0.0.1", port=self.port, log_level="error", timeout_graceful_shutdown=1, lifespan="off")
+        config = uvicorn.Config(
+            self, host="127.0.0.1", port=self.port, log_level="error", timeout_graceful_shutdown=1, lifespan="off"
+        )
         server = uvicorn.Server(config)
 
         def run() -> None:
@@ -115,7 +117,7 @@ class FakeGateway:
     def streams(self) -> int:
         return len(self._queues)
 
-    # ------------------------------------------------------------------------------------------------------------ publishing
+    # ------------------------------------------------------------------------------------------------ publishing
 
     def now(self) -> float:
         return (self.started if self.frozen else time.time()) + self.skew
@@ -206,7 +208,9 @@ class FakeGateway:
             status, document, more = self._read(path, query, headers, body, role)
             await answer(send, status, document, more)
 
-    def _read(self, path: str, query: dict[str, str], headers: dict[str, str], body: bytes, role: str) -> tuple[int, Any, list[Any]]:
+    def _read(
+        self, path: str, query: dict[str, str], headers: dict[str, str], body: bytes, role: str
+    ) -> tuple[int, Any, list[Any]]:
         envelope = {"rev": self.rev, "as_of": self.as_of(), "nodes": self.nodes}
         if path == "/whoami":
             return 200, {"name": "ana", "role": role, "gateway": "prod-eu1", "version": "1.0", "later_field": 1}, []
@@ -214,7 +218,11 @@ class FakeGateway:
             names = query.get("topics", ",".join(LIVE)).split(",")
             denied = self.deny & set(names)
             if denied:
-                return 403, {"title": "forbidden", "detail": f"needs role admin for {', '.join(denied)}", "needs": "admin"}, []
+                return (
+                    403,
+                    {"title": "forbidden", "detail": f"needs role admin for {', '.join(denied)}", "needs": "admin"},
+                    [],
+                )
             etag = f'"{self.rev}"'
             if headers.get("if-none-match") == etag:
                 return 304, None, [(b"etag", etag.encode())]
@@ -272,10 +280,14 @@ class FakeGateway:
                 self._queues.remove(queue)
         await send({"type": "http.response.body", "body": b""})
 
-    # ---------------------------------------------------------------------------------------------------------------- writes
+    # ---------------------------------------------------------------------------------------------------- writes
 
-    async def _write(self, send: Any, path: str, headers: dict[str, str], query: dict[str, str], body: dict[str, Any], role: str) -> None:
-        needed = "admin" if path.startswith(("/keys", "/sessions", "/subjects", "/config", "/consumers")) else "operator"
+    async def _write(
+        self, send: Any, path: str, headers: dict[str, str], query: dict[str, str], body: dict[str, Any], role: str
+    ) -> None:
+        needed = (
+            "admin" if path.startswith(("/keys", "/sessions", "/subjects", "/config", "/consumers")) else "operator"
+        )
         if role == "viewer" or (needed == "admin" and role != "admin"):
             await answer(send, 403, {"title": "forbidden", "detail": f"needs role {needed}", "needs": needed})
             return
@@ -290,7 +302,9 @@ class FakeGateway:
         seen = headers.get("if-match", "").strip('"')
         if self.change_under and seen:
             self.change_under = False
-            await answer(send, 412, {"title": "changed", "detail": "the object changed", "current": "closed", "rev": self.rev})
+            await answer(
+                send, 412, {"title": "changed", "detail": "the object changed", "current": "closed", "rev": self.rev}
+            )
             return
         key = headers.get("idempotency-key", "")
         if key in self.idempotent:
@@ -304,8 +318,22 @@ class FakeGateway:
         rev = change()
         done = replace(result, applied=True, revision=rev, audit_id=f"01J9-A{self.rev}")
         self.idempotent[key] = done
-        self.audit([EventView(f"a{self.rev}", self.now(), f"admin.{result.action}", "ana", result.object, "ok", str(body.get("reason", "")),
-                              "info", done.audit_id, "gw-1")])  # fmt: skip
+        self.audit(
+            [
+                EventView(
+                    f"a{self.rev}",
+                    self.now(),
+                    f"admin.{result.action}",
+                    "ana",
+                    result.object,
+                    "ok",
+                    str(body.get("reason", "")),
+                    "info",
+                    done.audit_id,
+                    "gw-1",
+                )
+            ]
+        )
         await answer(send, 200, done)
 
     def _act(self, path: str, body: dict[str, Any]) -> tuple[ActionResult | None, Callable[[], int]]:
@@ -313,20 +341,41 @@ class FakeGateway:
         verb = parts[-1]
         changes: dict[str, tuple[str, Callable[[Any], bool], Callable[[Any], Any], Callable[[Any], str]]] = {
             "breakers": ("breakers", lambda r: r.name == parts[1], self._breaker(verb, body), lambda r: r.state),
-            "targets": ("targets", lambda r: (r.upstream, r.name) == tuple(parts[1:3]), self._target(verb), lambda r: r.config),
-            "quotas": ("quotas", lambda r: r.id == parts[1], self._quota(verb, body), lambda r: f"{r.used} of {r.quota}"),
+            "targets": (
+                "targets",
+                lambda r: (r.upstream, r.name) == tuple(parts[1:3]),
+                self._target(verb),
+                lambda r: r.config,
+            ),
+            "quotas": (
+                "quotas",
+                lambda r: r.id == parts[1],
+                self._quota(verb, body),
+                lambda r: f"{r.used} of {r.quota}",
+            ),
             "keys": ("keys", lambda r: r.id == parts[1], lambda r: replace(r, state="revoked"), lambda r: r.state),
             "sessions": ("sessions", lambda r: r.id == parts[1], lambda r: r, lambda r: "live"),
         }
         if parts[0] in ("config", "subjects"):
             name = parts[1] if parts[0] == "subjects" else "configuration"
-            return ActionResult(verb, name, "live", "done", False, self.rev, None, "no traffic changes"), lambda: self.send("audit", {"rows": []})
+            return ActionResult(
+                verb, name, "live", "done", False, self.rev, None, "no traffic changes"
+            ), lambda: self.send("audit", {"rows": []})
         topic, wanted, change, tell = changes[parts[0]]
         row = next((row for row in self.topics[topic] if wanted(row)), None)
         if row is None:
             return None, lambda: 0
         after = change(row)
-        result = ActionResult(verb, parts[1], tell(row), tell(after), False, self.rev, None, "402 rps would be refused with 503 on 6 routes; no fallback")
+        result = ActionResult(
+            verb,
+            parts[1],
+            tell(row),
+            tell(after),
+            False,
+            self.rev,
+            None,
+            "402 rps would be refused with 503 on 6 routes; no fallback",
+        )
         return result, lambda: self.publish_now(topic, [after])
 
     def publish_now(self, topic: str, rows: list[Any]) -> int:
@@ -338,34 +387,52 @@ class FakeGateway:
 
     def _breaker(self, verb: str, body: dict[str, Any]) -> Callable[[Any], Any]:
         if verb == "trip":
-            return lambda r: replace(r, state="forced_open", since=self.now(), forced_by="ana", forced_reason=str(body.get("reason")),
-                                     expires_at=self.now() + float(body.get("ttl") or 0))  # fmt: skip
-        return lambda r: replace(r, state="closed", since=self.now(), forced_by=None, forced_reason=None, expires_at=None)
+            return lambda r: replace(
+                r,
+                state="forced_open",
+                since=self.now(),
+                forced_by="ana",
+                forced_reason=str(body.get("reason")),
+                expires_at=self.now() + float(body.get("ttl") or 0),
+            )
+        return lambda r: replace(
+            r, state="closed", since=self.now(), forced_by=None, forced_reason=None, expires_at=None
+        )
 
     def _target(self, verb: str) -> Callable[[Any], Any]:
         return {
             "drain": lambda r: replace(r, config="draining"),
             "undrain": lambda r: replace(r, config="active"),
-            "probe": lambda r: replace(r, last_probe_at=self.now()),
-        }[verb]
+        }.get(verb, lambda r: replace(r, last_probe_at=self.now()))
 
     def _quota(self, verb: str, body: dict[str, Any]) -> Callable[[Any], Any]:
-        if verb == "reset":
+        if verb != "raise":
             return lambda r: replace(r, used=0, remaining=r.quota)
         return lambda r: replace(r, quota=int(body["quota"]), override=f"raised to {body['quota']}")
 
 
 def explained(body: dict[str, Any]) -> Explanation:
     return Explanation(
-        f"{body['method']} {body['url']}", None,
-        (Candidate("billing-v1", "/api/v1/billing/*", False, "path differs at segment 3"),
-         Candidate("users-v1", "/api/v1/users/*", True, "longest prefix, method allowed"),
-         Candidate("users-v2", "/api/v2/users/*", False, "path differs at segment 2")),
-        "users-v1", {"id": "8841"}, "users", "10.0.5.1:8080", "/8841",
-        (GuardVerdict("address", "pass", "no list"), GuardVerdict("limits", "pass", "per-ip 29 of 30 left"),
-         GuardVerdict("credentials", "refuse", "no token was given")),
-        (("X-Request-Id", "set by the gateway"), ("X-Forwarded-For", "127.0.0.1")), "closed",
-    )  # fmt: skip
+        f"{body['method']} {body['url']}",
+        None,
+        (
+            Candidate("billing-v1", "/api/v1/billing/*", False, "path differs at segment 3"),
+            Candidate("users-v1", "/api/v1/users/*", True, "longest prefix, method allowed"),
+            Candidate("users-v2", "/api/v2/users/*", False, "path differs at segment 2"),
+        ),
+        "users-v1",
+        {"id": "8841"},
+        "users",
+        "10.0.5.1:8080",
+        "/8841",
+        (
+            GuardVerdict("address", "pass", "no list"),
+            GuardVerdict("limits", "pass", "per-ip 29 of 30 left"),
+            GuardVerdict("credentials", "refuse", "no token was given"),
+        ),
+        (("X-Request-Id", "set by the gateway"), ("X-Forwarded-For", "127.0.0.1")),
+        "closed",
+    )
 
 
 async def answer(send: Any, status: int, document: Any, more: list[tuple[bytes, bytes]] | None = None) -> None:

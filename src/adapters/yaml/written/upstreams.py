@@ -98,7 +98,7 @@ class Timeouts(Written, frozen=True):
     connect: Annotated[Duration, "Connection and TLS handshake."] = 0.5
     first_byte: Annotated[Duration, "Until the answer's head has arrived."] = 15.0
     idle: Annotated[Duration, "Longest silence between two pieces of a body."] = 60.0
-    total: Annotated[Duration, "The whole exchange, retries included."] = 60.0
+    total: Annotated[Duration | None, "The whole exchange, retries and body included; left out: no bound."] = None
 
 
 class Pool(Written, frozen=True):

@@ -10,8 +10,13 @@ from console.spans import BLANK, Line
 from console.ui.screens.pane import Pane, Selected
 from console.ui.widgets.lines import Bar, Box, Text
 
-TITLES = {"file": "running → file", "previous": "previous → running", "running": "running", "history": "history",
-          "problems": "problems"}  # fmt: skip
+TITLES = {
+    "file": "running → file",
+    "previous": "previous → running",
+    "running": "running",
+    "history": "history",
+    "problems": "problems",
+}
 
 
 class Config(Pane):
@@ -40,9 +45,9 @@ class Config(Pane):
 
     def paint_all(self) -> None:
         view = self.session.store.one("config")
-        self.choice.show([
-            ([(f" {TITLES[tab]} ", "tab" if tab == self.tab else "dim"), (" ", "")], tab) for tab in CONFIG_TABS
-        ])  # fmt: skip
+        self.choice.show(
+            [([(f" {TITLES[tab]} ", "tab" if tab == self.tab else "dim"), (" ", "")], tab) for tab in CONFIG_TABS]
+        )
         if view is None:
             self.body.show([BLANK, [("  waiting for the configuration", "dim")]])
             return

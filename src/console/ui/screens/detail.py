@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from textual.app import ComposeResult
@@ -39,7 +40,10 @@ class Detail(Pane):
             self.below.badge = self._badge
 
     def _table(self) -> Table:
-        return TABLES[BELOW[self.place]]
+        table = TABLES[BELOW[self.place]]
+        if self.place != "service":
+            return table
+        return replace(table, columns=tuple(column for column in table.columns if column.name != "service"))
 
     def compose(self) -> ComposeResult:
         yield self.facts
@@ -73,7 +77,7 @@ class Detail(Pane):
             line.append((f"/{self.filter_text} · ", "accent"))
         return [*line, *self.age_line(self.topic)]
 
-    # ---------------------------------------------------------------------------------------------------------- painting
+    # ---------------------------------------------------------------------------------------------- painting
 
     def paint_all(self) -> None:
         store, moment = self.session.store, self.session.moment()
@@ -87,7 +91,7 @@ class Detail(Pane):
             if found is None:
                 lines = [[("gone from the gateway's lists; last known:", "warn")], BLANK, *lines]
         if self.below is not None:
-            self.facts.styles.height = min(len(lines) + 1, max(3, self.size.height // 2))
+            self.facts.styles.height = min(len(lines) + 2, max(3, self.size.height // 2))
         self.facts.show(lines)
         if self.below is not None:
             self._below(self.below)
@@ -117,7 +121,7 @@ class Detail(Pane):
         }[self.place]
         return [request for request in store.rows("traffic") if wanted(request)][:LAST_REQUESTS]
 
-    # ---------------------------------------------------------------------------------------------------------- commands
+    # ---------------------------------------------------------------------------------------------- commands
 
     def selected(self) -> list[Selected]:
         if self.place == "service" and self.below is not None and self.below.current is not None:

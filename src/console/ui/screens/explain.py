@@ -35,8 +35,11 @@ class Explain(Pane):
         yield self.result
 
     def on_mount(self) -> None:
+        super().on_mount()
         self.ask.value = self.asked or self._suggestion()
-        self.query_one("#ask-label", Box).show([[("Which route would take this request?  enter asks, nothing is sent", "dim")]])
+        self.query_one("#ask-label", Box).show(
+            [[("Which route would take this request?  enter asks, nothing is sent", "dim")]]
+        )
         if self.asked:
             self._explain(self.asked)
         else:

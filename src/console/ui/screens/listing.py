@@ -46,7 +46,7 @@ class Listing(Pane):
         store = self.session.store
         return (*super().versions(), len(store.pending))
 
-    # ---------------------------------------------------------------------------------------------------------- painting
+    # ---------------------------------------------------------------------------------------------- painting
 
     def all_rows(self) -> Sequence[Any]:
         if self.held is not None:
@@ -64,6 +64,11 @@ class Listing(Pane):
         grid.sorted_by = self.sorted_by
         grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
         grid.show(rows, self.session.moment())
+
+    def paint_ages(self) -> None:
+        self.grid.moment = self.session.moment()
+        self.grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
+        self.grid.refresh()
 
     def _badge(self, key: str) -> str:
         waiting = self.session.store.pending.get((self.table.topic, key))
@@ -108,7 +113,7 @@ class Listing(Pane):
             line.append((f" · {count(ring.dropped)} dropped", "dim"))
         return line
 
-    # ---------------------------------------------------------------------------------------------------------- commands
+    # ---------------------------------------------------------------------------------------------- commands
 
     def _news(self) -> int:
         return self._total() - self.held_total

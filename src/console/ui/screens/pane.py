@@ -43,12 +43,16 @@ class Pane(Container):
         self.test: Test | None = None
         self.faults_only = False
         self._seen: tuple[object, ...] = ()
+        self._second = 0
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self.main.pump, True)
 
     @property
     def main(self) -> MainScreen:
         return cast("MainScreen", self.screen)
 
-    # ------------------------------------------------------------------------------------------- what subclasses say
+    # ------------------------------------------------------------------------------- what subclasses say
 
     def trail(self) -> list[str]:
         """Where this is, outermost first."""
@@ -68,19 +72,27 @@ class Pane(Container):
     def selected(self) -> list[Selected]:
         return []
 
-    # --------------------------------------------------------------------------------------------------------- the pump
+    # --------------------------------------------------------------------------------------------- the pump
 
     def versions(self) -> tuple[object, ...]:
         return tuple(self.session.store.version(topic) for topic in self.topics)
 
     def update(self, second: int, force: bool = False) -> bool:
         """Repaint if anything shown changed, and once a second because ages are shown. Answers whether it did."""
-        seen = (*self.versions(), second)
-        if seen == self._seen and not force:
-            return False
-        self._seen = seen
+        versions = self.versions()
+        if not force and versions == self._seen:
+            if second == self._second:
+                return False
+            self._second = second
+            self.paint_ages()
+            return True
+        self._seen, self._second = versions, second
         self.paint_all()
         return True
+
+    def paint_ages(self) -> None:
+        """Nothing changed but the time. Panes whose rows do not depend on it only paint them again."""
+        self.paint_all()
 
     def set_filter(self, text: str) -> str:
         """Filter by what was typed; answers why it cannot be ('' if it can)."""
@@ -108,7 +120,7 @@ class Pane(Container):
             return [*line, (age(fresh.age), "dim")]
         return [*line, (f"{fresh.word} {age(fresh.age)}", fresh.tone)]
 
-    # -------------------------------------------------------------------------------------------------------- commands
+    # -------------------------------------------------------------------------------------------- commands
 
     def active_table(self) -> LiveTable | None:
         return next((table for table in self.tables() if table.active), None)

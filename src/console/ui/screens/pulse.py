@@ -69,7 +69,7 @@ class Pulse(Pane):
             line.append((f"silent: {', '.join(store.nodes.silent)} · ", "warn"))
         return [*line, *self.age_line("pulse")]
 
-    # ---------------------------------------------------------------------------------------------------------- painting
+    # ---------------------------------------------------------------------------------------------- painting
 
     def paint_all(self) -> None:
         self._tiles()
@@ -85,27 +85,39 @@ class Pulse(Pane):
     def _tiles(self) -> None:
         store, moment = self.session.store, self.session.moment()
         if self.counters.display:
-            self.counters.show(pulse.one_line(store, moment))
+            self.counters.show(pulse.one_line(store, moment), dimmed=self.freshness("pulse").word in ("STALE", "DOWN"))
         if not self.traffic.parent or not getattr(self.traffic.parent, "display", True):
             return
         width = self.traffic.size.width - 4
+        old = self.freshness("pulse").word in ("STALE", "DOWN")
         self.traffic.show(
-            pulse.traffic_tile(store.one("pulse"), width, moment), [("Traffic", "title"), (" 5 min", "dim")], self.age_line("pulse")
+            pulse.traffic_tile(store.one("pulse"), width, moment),
+            [("Traffic", "title"), (" 5 min", "dim")],
+            self.age_line("pulse"),
+            dimmed=old,
         )
         self.breakers.show(
             pulse.breakers_tile(store.rows("breakers"), self.breakers.size.width - 4, moment),
-            [("Breakers", "title")], self.age_line("breakers"),
-        )  # fmt: skip
+            [("Breakers", "title")],
+            self.age_line("breakers"),
+            dimmed=old,
+        )
         self.targets.show(
             pulse.targets_tile(store.rows("targets"), self.targets.size.width - 4, moment),
-            [("Targets", "title")], self.age_line("targets"),
-        )  # fmt: skip
+            [("Targets", "title")],
+            self.age_line("targets"),
+            dimmed=old,
+        )
 
     def _attention(self) -> None:
         moment = self.session.moment()
         found = concerns(self.session.store, moment.now)
         rows = select(ATTENTION, found, self.test, self.faults_only)
-        self.attention.head = [("Attention", "title"), (f" {len(rows)}", "bold" if rows else "dim"), (", worst first", "dim")]
+        self.attention.head = [
+            ("Attention", "title"),
+            (f" {len(rows)}", "bold" if rows else "dim"),
+            (", worst first", "dim"),
+        ]
         self.attention.dimmed = self.freshness("breakers").word in ("STALE", "DOWN")
         self.attention.show(rows, moment)
 
@@ -125,10 +137,11 @@ class Pulse(Pane):
         if self.held:
             note = [(f"PAUSED {count(store.traffic.total - self.held_total)} new", "warn")]
         self.tail.head = [("Latest requests", "title")]
+        self.tail.dimmed = self.freshness("traffic").word in ("STALE", "DOWN")
         self.tail.note = note or self.age_line("traffic")
         self.tail.refresh()
 
-    # ---------------------------------------------------------------------------------------------------------- commands
+    # ---------------------------------------------------------------------------------------------- commands
 
     def selected(self) -> list[Selected]:
         table = self.active_table()
@@ -175,5 +188,3 @@ class Pulse(Pane):
     def on_live_table_touched(self, message: LiveTable.Touched) -> None:
         message.stop()
         self.activate(message.table)
-
-

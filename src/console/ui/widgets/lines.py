@@ -34,15 +34,12 @@ def paint_framed(
     corner = "++++" if ascii_only else "╭╮╰╯"
     rule = "-" if ascii_only else "─"
     if y == 0:
-        room = width - 6
-        note = crop_line(note, room)
-        head = crop_line(title, max(0, room - line_cells(note) - 3))
-        fill = width - 4 - line_cells(head) - line_cells(note) - (4 if note else 2)
-        line: Line = [(corner[0] + rule + " ", edge), *head, (" ", "")]
-        line.append((rule * max(0, fill + (0 if note else 1)), edge))
-        if note:
-            line += [(" ", ""), *note, (" ", "")]
-        line.append((rule + corner[1], edge))
+        note = crop_line([*note, (" ", "")] if note else [], width - 8)
+        head = crop_line(title, max(0, width - 8 - line_cells(note)))
+        lead: Line = [(corner[0] + rule + " ", edge), *head, (" ", "")] if head else [(corner[0] + rule, edge)]
+        tail: Line = [(" ", ""), *note, (rule + corner[1], edge)] if note else [(rule + corner[1], edge)]
+        fill = width - line_cells(lead) - line_cells(tail)
+        line: Line = [*lead, (rule * max(0, fill), edge), *tail]
         return paint(line, width, colours)
     if y == height - 1:
         return paint([(corner[2] + rule * (width - 2) + corner[3], edge)], width, colours)
@@ -76,8 +73,13 @@ class Box(Painted):
         self.head: Line = []
         self.note: Line = []
 
-    def show(self, lines: list[Line], head: Line | None = None, note: Line | None = None) -> None:
+    def show(
+        self, lines: list[Line], head: Line | None = None, note: Line | None = None, *, dimmed: bool = False
+    ) -> None:
+        """`dimmed` paints every tone quietly: the numbers are old."""
         head, note = head or [], note or []
+        if dimmed:
+            lines = [[(text, "dim") for text, _ in line] for line in lines]
         if (lines, head, note) != (self.lines, self.head, self.note):
             self.lines, self.head, self.note = lines, head, note
             self.refresh()
@@ -92,14 +94,20 @@ class Box(Painted):
         return framed_row(self.lines[y - 1] if y <= len(self.lines) else [], width, self.colours, self.ascii_only)
 
 
-def framed_row(line: Line, width: int, colours: Palette, ascii_only: bool, on: str = "body", focused: bool = False) -> Strip:
+def framed_row(
+    line: Line, width: int, colours: Palette, ascii_only: bool, on: str = "body", focused: bool = False
+) -> Strip:
     """A line between the sides of a box."""
     side = "|" if ascii_only else "│"
     edge = "accent" if focused else "line"
     inner = paint([(" ", ""), *crop_line(line, width - 4)], width - 2, colours, on)
-    return Strip.join([
-        paint([(side, edge)], 1, colours), inner, paint([(side, edge)], 1, colours),
-    ])  # fmt: skip
+    return Strip.join(
+        [
+            paint([(side, edge)], 1, colours),
+            inner,
+            paint([(side, edge)], 1, colours),
+        ]
+    )
 
 
 class Bar(Painted):

@@ -1,7 +1,8 @@
 """A table for rows that never stand still: thousands of them, painted a line at a time, the cursor tied to a key.
 
 Only the lines in view are made. Rows are sorted and filtered by `console.columns`; here they are placed, coloured and
-pointed at. The cursor stays on its key while rows move; at the top of an unscrolled table the view does not move with it.
+pointed at. The cursor stays on its key while rows move; at the top of an unscrolled table the view does
+not move with it.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         self.badge: Callable[[str], str] = lambda key: ""
         self._placed: list[tuple[Column, int]] = []
 
-    # ----------------------------------------------------------------------------------------------------------- rows
+    # ----------------------------------------------------------------------------------------------- rows
 
     @property
     def _chrome(self) -> int:
@@ -111,7 +112,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
     def _measure(self) -> None:
         width = self.size.width - (4 if self.framed else 1) - GUTTER
         self._placed = layout(self.table.columns, max(10, width), self.wide)
-        across = total_width(self._placed) + GUTTER + 1 if self.wide else self.size.width
+        across = total_width(self._placed) + GUTTER + 1 if self.wide else 1
         self.virtual_size = Size(across, len(self.rows) + self._chrome)
 
     def on_resize(self) -> None:
@@ -123,7 +124,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         """The row under the cursor."""
         return self.rows[self.cursor] if 0 <= self.cursor < len(self.rows) else None
 
-    # ----------------------------------------------------------------------------------------------------------- moving
+    # ----------------------------------------------------------------------------------------------- moving
 
     def move_to(self, index: int) -> None:
         """The cursor to a row, which is brought into view."""
@@ -157,7 +158,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
     def _scroll_top(self, top: int) -> None:
         self.scroll_to(y=max(0, top), animate=False, immediate=True)
 
-    # --------------------------------------------------------------------------------------------------------- painting
+    # --------------------------------------------------------------------------------------------- painting
 
     @property
     def colours(self) -> Palette:
@@ -204,7 +205,9 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
             title = column.title + arrow if here else column.title
             if cells(title) > width:
                 title = crop(column.title, width)
-            segments.append(Segment(fit(title, width, column.right) + " " * GAP, colours.style("bold" if here else "dim", "head")))
+            segments.append(
+                Segment(fit(title, width, column.right) + " " * GAP, colours.style("bold" if here else "dim", "head"))
+            )
         return Strip(segments)
 
     def _row(self, index: int, ground: str) -> Strip:
@@ -225,7 +228,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         room = self.size.width - (2 if self.framed else 0) - cells(badge) - 3
         return Strip.join([strip.crop(0, room), Strip([Segment(f" {badge} ", colours.style("warn", ground))])])
 
-    # ------------------------------------------------------------------------------------------------------------ mouse
+    # ------------------------------------------------------------------------------------------------ mouse
 
     def on_click(self, event: events.Click) -> None:
         self.post_message(self.Touched(self))
@@ -247,5 +250,3 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
             if 0 <= x < at:
                 self.post_message(self.Headed(self, column.name))
                 return
-
-

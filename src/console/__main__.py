@@ -1,0 +1,132 @@
+"""`spork-console`: the console, and its data without a screen.
+
+    spork-console [--url URL] [--token TOKEN] [--ctx NAME] [--write] [--poll SECONDS] [--theme NAME]
+                  [--ascii] [--plain] [--no-mouse]
+    spork-console get TOPIC [NAME] [-o table|json] [--check] [--filter TEXT] [--sort COLUMN] [--top N]
+    spork-console watch TOPIC [-o table|json] [--count N]
+    spork-console contexts
+
+Exit codes: 0 fine · 1 the named object is absent, or --check found a fault · 2 wrong usage · 3 the gateway cannot be
+reached · 4 the token is refused or its role is not enough · 5 the gateway refused the request or answered nonsense.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from console.contexts import BadContext, Context, choose, default_path, load
+
+USAGE = 2
+GETTABLE = (
+    "services",
+    "targets",
+    "breakers",
+    "quotas",
+    "routes",
+    "traffic",
+    "events",
+    "config",
+    "limits",
+    "consumers",
+    "keys",
+    "sessions",
+    "pulse",
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--url", default=argparse.SUPPRESS, help="admin API, such as http://127.0.0.1:9000")
+    shared.add_argument(
+        "--token", default=argparse.SUPPRESS, help="bearer token; better kept in a file, command or SPORK_ADMIN_TOKEN"
+    )
+    shared.add_argument(
+        "--ctx", default=argparse.SUPPRESS, metavar="NAME", help="a context of ~/.config/spork/console.toml"
+    )
+    top = argparse.ArgumentParser(
+        prog="spork-console",
+        description="Operator console of the Spork gateway",
+        parents=[shared],
+        epilog=(__doc__ or "").partition("Exit codes")[2] and "Exit codes" + (__doc__ or "").partition("Exit codes")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--write", action="store_true", help="start with writes unlocked (for ten minutes)")
+    top.add_argument("--poll", type=float, metavar="SECONDS", help="no event stream, ask every so often")
+    top.add_argument("--theme", choices=["dark", "light", "cvd", "ansi"], default="")
+    top.add_argument("--ascii", action="store_true", help="draw with ASCII only")
+    top.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    top.add_argument(
+        "--plain", action="store_true", help="no screen: the Pulse and what needs attention, as text, once"
+    )
+    commands = top.add_subparsers(dest="command", metavar="get|watch|contexts")
+    get = commands.add_parser("get", parents=[shared], help="print one topic and exit")
+    watch = commands.add_parser(
+        "watch", parents=[shared], help="print changes of one topic, a line each, until interrupted"
+    )
+    for command in (get, watch):
+        command.add_argument("topic", choices=GETTABLE)
+        command.add_argument("-o", "--output", choices=["table", "json"], default="table")
+        command.add_argument("--filter", default="", help="as after / in the console")
+    get.add_argument("name", nargs="?", default="", help="only this object; exit 1 if there is none")
+    get.add_argument("--check", action="store_true", help="exit 1 if any row shown is in fault")
+    get.add_argument("--sort", default="", metavar="COLUMN")
+    get.add_argument("--top", type=int, default=200, metavar="N", help="at most so many rows")
+    watch.add_argument("--count", type=int, default=0, metavar="N", help="stop after N lines")
+    commands.add_parser("contexts", help="list the contexts of the configuration file")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run; answers the exit code."""
+    options = parser().parse_args(argv)
+    try:
+        contexts, default = load(default_path(os.environ))
+        chosen = choose(
+            contexts,
+            default,
+            os.environ,
+            Path.cwd(),
+            name=getattr(options, "ctx", ""),
+            url=getattr(options, "url", ""),
+            token=getattr(options, "token", ""),
+        )
+    except BadContext as error:
+        print(f"spork-console: {error}", file=sys.stderr)
+        return USAGE
+    if options.command == "contexts":
+        for name, context in contexts.items():
+            print(f"{'*' if name == default else ' '} {name:<20} {context.url}{'  PROD' if context.production else ''}")
+        return 0
+    if options.command is not None or options.plain or os.environ.get("TERM", "") == "dumb":
+        from console import printing
+
+        return printing.run(options, chosen)
+    return _screen(options, chosen, contexts)
+
+
+def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Context]) -> int:
+    if not sys.stdout.isatty() or not sys.stdin.isatty():
+        print("spork-console: no terminal; try `spork-console get services`, or --plain", file=sys.stderr)
+        return USAGE
+    if "SSH_CONNECTION" in os.environ:
+        os.environ.setdefault(
+            "TEXTUAL_FPS", "15"
+        )  # read once, when textual is imported; a slow link must not stall the loop
+    from console.session import Session
+    from console.ui import guard
+    from console.ui.app import ConsoleApp
+
+    guard.install()
+    session = Session(chosen, os.environ, poll=options.poll, ascii_only=options.ascii)
+    theme = options.theme or chosen.theme or os.environ.get("SPORK_CONSOLE_THEME", "")
+    app = ConsoleApp(session, {chosen.name: chosen} | contexts, write=options.write, theme=theme)
+    app.run(mouse=not options.no_mouse)
+    return app.return_code or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
