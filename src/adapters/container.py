@@ -23,6 +23,7 @@ from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from adapters.operator_side import OperatorSide, node_name
 from adapters.redis.connection import connect
 from adapters.redis.nodes import RedisNodes
+from adapters.sqlalchemy.database import open_database
 from application.clients import ClientFinder
 from application.configuration import Configuration
 from application.configure import Configurator
@@ -82,6 +83,10 @@ class GatewayContainer(containers.DeclarativeContainer):
         UpstreamRegistry, breakers=breakers, chance=random_numbers.provided.random, events=events
     )
 
+    engine = providers.Singleton(
+        open_database, records=configuration.provided.records, state_dir=configuration.provided.state_dir
+    )
+
     transports = providers.Dict(
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
@@ -103,9 +108,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         events=events,
         path=config_path,
         nodes=providers.Singleton(fleet, configuration.provided.shared),
-    )
-    observers: providers.List = providers.List(
-        operators.provided.tally, operators.provided.traffic, operators.provided.access_log
+        engine=engine,
     )
     sender = providers.Singleton(Sender, transports=transports, clock=clock, clients=clients, chance=random_numbers)
     gateway = providers.Singleton(
@@ -113,7 +116,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         current=current,
         refusals=refusals,
         clock=clock,
-        observers=observers,
+        observers=operators.provided.observers,
         chance=random_numbers,
         clients=clients,
         sender=sender,

@@ -48,6 +48,7 @@ async def serve(
         operators = container.operators()
         container.breakers().on_transition = both(container.registry().circuit_moved, operators.circuit_moved)
         container.configurator().apply(configuration)
+        stack.push_async_callback(container.engine().dispose)
         await stack.enter_async_context(operators.running())
         server = _server(container, configuration, sockets, lambda: reload(operators.live))
         serving = asyncio.ensure_future(server.run())
