@@ -44,6 +44,7 @@ LISTS = (
     "limits",
 )
 TAILS = ("pulse", "traffic", "events")
+MARKABLE = tuple(name for name in LISTS if name not in TAILS)
 
 
 def _screen(number: str, name: str, help: str, *words: str) -> Command:
@@ -127,7 +128,7 @@ COMMANDS: tuple[Command, ...] = (
         rank=7,
     ),
     Command("follow", ("f",), "Follow the tail: newest first, no pause", VIEW, ("follow",), TAILS),
-    Command("mark", ("space",), "Mark the row, at most 20; actions then take all marked rows", ROW, places=LISTS),
+    Command("mark", ("space",), "Mark the row, at most 20; actions then take all marked rows", ROW, places=MARKABLE),
     Command(
         "copy", ("y",), "Copy the row's id, or the audit id of the last action", ROW, ("copy",), footer="copy", rank=8
     ),
@@ -359,6 +360,8 @@ def _key_row(command: Command) -> str:
     words = " ".join(f"`:{word}{' ' + command.argument if command.argument else ''}`" for word in command.words[:1])
     tier = "" if command.tier is None else f" Tier {command.tier}, role {command.role}."
     where = (
-        ", ".join(command.places) if command.places and command.places != LISTS else ("lists" if command.places else "")
+        ", ".join(command.places)
+        if command.places and command.places not in (LISTS, MARKABLE)
+        else ("lists" if command.places else "")
     )
     return f"| {keys} | {words} | {command.help}.{tier} | {where} |".replace("a|b", r"a\|b")

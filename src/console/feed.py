@@ -151,7 +151,7 @@ class Feed:
         for name, fault in found.faults.items():
             store.fail((name,), fault)
         store.renew(found.rows, now, as_of=found.as_of, wall=wall)
-        store.settle(found.rev)
+        store.settle(found.rev, tuple(found.rows))
 
     async def refresh(self, topic: str, **params: str | int) -> None:
         """Read one topic through its own call (topics that no stream carries, searches). Raises a Fault."""
@@ -175,7 +175,7 @@ class Feed:
             self._interval(interval)
             await self._wait(interval)
             started = self._mono()
-            await self.read(dict.fromkeys(("pulse", *self.topics)))
+            await self.read(dict.fromkeys(("pulse", *(name for name in self.topics if name in LIVE))))
             took = self._mono() - started
             interval = min(POLL_MOST, interval * 2) if took > interval else max(base, interval / 2)
 
@@ -201,6 +201,9 @@ class Feed:
                     self._event(event)
         except Absent:
             self._stream_dead_until = self._mono() + STREAM_AGAIN
+            return
+        except Throttled as fault:  # too many streams already: ask like everybody else meanwhile
+            self._stream_dead_until = self._mono() + max(POLL_MOST, fault.retry_after)
             return
         except Unreachable as fault:
             self._no_use(events, fault)

@@ -114,6 +114,8 @@ class Session:
         """The visible screen's topics: what polling asks for."""
         if self.feed is not None:
             self.feed.topics = topics
+            if self.store.link.mode == "poll":
+                self.feed.nudge()
 
     async def reread(self, topics: tuple[str, ...]) -> None:
         """Read topics again now. Raises a Fault."""
@@ -184,19 +186,17 @@ class Session:
         return Outcome(APPLIED, f"{name}: {result.before} → {result.after}", result)
 
     async def verify(self, write: Write, topic: str, key: str) -> Outcome:
-        """After an UNKNOWN: read the object until it tells whether the write happened."""
+        """After an UNKNOWN: read the object until it shows the write. Never repeats it, never guesses that it failed."""
         for pause in VERIFY_AFTER:
             await asyncio.sleep(pause)
             try:
                 await self.reread((topic,))
             except Fault:
                 continue
-            row = self.store.row(topic, key)
-            if write.done(row):
+            if write.done(self.store.row(topic, key)):
                 return Outcome(APPLIED, f"{write.verb.lower()} {key}: verified, it was applied")
-            return Outcome(REFUSED, f"{write.verb.lower()} {key}: verified, it was not applied")
         total = lasting(sum(VERIFY_AFTER))
-        return Outcome(UNKNOWN, f"{write.verb.lower()} {key}: still unknown after {total}; look before you repeat it")
+        return Outcome(UNKNOWN, f"{write.verb.lower()} {key}: does not show after {total}; look before you repeat it")
 
 
 def _load_http() -> None:

@@ -25,6 +25,10 @@ TABS = (
 )
 
 
+SHOWN_REVISION = 10**8
+"""Revisions longer than this are clock readings, which say nothing to people."""
+
+
 def link_words(link: Link, fresh: Freshness, now: float) -> Line:
     """How the data arrives and how old it is; a lost link says since when and when it is tried again."""
     seconds = "" if fresh.age is None else f" {age(fresh.age)}"
@@ -62,7 +66,7 @@ def header(store: Store, context: Context, lock: Lock, fresh: Freshness, now: fl
     right += _fleet(store)
     if skewed(store.skew):
         right.append((f" · CLOCK SKEW {store.skew:+.0f}s", "warn"))
-    if width >= 100:
+    if width >= 100 and store.rev < SHOWN_REVISION:
         right.append((f" · rev {store.rev}", "dim"))
     right.append((f" · {clock(wall)}Z ", "dim"))
     return spread(left, right, width)

@@ -198,11 +198,12 @@ class Store:
                         fresh.pop(name, None)
         shelf.rows, shelf.written = fresh, written
 
-    def settle(self, rev: int) -> None:
-        """The snapshot at `rev` is complete: later ones are ordinary again."""
+    def settle(self, rev: int, topics: Iterable[str] = LIVE) -> None:
+        """The snapshot of `topics` at `rev` is complete: later ones are ordinary again."""
         self.rev = rev if self._fresh_link else max(rev, self.rev)
         self._fresh_link = False
-        self.pending = {spot: wait for spot, wait in self.pending.items() if wait.revision > rev}
+        for spot in [spot for spot, wait in self.pending.items() if spot[0] in topics and wait.revision <= rev]:
+            del self.pending[spot]
 
     def delta(self, name: str, rows: Sequence[Any], gone: Sequence[str], rev: int) -> None:
         """Changed and vanished rows at `rev` (rule 1)."""

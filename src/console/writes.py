@@ -50,7 +50,8 @@ REASON = Input("reason", "reason", "text")
 class Write:
     """One write. `blocked` tells why it makes no sense for a row ('' if it does); `topic` is what it changes.
 
-    `done(row)` recognises a row on which it has happened, for outcomes that were never answered.
+    `done(row)` recognises a row on which it has happened, for outcomes that were never answered; a row that cannot show
+    it is never done.
     """
 
     name: str
@@ -229,7 +230,7 @@ WRITES: dict[str, Write] = {
             _revoke_label,
             _only_reason,
             _revoke_blocked,
-            lambda r: r is None or getattr(r, "state", "") == "revoked",
+            lambda r: isinstance(r, ApiKeyView) and r.state == "revoked",
         ),
         Write(
             "reload",

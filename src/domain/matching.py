@@ -33,7 +33,8 @@ class PathPattern:
             raise ValueError("* stands only at the end, as /*; use {name} for one segment")
         parts = body.split("/")[1:] if body else []
         names: set[str] = set()
-        _check_escapes(text)
+        if "%" in text:
+            _check_escapes(text)
         for index, part in enumerate(parts):
             if part == "" and (prefix or index < len(parts) - 1):
                 raise ValueError("empty segments (//) are refused at the edge, so this can never match")

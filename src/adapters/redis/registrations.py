@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from application.registration import Registration, StoreGone
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parent / "lua"
 _GONE = (RedisError, OSError, TimeoutError)
 
 

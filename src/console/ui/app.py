@@ -31,6 +31,9 @@ BLURRED_SECONDS = 1.0
 POLLED_SECONDS = 5.0
 SEARCH_SECONDS = 0.4
 WHOLE_PAGE = 500
+STREAMED_QUOTAS = 200
+"""The stream carries so many quota windows, the most used; more are found by searching, or by `:quotas all`."""
+MOST_QUOTAS = 10_000
 
 
 class ConsoleApp(App[None]):
@@ -221,9 +224,31 @@ class ConsoleApp(App[None]):
         """Filtering quotas asks the server too, once the list is longer than what the stream carries."""
         shelf = self.session.store.shelves["quotas"]
         pane = self.main.pane
-        if pane is not None and pane.place == "quotas" and shelf.total is not None and shelf.total > len(shelf.rows):
+        there = len(shelf.rows)
+        longer = there >= STREAMED_QUOTAS if shelf.total is None else shelf.total > there
+        if pane is not None and pane.place == "quotas" and longer:
             self._searched = text
             self.run_worker(self._search(text), exclusive=True, group="search", exit_on_error=False)
+
+    def load_all_quotas(self) -> None:
+        """`:quotas all`: page after page until all are here, or MOST_QUOTAS of them."""
+        self.run_worker(self._load_all(), exclusive=True, group="search", exit_on_error=False)
+
+    async def _load_all(self) -> None:
+        cursor, read = "", 0
+        while self.session.client is not None and read < MOST_QUOTAS:
+            params = {"cursor": cursor} if cursor else {}
+            try:
+                page = await self.session.client.page("quotas", top=WHOLE_PAGE, **params)
+            except Fault as fault:
+                self.main.tell(f"quotas: {fault.word} {fault}", "bad")
+                return
+            self.session.store.delta("quotas", page.items, (), page.rev)
+            read += len(page.items)
+            self.main.tell(f"{read} quota windows read", "dim")
+            if not page.next_cursor or not page.items:
+                return
+            cursor = page.next_cursor
 
     async def _search(self, text: str) -> None:
         await asyncio.sleep(SEARCH_SECONDS)

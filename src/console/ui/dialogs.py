@@ -111,7 +111,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         for row, preview in list(zip(plan.rows, plan.preview, strict=False))[:4]:
             lines.append(_row("object", clean(plan.write.label(row)), "bold"))
             word, tone = _stated(preview.before)
-            seen = (f"   rev {preview.revision}, read {plan.read_age} ago", "dim")
+            seen = (f"   read {plan.read_age} ago", "dim")
             lines.append([*_row("now", word, tone), seen])
             lines.append(_row("after", *_stated(preview.after)))
             for index, piece in enumerate(wrap(preview.blast or "none told", width)):

@@ -252,7 +252,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Do it: a screen, a write, or the handler of the pane or of this screen."""
         if command.name.startswith("screen_"):
             self.go(command.name.removeprefix("screen_"))
-            if argument and self.pane is not None:
+            if command.name == "screen_quotas" and argument == "all":
+                self.desk.load_all_quotas()
+            elif argument and self.pane is not None:
                 self.call_after_refresh(self._filter_now, argument)
             return
         if command.tier is not None:

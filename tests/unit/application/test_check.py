@@ -93,12 +93,18 @@ def test_the_server(given: Configuration, expected: str) -> None:
             replace(USERS, breaker=BreakerPolicy(window=0)),
             "error upstreams.users.breaker.window: must be longer than 0",
         ),
-        (replace(USERS, breaker=BreakerPolicy(slow_call=99), timeouts=Timeouts(total=60)), "warning upstreams.users.breaker.slow_call: is longer"),
+        (
+            replace(USERS, breaker=BreakerPolicy(slow_call=99), timeouts=Timeouts(total=60)),
+            "warning upstreams.users.breaker.slow_call: is longer",
+        ),
         (
             replace(USERS, outliers=OutlierPolicy(eject_for=0)),
             "error upstreams.users.outliers.eject_for: must be longer",
         ),
-        (replace(USERS, retries=RetryPolicy(per_try=90), timeouts=Timeouts(total=60)), "warning upstreams.users.retries.per_try: is longer"),
+        (
+            replace(USERS, retries=RetryPolicy(per_try=90), timeouts=Timeouts(total=60)),
+            "warning upstreams.users.retries.per_try: is longer",
+        ),
         (replace(USERS, retries=RetryPolicy(attempts=50)), "warning upstreams.users.retries.attempts: more than 10"),
         (
             replace(USERS, fallback=Fallback(upstream="users")),

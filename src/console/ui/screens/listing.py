@@ -65,6 +65,11 @@ class Listing(Pane):
         grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
         grid.show(rows, self.session.moment())
 
+    def paint_ages(self) -> None:
+        self.grid.moment = self.session.moment()
+        self.grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
+        self.grid.refresh()
+
     def _badge(self, key: str) -> str:
         waiting = self.session.store.pending.get((self.table.topic, key))
         return f"PENDING {waiting.action}" if waiting is not None else ""

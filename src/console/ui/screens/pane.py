@@ -43,6 +43,7 @@ class Pane(Container):
         self.test: Test | None = None
         self.faults_only = False
         self._seen: tuple[object, ...] = ()
+        self._second = 0
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.main.pump, True)
@@ -78,12 +79,20 @@ class Pane(Container):
 
     def update(self, second: int, force: bool = False) -> bool:
         """Repaint if anything shown changed, and once a second because ages are shown. Answers whether it did."""
-        seen = (*self.versions(), second)
-        if seen == self._seen and not force:
-            return False
-        self._seen = seen
+        versions = self.versions()
+        if not force and versions == self._seen:
+            if second == self._second:
+                return False
+            self._second = second
+            self.paint_ages()
+            return True
+        self._seen, self._second = versions, second
         self.paint_all()
         return True
+
+    def paint_ages(self) -> None:
+        """Nothing changed but the time. Panes whose rows do not depend on it only paint them again."""
+        self.paint_all()
 
     def set_filter(self, text: str) -> str:
         """Filter by what was typed; answers why it cannot be ('' if it can)."""
