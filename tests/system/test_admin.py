@@ -221,7 +221,7 @@ def test_every_access_log_line_is_json_whatever_came(gateway: GatewayProcess) ->
     hostile = [
         b"GET /echo/%22%7B%E2%80%A8%1b?x=1 HTTP/1.1\r\nHost: a\r\n\r\n",
         b'GET /echo/"{} HTTP/1.1\r\nHost: a\r\n\r\n',
-        b"GET /echo/ok HTTP/1.1\r\nHost: a\r\nUser-Agent: \xff\xfe\"\\\r\n\r\n",
+        b'GET /echo/ok HTTP/1.1\r\nHost: a\r\nUser-Agent: \xff\xfe"\\\r\n\r\n',
         b"GET /echo/spk_abc_SECRETSECRETSECRET/eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln HTTP/1.1\r\nHost: a\r\n\r\n",
     ]
     for request in hostile:
