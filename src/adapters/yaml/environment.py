@@ -40,6 +40,7 @@ NOT_CONFIGURATION = frozenset(
         "SPORK_NAME",
         "SPORK_NODE",
         "SPORK_WORKER",
+        "SPORK_KEY_PEPPER",
     )
 )
 _NOT_CONFIGURATION_PREFIXES = ("SPORK_CONSOLE_", "SPORK_DEMO_", "SPORK_TEST_")
