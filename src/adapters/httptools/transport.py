@@ -82,9 +82,8 @@ class HttptoolsTransport:
         return await self._repeat(route, connection, request, head, payload)
 
     async def close(self) -> None:
-        """End every connection that is not in use, and those in use as they come back."""
+        """End every connection that is not in use, and those in use as they come back; their deadlines still hold."""
         self._closed = True
-        self._sweeper.stop()
         for pool, _ in self._pools.values():
             pool.shut()
 
