@@ -87,8 +87,12 @@ class GatewayContainer(containers.DeclarativeContainer):
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
-    limits = providers.Singleton(LimitSide, configuration=configuration, clock=clock, current=current)
-    guard_makers: providers.List = providers.List(limits.provided.guards.before, limits.provided.guards.after)
+    limits = providers.Singleton(
+        LimitSide, configuration=configuration, clock=clock, current=current, chance=random_numbers.provided.random
+    )
+    guard_makers: providers.List = providers.List(
+        limits.provided.guards.before, limits.provided.guards.after, limits.provided.shedding
+    )
     clients = providers.Singleton(ClientFinder, trusted=configuration.provided.trusted_proxies)
 
     configurator = providers.Singleton(

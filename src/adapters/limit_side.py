@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from adapters.memory.rate_limiter import MemoryRateLimiter
@@ -18,6 +19,7 @@ from adapters.redis.rate_limiter import RedisRateLimiter
 from application.configuration import Configuration
 from application.forward import Current
 from application.guards.limits import LimitGuards, PlanOf
+from application.guards.shedding import SheddingGuards
 from application.limit_overrides import LimitOverrides
 from application.ports import Clock
 from application.quota_control import QuotaControl
@@ -33,7 +35,7 @@ MEASURE_EVERY = 5
 
 
 class LimitSide:
-    """`guards.before` and `guards.after` are guard makers; `control` is what operators use. `nodes` counts live ones
+    """`guards.before`, `guards.after` and `shedding` are guard makers; `control` is what operators use. `nodes` counts live ones
     and may be set later; `plan_of` says which plan a principal is on, None for what its credential says."""
 
     def __init__(
@@ -41,6 +43,7 @@ class LimitSide:
         configuration: Configuration,
         clock: Clock,
         current: Current,
+        chance: Callable[[], float] = random.random,
         plan_of: PlanOf | None = None,
         nodes: Callable[[], int] = lambda: 1,
     ) -> None:
@@ -59,6 +62,7 @@ class LimitSide:
         self.overrides = overrides
         self.insight = UsageInsight()
         self.guards = LimitGuards(self.limiter, self.insight, self.overrides, plan_of)
+        self.shedding = SheddingGuards(clock.monotonic, chance)
         self.control = QuotaControl(
             self.limiter,
             self.insight,
@@ -85,6 +89,7 @@ class LimitSide:
     def samples(self) -> Iterator[tuple[str, tuple[str, ...], float]]:
         """For `metering`."""
         yield from self.control.samples()
+        yield from self.shedding.samples()
         if self.redis is not None:
             stats = self.redis.stats()
             yield "gateway_store_failures_total", ("limits",), float(stats["errors"] + stats["timeouts"])
