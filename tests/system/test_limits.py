@@ -191,6 +191,48 @@ routes: [{{name: all, match: {{path: /*}}, upstream: t}}]
             assert httpx.get(gateway.url + "/x").status_code == 200
 
 
+def test_a_plan_change_holds_from_the_next_request_on_every_replica(
+    tmp_path: Path, target: RawTarget, redis: RedisProcess
+) -> None:
+    config = f"""
+access_log: "off"
+shared: {redis.url}
+records: sqlite:///{tmp_path}/records.db
+plans:
+  basic: {{limits: [{{quota: 4, per: 1h}}]}}
+  premium: {{limits: [{{quota: 6, per: 1h}}]}}
+consumers: {{acme: {{plan: basic}}}}
+upstreams: {{t: {{targets: ["{target.url}"]}}}}
+routes:
+  - {{name: all, match: /x, upstream: t, auth: {{any_of: [api_key]}}, limits: [{{name: plan, by: consumer, from: plan}}]}}
+"""
+    with contextlib.ExitStack() as stack:
+        pepper = {"SPORK_KEY_PEPPER": "a pepper that both gateways share"}
+        gateways = [
+            stack.enter_context(gateway_process(config, tmp_path / f"gw{number}", **pepper)) for number in range(2)
+        ]
+        operator = stack.enter_context(admin(gateways[0]))
+        issued = operator.post("/keys", json={"consumer": "acme", "reason": "test"})
+        assert issued.status_code in (200, 201), issued.text
+        key = {"x-api-key": issued.json()["secret"]}
+
+        def spend(requests: int) -> list[int]:
+            urls = [gateways[number % 2].url + "/x" for number in range(requests)]
+            return [httpx.get(url, headers=key).status_code for url in urls]
+
+        assert spend(6) == [200] * 4 + [429] * 2
+        moved = operator.post("/consumers/acme/plan", json={"plan": "premium", "reason": "paid"})
+        assert moved.status_code == 200, moved.text
+        here = httpx.get(gateways[0].url + "/x", headers=key)
+        assert here.headers["ratelimit-policy"] == '"plan";q=6;w=3600'
+        wait_until(
+            lambda: httpx.get(gateways[1].url + "/x", headers=key).headers["ratelimit-policy"] == '"plan";q=6;w=3600',
+            2,
+            "the other replica's obedience",
+        )
+        assert spend(10).count(200) == 4
+
+
 def burst(url: str, requests: int) -> list[httpx.Response]:
     async def go() -> list[httpx.Response]:
         async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
