@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.connection import RedisConnection, connect
+from adapters.redis.limit_leases import LeasingRateLimiter
 from adapters.redis.limit_overrides import RedisOverrides
 from adapters.redis.rate_limiter import RedisRateLimiter
 from application.configuration import Configuration
@@ -51,13 +52,15 @@ class LimitSide:
         self.nodes = nodes
         self.memory = MemoryRateLimiter(clock=clock.unix)
         self.redis: RedisRateLimiter | None = None
+        self.leases: LeasingRateLimiter | None = None
         self._connection: RedisConnection | None = None
         self.limiter: RateLimiter = self.memory
         overrides = LimitOverrides()
         if configuration.shared != "memory":
             self._connection = connect(configuration.shared)
             self.redis = RedisRateLimiter(self._connection, self.memory, nodes=lambda: self.nodes())
-            self.limiter = self.redis
+            self.leases = LeasingRateLimiter(self.redis)
+            self.limiter = self.leases
             overrides = LimitOverrides(RedisOverrides(self._connection))
         self.overrides = overrides
         self.insight = UsageInsight()
@@ -81,7 +84,7 @@ class LimitSide:
         """For detailed health: losing the store degrades limits, never the gateway."""
         if self.redis is None:
             return ComponentHealth("limits", "ok", "counted in this process", facts=dict(self.memory.stats()))
-        facts = dict[str, object](self.redis.stats())
+        facts: dict[str, object] = {**self.redis.stats(), **(self.leases.stats() if self.leases is not None else {})}
         if self.redis.health.down:
             return ComponentHealth("limits", "degraded", self.redis.health.last_error, facts=facts)
         return ComponentHealth("limits", "ok", "counted in the shared store", facts=facts)
@@ -120,6 +123,8 @@ class LimitSide:
                 self.insight.fold(now)
                 await self.overrides.refresh(now)
                 self.memory.sweep(now, most=5000)
+                if self.leases is not None:
+                    self.leases.sweep()
                 if turn % MEASURE_EVERY == 0:
                     await self.control.measure()
             except Exception:
