@@ -72,6 +72,7 @@ def admission(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -
     return [
         *callers.makers([limits.guards.before], [limits.guards.after]),
         upstreams.idempotency_guard,
+        limits.shedding,
     ]
 
 
@@ -101,7 +102,9 @@ class GatewayContainer(containers.DeclarativeContainer):
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
-    limits = providers.Singleton(LimitSide, configuration=configuration, clock=clock, current=current)
+    limits = providers.Singleton(
+        LimitSide, configuration=configuration, clock=clock, current=current, chance=random_numbers.provided.random
+    )
     callers = providers.Singleton(
         CallerSide,
         configuration=configuration,
