@@ -19,7 +19,6 @@ from adapters.litestar.discovery import Sights, discovery_router, registration_r
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from adapters.memory.idempotency import MemoryIdempotency
 from adapters.memory.registrations import MemoryRegistrations
-from adapters.nats.events import NatsHub
 from adapters.operator_side import OperatorSide
 from adapters.redis.circuit_breaker import RedisCircuitBreakers
 from adapters.redis.connection import RedisConnection, connect
@@ -54,6 +53,8 @@ def hub_for(url: str) -> Hub | None:
     if parts.scheme.startswith("redis"):
         return RedisHub(connect(bare, connections=1, operation=2.0).client, options.get("stream", "spork:events"))
     if parts.scheme in ("nats", "tls"):
+        from adapters.nats.events import NatsHub  # a tenth of a second of start-up that few need
+
         return NatsHub(bare, options.get("prefix", "spork.events"))
     return WebhookHub(url)
 
