@@ -12,9 +12,11 @@ from typing import Any
 from dependency_injector import containers, providers
 from litestar import Litestar
 
+from adapters.caller_side import CallerSide
 from adapters.clock import SystemClock
 from adapters.httptools.transport import HttptoolsTransport
 from adapters.httpx.transport import HttpxTransport
+from adapters.limit_side import LimitSide
 from adapters.litestar.applications import application
 from adapters.litestar.health import health_handlers
 from adapters.litestar.problems import Problems
@@ -22,6 +24,7 @@ from adapters.litestar.proxy import proxy_mount
 from adapters.operator_side import OperatorSide, node_name
 from adapters.redis.connection import connect
 from adapters.redis.nodes import RedisNodes
+from adapters.sqlalchemy.database import open_database
 from adapters.upstream_side import UpstreamSide
 from application.clients import ClientFinder
 from application.configuration import Configuration
@@ -31,7 +34,7 @@ from application.explain import Explainer
 from application.forward import Current, Forwarder
 from application.lifecycle import Lifecycle
 from application.nodes import LoneNode, NodeRegistry
-from application.plan import Snapshot
+from application.plan import GuardMaker, Snapshot
 from application.ports import Clock, Gateway, Refusals
 from application.sending import Sender
 from domain.routing import RouteTable
@@ -64,6 +67,14 @@ def fleet(shared: str) -> NodeRegistry:
     return RedisNodes(connect(shared, connections=4, operation=1.0).client)
 
 
+def admission(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -> list[GuardMaker]:
+    """Every guard maker, in the order in which a request meets them."""
+    return [
+        *callers.makers([limits.guards.before], [limits.guards.after]),
+        upstreams.idempotency_guard,
+    ]
+
+
 class GatewayContainer(containers.DeclarativeContainer):
     """The object graph of one gateway process."""
 
@@ -86,7 +97,17 @@ class GatewayContainer(containers.DeclarativeContainer):
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
-    guard_makers: providers.List = providers.List(upstream_side.provided.idempotency_guard)
+    limits = providers.Singleton(LimitSide, configuration=configuration, clock=clock, current=current)
+    database = providers.Singleton(open_database, configuration.provided.records, configuration.provided.state_dir)
+    callers = providers.Singleton(
+        CallerSide,
+        configuration=configuration,
+        clock=clock,
+        engine=database,
+        limiter=limits.provided.limiter,
+        events=events,
+    )
+    guard_makers = providers.Callable(admission, callers=callers, limits=limits, upstreams=upstream_side)
     clients = providers.Singleton(ClientFinder, trusted=configuration.provided.trusted_proxies)
 
     configurator = providers.Singleton(
@@ -102,6 +123,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         lifecycle=lifecycle,
         events=events,
         path=config_path,
+        limits=limits,
         nodes=providers.Singleton(fleet, configuration.provided.shared),
     )
     observers: providers.List = providers.List(

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from adapters.limit_side import LimitSide
 from adapters.litestar.admin.access import Authenticated
 from adapters.litestar.admin.acting import acting_handlers
 from adapters.litestar.admin.application import admin_application
@@ -90,6 +91,7 @@ class OperatorSide:
         nodes: NodeRegistry | None = None,
         audit: AuditTrail | None = None,
         controls: Controls | None = None,
+        limits: LimitSide | None = None,
     ) -> None:
         self.clock = clock
         self.configuration = configuration
@@ -105,10 +107,20 @@ class OperatorSide:
         self.controls = controls or Controls()
         self.upstreams = RegistryControl(registry, clock.monotonic)
         self.controls.upstreams = self.controls.upstreams or self.upstreams
+        if limits is not None:
+            self.controls.quotas = self.controls.quotas or limits.control
         self.lag = LoopLag()
         self.nodes = nodes or LoneNode()
         self.reporter = Reporter(
-            self.node, clock, self.tally, events, self.nodes, lambda: current.snapshot, self.controls, self.in_flight
+            self.node,
+            clock,
+            self.tally,
+            events,
+            self.nodes,
+            lambda: current.snapshot,
+            self.controls,
+            self.in_flight,
+            limits.control.consumers if limits is not None else None,
         )
         self.revisions = Revisions(clock.unix)
         self.operations = Operations(self.revisions, events, clock.unix, self.node, audit)
@@ -144,6 +156,9 @@ class OperatorSide:
         meters: list[Meter] = [self.reporter, events, self.stream, self.live, self.lag, ProcessMeter(), self.upstreams]
         for meter in [*meters, *([self.nodes] if hasattr(self.nodes, "samples") else [])]:
             self.monitoring.add(meter)  # type: ignore[arg-type]
+        if limits is not None:
+            self.monitoring.add(limits)
+            self.add_component(limits)
         self.operators = Operators(self.admin_tokens)
         self._generated: AdminToken | None = None
         self._notes: set[asyncio.Future[Any]] = set()
