@@ -93,17 +93,20 @@ class GatewayContainer(containers.DeclarativeContainer):
     breakers = upstream_side.provided.breakers
     registry = upstream_side.provided.registry
 
+    engine = providers.Singleton(
+        open_database, records=configuration.provided.records, state_dir=configuration.provided.state_dir
+    )
+
     transports = providers.Dict(
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
     limits = providers.Singleton(LimitSide, configuration=configuration, clock=clock, current=current)
-    database = providers.Singleton(open_database, configuration.provided.records, configuration.provided.state_dir)
     callers = providers.Singleton(
         CallerSide,
         configuration=configuration,
         clock=clock,
-        engine=database,
+        engine=engine,
         limiter=limits.provided.limiter,
         events=events,
     )
@@ -125,9 +128,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         path=config_path,
         limits=limits,
         nodes=providers.Singleton(fleet, configuration.provided.shared),
-    )
-    observers: providers.List = providers.List(
-        operators.provided.tally, operators.provided.traffic, operators.provided.access_log
+        engine=engine,
     )
     sender = providers.Singleton(
         Sender,
@@ -142,7 +143,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         current=current,
         refusals=refusals,
         clock=clock,
-        observers=observers,
+        observers=operators.provided.observers,
         chance=random_numbers,
         clients=clients,
         sender=sender,
