@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,7 +28,7 @@ from adapters.redis.idempotency import RedisIdempotency
 from adapters.redis.registrations import RedisRegistrations
 from application import upstream_views
 from application.configuration import Configuration, RouteConfig
-from application.discovery import Names
+from application.discovery import Names, WatchedFile
 from application.event_delivery import EventDelivery, Hub, log_event
 from application.events import EventLog
 from application.forward import Current
@@ -80,6 +81,9 @@ class UpstreamSide:
         self.probes = Probes(self.registry, HttpxProber(), clock, chance.random, events)
         resolver = DnsResolver()
         self.names = Names(self.registry, resolver, clock, lambda: current.snapshot.configuration.upstreams)
+        self.file: WatchedFile | None = None
+        if configuration.discovery_file:
+            self.file = WatchedFile(Path(configuration.discovery_file), self.registry, clock)
         self.registrations: Registrations | None = None
         self._registration = configuration.registration
         if configuration.registration != "off":
@@ -137,7 +141,7 @@ class UpstreamSide:
         async with contextlib.AsyncExitStack() as stack:
             if self._redis is not None:
                 stack.push_async_callback(self._redis.close)
-            parts: list[Any] = [self.delivery, self.registrations, self.names, self.probes]
+            parts: list[Any] = [self.delivery, self.registrations, self.names, self.file, self.probes]
             if isinstance(self.breakers, RedisCircuitBreakers):
                 parts.insert(1, self.breakers)
             for part in parts:
