@@ -23,12 +23,14 @@ from adapters.memory.registrations import MemoryRegistrations
 from adapters.operator_side import OperatorSide
 from adapters.redis.circuit_breaker import RedisCircuitBreakers
 from adapters.redis.connection import RedisConnection, connect
+from adapters.redis.drains import RedisDrains
 from adapters.redis.events import RedisHub
 from adapters.redis.idempotency import RedisIdempotency
 from adapters.redis.registrations import RedisRegistrations
 from application import upstream_views
 from application.configuration import Configuration, RouteConfig
 from application.discovery import Names, WatchedFile
+from application.drains import FleetDrains
 from application.event_delivery import EventDelivery, Hub, log_event
 from application.events import EventLog
 from application.forward import Current
@@ -81,6 +83,9 @@ class UpstreamSide:
         self.probes = Probes(self.registry, HttpxProber(), clock, chance.random, events)
         resolver = DnsResolver()
         self.names = Names(self.registry, resolver, clock, lambda: current.snapshot.configuration.upstreams)
+        self.drains: FleetDrains | None = None
+        if self._redis is not None:
+            self.drains = FleetDrains(self.registry, RedisDrains(self._redis.client), clock)
         self.file: WatchedFile | None = None
         if configuration.discovery_file:
             self.file = WatchedFile(Path(configuration.discovery_file), self.registry, clock)
@@ -141,7 +146,7 @@ class UpstreamSide:
         async with contextlib.AsyncExitStack() as stack:
             if self._redis is not None:
                 stack.push_async_callback(self._redis.close)
-            parts: list[Any] = [self.delivery, self.registrations, self.names, self.file, self.probes]
+            parts: list[Any] = [self.delivery, self.registrations, self.names, self.file, self.drains, self.probes]
             if isinstance(self.breakers, RedisCircuitBreakers):
                 parts.insert(1, self.breakers)
             for part in parts:
