@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "explain",
         "Which route takes a request, why the others lost, what would be sent.",
     ),
+    "register": ("adapters.commands.register", "register", "Announce a service to a gateway and keep its lease alive."),
     "schema": ("adapters.commands.check", "schema", "JSON Schema of the configuration, for editors."),
 }
 
