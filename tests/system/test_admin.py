@@ -221,7 +221,7 @@ def test_every_access_log_line_is_json_whatever_came(gateway: GatewayProcess) ->
     hostile = [
         b"GET /echo/%22%7B%E2%80%A8%1b?x=1 HTTP/1.1\r\nHost: a\r\n\r\n",
         b'GET /echo/"{} HTTP/1.1\r\nHost: a\r\n\r\n',
-        b"GET /echo/ok HTTP/1.1\r\nHost: a\r\nUser-Agent: \xff\xfe\"\\\r\n\r\n",
+        b'GET /echo/ok HTTP/1.1\r\nHost: a\r\nUser-Agent: \xff\xfe"\\\r\n\r\n',
         b"GET /echo/spk_abc_SECRETSECRETSECRET/eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln HTTP/1.1\r\nHost: a\r\n\r\n",
     ]
     for request in hostile:
@@ -271,3 +271,43 @@ def test_two_gateways_and_one_redis_add_up_and_a_stopped_one_is_silent(echo: int
             two.terminate()
             with admin(one) as client:
                 wait_until(lambda: client.get("/admin/v1/services").json()["nodes"]["total"] == 1, 10, "its leave")
+
+
+def test_writes_are_audited_exported_and_verified(gateway: GatewayProcess) -> None:
+    with admin(gateway) as client:
+        done = client.post("/admin/v1/breakers/echo/trip", json={"reason": "INC-3", "ttl": 60}).json()
+        client.post("/admin/v1/breakers/echo/reset", json={"reason": "over"})
+        refused = httpx.get(f"{gateway.admin_url}/admin/v1/audit", headers={"authorization": "Bearer guess"})
+        assert refused.status_code == 401
+        wait_until(lambda: len(client.get("/admin/v1/audit").json()["items"]) == 3, 5, "three records")
+        records = client.get("/admin/v1/audit").json()["items"]
+        assert records[0]["id"] == done["audit_id"]
+        assert [r["action"] for r in records] == ["breaker.trip", "breaker.reset", "admin.refused"]
+        assert (records[0]["before"], records[0]["after"], records[0]["reason"]) == ("closed", "forced_open", "INC-3")
+        verdict = client.get("/admin/v1/audit/verify").json()["item"]
+        assert (verdict["whole"], verdict["number"]) == (True, 3)
+        exported = client.get("/admin/v1/audit/export?format=jsonl").text.splitlines()
+        assert [json.loads(line)["number"] for line in exported] == [1, 2, 3]
+        assert client.get("/admin/v1/audit/export?format=csv").text.count("\r\n") == 4
+        assert client.post("/admin/v1/subjects/alice/erase", json={"reason": "asked"}).status_code == 200
+        assert client.get("/admin/v1/audit/verify").json()["item"]["whole"] is True
+
+
+def test_usage_is_kept_per_consumer_route_and_hour(gateway: GatewayProcess) -> None:
+    with admin(gateway) as client, httpx.Client(base_url=gateway.url) as caller:
+        for _ in range(7):
+            caller.get("/echo/x")
+        rows = client.get("/admin/v1/usage").json()["items"]
+        assert [(r["route"], r["requests"], r["units"]) for r in rows] == [("echo", 7, 7)]
+        lines = client.get("/admin/v1/usage/export?format=csv").text.splitlines()
+    assert lines[0].startswith("hour,consumer,route,requests")
+    assert lines[1].split(",")[2:4] == ["echo", "7"]
+
+
+def test_health_in_detail_has_a_verdict_and_a_latency_for_each_component(gateway: GatewayProcess) -> None:
+    body = httpx.get(f"{gateway.admin_url}/health/detailed").json()
+    named = {component["name"]: component for component in body["components"]}
+    assert {"event_loop", "configuration", "disk", "access_log", "upstreams", "records"} <= named.keys()
+    assert named["records"]["status"] == "ok"
+    assert named["records"]["latency_ms"] > 0
+    assert body["status"] in ("ok", "degraded")

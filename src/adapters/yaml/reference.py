@@ -21,6 +21,7 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.ListenerTls, "tls"),
     (written.Registration, "registration"),
     (written.Events, "events"),
+    (written.Objective, "objectives"),
     (written.Issuer, "issuers"),
     (written.ClaimNames, "claim_names"),
     (written.Plan, "plans"),
