@@ -26,7 +26,7 @@ MAY_REVOKE = "auth:revoke"
 _ABSENT = Denial(
     "unauthenticated", "A credential is needed.", headers=((b"www-authenticate", f"Bearer {REALM}".encode()),)
 )
-_BAD = Denial("invalid_credential", "The credential is not good.", headers=challenge("invalid_token"))
+_BAD = Denial("invalid_credentials", "The credential is not good.", headers=challenge("invalid_token"))
 _NO_SERVICE = Denial("no_route", "No auth service is configured.")
 
 
@@ -185,4 +185,4 @@ def _own(caller: Principal, other: Principal) -> bool:
 
 
 def _unavailable(outcome: Unverifiable) -> Denial:
-    return Denial("identity_unavailable", "Credentials cannot be checked right now.", retry_after=outcome.retry_after)
+    return Denial("authentication_unavailable", "Credentials cannot be checked right now.", retry_after=outcome.retry_after)
