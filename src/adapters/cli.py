@@ -17,6 +17,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Which route takes a request, why the others lost, what would be sent.",
     ),
     "register": ("adapters.commands.register", "register", "Announce a service to a gateway and keep its lease alive."),
+    "keys": ("adapters.commands.keys", "keys", "Issue, rotate, revoke and list API keys."),
+    "token": ("adapters.commands.token", "token", "Signing keys and development tokens."),
+    "records": ("adapters.commands.keys", "records", "Upgrade the database of consumers, keys, audit and usage."),
     "schema": ("adapters.commands.check", "schema", "JSON Schema of the configuration, for editors."),
 }
 
