@@ -46,9 +46,19 @@ async def serve(
         for transport in container.transports().values():
             stack.push_async_callback(transport.close)
         operators = container.operators()
+        limits = container.limits()
+        limits.nodes = lambda: operators.reporter.picture().nodes.seen
+        await stack.enter_async_context(limits.running())
         container.breakers().on_transition = both(container.registry().circuit_moved, operators.circuit_moved)
+        callers = container.callers()
+        stack.push_async_callback(container.database().dispose)
+        operators.controls.keys = operators.controls.sessions = operators.controls.plans = callers.control
         container.configurator().apply(configuration)
-        stack.push_async_callback(container.engine().dispose)
+        upstreams = container.upstream_side()
+        upstreams.join(operators)
+        await stack.enter_async_context(upstreams.running())
+        container.configurator().on_swap.append(lambda _, after: callers.configured(after.configuration))
+        await stack.enter_async_context(callers.running())
         await stack.enter_async_context(operators.running())
         server = _server(container, configuration, sockets, lambda: reload(operators.live))
         serving = asyncio.ensure_future(server.run())

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.limit_side import LimitSide
 from adapters.litestar.admin.access import Authenticated
 from adapters.litestar.admin.accounting import accounting_handlers
 from adapters.litestar.admin.acting import acting_handlers
@@ -34,7 +34,6 @@ from adapters.prometheus.process import ProcessMeter
 from adapters.redis.nodes import RedisHealth, RedisNodes
 from adapters.sqlalchemy.audit import SqlAuditTrail
 from adapters.sqlalchemy.health import RecordsHealth
-from adapters.sqlalchemy.migrations import upgrade
 from adapters.sqlalchemy.usage import SqlUsage
 from adapters.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature
 from adapters.structlog.access_log import AccessLog
@@ -102,6 +101,7 @@ class OperatorSide:
         nodes: NodeRegistry | None = None,
         engine: AsyncEngine | None = None,
         controls: Controls | None = None,
+        limits: LimitSide | None = None,
     ) -> None:
         self.clock = clock
         self.configuration = configuration
@@ -117,6 +117,8 @@ class OperatorSide:
         self.controls = controls or Controls()
         self.upstreams = RegistryControl(registry, clock.monotonic)
         self.controls.upstreams = self.controls.upstreams or self.upstreams
+        if limits is not None:
+            self.controls.quotas = self.controls.quotas or limits.control
         self.lag = LoopLag()
         self.nodes = nodes or LoneNode()
         self.reporter = Reporter(
@@ -132,7 +134,6 @@ class OperatorSide:
         )
         configurator.on_swap.append(self.configuration_swapped)
         self.revisions = Revisions(clock.unix)
-        self._engine = engine
         self.audit = SqlAuditTrail(engine) if engine is not None else None
         self.usage_store = SqlUsage(engine) if engine is not None else None
         self.usage = UsageMeter(clock.unix, self.usage_store)
@@ -189,9 +190,11 @@ class OperatorSide:
             components.append(RedisHealth(self.nodes.client))
         for component in components:
             self.queries.add_component(component)
+        if limits is not None:
+            self.monitoring.add(limits)
+            self.add_component(limits)
         self.operators = Operators(self.admin_tokens)
         self._generated: AdminToken | None = None
-        self._records_open = False
         self._notes: set[asyncio.Future[Any]] = set()
 
     def in_flight(self) -> int:
@@ -244,11 +247,15 @@ class OperatorSide:
 
     # ------------------------------------------------------------------------------------------------- the application
 
+    @property
+    def open_to_readers(self) -> bool:
+        """Whether what only reads needs no token: the admin listener is on loopback."""
+        return self.configuration.admin.host in ("127.0.0.1", "::1", "localhost")
+
     def admin_app(self, explainer: Explainer, extra: Sequence[Any] = ()) -> Any:
         """The ASGI application of the admin listener. `extra` handlers stand at its root."""
-        admin = self.configuration.admin
         closed = None
-        if admin.host not in ("127.0.0.1", "::1", "localhost"):
+        if not self.open_to_readers:
             closed = Authenticated(self.operators, self.clock.unix, self.witness)
         health = health_handlers(self.lifecycle, frozenset({"health", "ready", "startup"}))
         configuring = configuring_handlers(self.queries, ConfigurationActions(self.live), self.operations, explainer)
@@ -277,7 +284,6 @@ class OperatorSide:
         """Observe, beat and watch until the block ends; then flush and say goodbye."""
         self.generate_token()
         self.access_log.sink.open()
-        await self._open_records()
         await self.live.adopt(await self.live.read_file())
         loops: list[Callable[[], Any]] = [self._beat, self.lag.watch, self._watch_files]
         tasks = [asyncio.create_task(loop()) for loop in loops]
@@ -309,24 +315,12 @@ class OperatorSide:
                 await asyncio.to_thread(self.shelf.put, report)
                 await self.live.follow()
                 self.levels.tick()
-                if self._records_open or await self._open_records():
-                    await self.usage.tick()
-                    for entry in self.security.due():
-                        await self.operations.note(entry)
+                await self.usage.tick()
+                for entry in self.security.due():
+                    await self.operations.note(entry)
             except Exception:
                 log.exception("heartbeat")
             await asyncio.sleep(1.0)
-
-    async def _open_records(self) -> bool:
-        """Bring the records' tables up to date; False when they cannot be reached, to be tried again."""
-        if self._engine is None:
-            return False
-        try:
-            await upgrade(self._engine)
-            self._records_open = True
-        except (SQLAlchemyError, OSError) as error:
-            log.error("records cannot be opened, audit and usage wait: %s", type(error).__name__)
-        return self._records_open
 
     async def _watch_files(self) -> None:
         await self.live.watch(file_signature)

@@ -35,7 +35,7 @@ def check(
         *check_routes(configuration, unread),
         *check_auth(configuration, unread, is_file),
         *check_limits(configuration),
-        *check_objectives(configuration),
+        *check_objectives(configuration, unread),
     ]
 
 
@@ -58,6 +58,8 @@ def check_server(configuration: Configuration, is_file: IsFile | None) -> Iterat
             "warning",
         )
     yield from _check_tokens(configuration)
+    if configuration.discovery_file and is_file is not None and not is_file(configuration.discovery_file):
+        yield Problem("discovery_file", f"no file {configuration.discovery_file!r} yet", "", "warning")
     tls = configuration.tls
     if tls is not None:
         yield from missing_files("tls", {"cert": tls.cert, "key": tls.key, "client_ca": tls.client_ca}, is_file)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from application.configuration import Configuration
 from application.diagnostics import Problem, child, did_you_mean
 
 
-def check_objectives(configuration: Configuration) -> Iterator[Problem]:
+def check_objectives(configuration: Configuration, unread: Collection[str] = ()) -> Iterator[Problem]:
+    all_read = not any(path.startswith("routes[") for path in unread)
     routes = [route.name for route in configuration.routes]
     for objective in configuration.objectives:
         path = child("objectives", objective.name)
-        if objective.route and objective.route not in routes:
+        if objective.route and objective.route not in routes and all_read:
             hint = did_you_mean(objective.route, routes)
             yield Problem(f"{path}.route", f'no route "{objective.route}"', hint)
         if not 0.0 < objective.target < 1.0:

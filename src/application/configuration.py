@@ -149,6 +149,8 @@ class Configuration:
     auth_service: str = ""
     registration: str = "off"
     registration_allow: tuple[str, ...] = ()
+    #: A watched JSON file with further targets by upstream; empty for none.
+    discovery_file: str = ""
     hub: EventHub = EventHub()
     quarantine: bool = False
     #: Service level objectives of routes and consumers.

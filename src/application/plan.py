@@ -13,6 +13,7 @@ from application.ports import Guard
 from application.upstreams import LiveUpstream
 from domain.http import Header
 from domain.routing import PathRewriter, Redirect, RouteTable
+from domain.splitting import SplitRule
 
 #: Makes the guard of one phase for one route, or None when the route does not ask for it.
 GuardMaker = Callable[[RouteConfig, Configuration], Guard | None]
@@ -44,12 +45,14 @@ class RoutePlan:
         "body_bytes",
         "config",
         "guards",
+        "mirror",
         "name",
         "needs_rest",
         "redirect",
         "request_transform",
         "response_transform",
         "rewriter",
+        "splits",
         "timeout",
         "upstream",
         "upstream_param",
@@ -76,6 +79,8 @@ class RoutePlan:
         self.response_transform = HeaderTransform.compile(config.response_headers)
         self.body_bytes = body_bytes
         self.timeout = config.timeout
+        self.splits = tuple(SplitRule(s.upstream, s.weight, s.header, s.consumers) for s in config.splits)
+        self.mirror = config.mirror
 
     def __repr__(self) -> str:
         return f"<RoutePlan {self.name} {self.config.match.path.text} -> {self.config.upstream}>"

@@ -18,11 +18,11 @@ from typing import Protocol
 from application.ports import Clock, EventSink
 from application.registry import Discovered, UpstreamRegistry
 from application.tasks import end
-from domain.vetting import Address, AddressRefused, parse_origin, vet
 from domain.circuit import BreakerPolicy
 from domain.health import OutlierPolicy, ProbePolicy
 from domain.retries import RetryPolicy
 from domain.upstreams import Balance, Target, TlsToTarget, Upstream
+from domain.vetting import Address, AddressRefused, parse_origin, vet
 
 log = logging.getLogger("spork.registration")
 

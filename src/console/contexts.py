@@ -68,7 +68,7 @@ class Context:
 
 def _from_command(command: tuple[str, ...]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TOKEN_SECONDS, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TOKEN_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BadContext(f"token command {command[0]!r} failed: {type(error).__name__}") from error
     token = done.stdout.strip()

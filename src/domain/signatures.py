@@ -1,7 +1,7 @@
 """HTTP message signatures (RFC 9421), the part an API client with a shared secret needs: one HMAC-SHA-256 signature.
 
-A signature must cover method, authority, path, the query where there is one, and `content-digest` where there is a body;
-so nothing that decides what a request does can be changed under it. Parameters `created` and `keyid` are needed;
+A signature must cover method, authority, path, the query where there is one, and `content-digest` where there is a
+body; so nothing that decides what a request does can be changed under it. Parameters `created` and `keyid` are needed;
 `expires`, `nonce` and `alg` (only `hmac-sha256`) may be there. Component parameters, `@request-target` and the like are
 not supported and refuse the signature.
 """

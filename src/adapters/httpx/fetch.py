@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from application.identity import FetchFailed
+
+# Every call to an authority would be a line of its own.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 #: Largest document taken, bytes.
 MAX_DOCUMENT = 1024 * 1024

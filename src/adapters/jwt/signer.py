@@ -68,7 +68,7 @@ class JwtIdentitySigner:
         principal = verdict.principal
         mark = (principal.subject, principal.method, principal.issuer, principal.token_id, principal.key_id, audience)
         known = self._signed.get(mark)
-        if known is not None and known[2].principal == principal and 0 <= now - known[1] < LIFETIME / 2:
+        if known is not None and known[2] is verdict and 0 <= now - known[1] < LIFETIME / 2:
             return known[0]
         token = self.issue(
             {

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from litestar import Response, Router, delete, get, post, put
+from litestar import Router, delete, get, post, put
 from litestar.params import FromPath
 from litestar.types import Guard, Middleware
 
-from adapters.litestar.admin.access import problem
+from adapters.litestar.admin.access import AdminProblem
 from application.registration import Registration, RegistrationRefused, Registrations, StoreGone, Wanted
 from application.views import RouteView, ServiceView, TargetView
 from domain.health import overall
+
+T = TypeVar("T")
 
 
 class Announcement(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,32 +73,25 @@ def registration_router(
     """
 
     @post("/", status_code=201, opt={"role": "operator"}, summary="Register a service")
-    async def register(data: Announcement) -> Response[Any]:
+    async def register(data: Announcement) -> Announced:
         wanted = Wanted(data.service, data.url, data.ttl, data.weight, data.priority, data.health, data.metadata)
-        try:
-            answer = await registrations.register(wanted)
-        except StoreGone:
-            return _store_gone()
+        answer = await answered(registrations.register(wanted))
         if isinstance(answer, RegistrationRefused):
             errors = [{"path": field, "reason": slug, "message": text} for field, slug, text in answer.problems]
-            return problem(422, answer.problems[0][2], members={"errors": errors})
-        return Response(announced(answer), status_code=201)
+            raise AdminProblem(422, answer.problems[0][2], errors=errors)
+        return announced(answer)
 
     @put("/{id:str}", opt={"role": "operator"}, summary="Heartbeat: renew the lease")
-    async def heartbeat(id: FromPath[str]) -> Response[Any]:
-        try:
-            renewed = await registrations.heartbeat(id)
-        except StoreGone:
-            return _store_gone()
-        return _not_registered() if renewed is None else Response(announced(renewed))
+    async def heartbeat(id: FromPath[str]) -> Announced:
+        renewed = await answered(registrations.heartbeat(id))
+        if renewed is None:
+            raise AdminProblem(404, "There is no such registration; register again.")
+        return announced(renewed)
 
     @delete("/{id:str}", status_code=204, opt={"role": "operator"}, summary="Deregister")
-    async def deregister(id: FromPath[str]) -> Response[Any]:
-        try:
-            was_there = await registrations.deregister(id)
-        except StoreGone:
-            return _store_gone()
-        return Response(None, status_code=204) if was_there else _not_registered()
+    async def deregister(id: FromPath[str]) -> None:
+        if not await answered(registrations.deregister(id)):
+            raise AdminProblem(404, "There is no such registration.")
 
     return Router(
         "/discovery/register",
@@ -115,15 +110,15 @@ def discovery_router(
 ) -> Router:
     """`GET /discovery/services`, `/discovery/health` and `/api/v1/services`. Without `registrations` only what is declared."""
 
-    def registered() -> dict[str, Registration]:
-        return {r.url: r for r in registrations.known()} if registrations is not None else {}
+    def registered() -> dict[tuple[str, str], Registration]:
+        return {(r.service, r.url): r for r in registrations.known()} if registrations is not None else {}
 
     @get("/discovery/services", summary="Services, their targets and leases", sync_to_thread=False)
     def services() -> dict[str, Any]:
         leases = registered()
         targets: dict[str, list[dict[str, Any]]] = {}
         for target in sights.targets():
-            targets.setdefault(target.upstream, []).append(_target(target, leases.get(target.url)))
+            targets.setdefault(target.upstream, []).append(_target(target, leases.get((target.upstream, target.url))))
         return {"items": [_service(view) | {"targets": targets.get(view.name, [])} for view in sights.services()]}
 
     @get("/discovery/health", summary="One word for the system, and for each service", sync_to_thread=False)
@@ -177,9 +172,9 @@ def _target(view: TargetView, lease: Registration | None) -> dict[str, Any]:
     return row
 
 
-def _not_registered() -> Response[bytes]:
-    return problem(404, "There is no such registration; register again.")
-
-
-def _store_gone() -> Response[bytes]:
-    return problem(503, "The shared store does not answer.", {"retry-after": "1"})
+async def answered(asked: Awaitable[T]) -> T:
+    """What the store answers; 503 while it does not."""
+    try:
+        return await asked
+    except StoreGone:
+        raise AdminProblem(503, "The shared store does not answer.", {"retry-after": "1"}) from None

@@ -59,7 +59,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "csrf_failed": (403, "Cross-site request refused"),
     "cors_refused": (403, "Cross-origin request refused"),
     "screened": (403, "The request looks like an attack"),
-    "unsupported_media_type": (415, "This type of body is not accepted"),
+    "unsupported_media_type": (415, "The request body has the wrong media type"),
     "body_invalid": (422, "The request body does not have the required form"),
     "quota_exceeded": (429, "Too many requests"),
     "concurrency_exceeded": (429, "Too many requests at once"),

@@ -85,6 +85,8 @@ class AsgiExchange:
         kind = message["type"]
         if kind == "http.response.start":
             headers = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())]
+            if any(b"\r" in value or b"\0" in value for _, value in headers):
+                raise RuntimeError("a header of this answer has a control byte")
             if cycle.started:  # the edge had to answer for the application: its body could not be read
                 return
             try:

@@ -30,7 +30,7 @@ from uvicorn.server import ServerState
 from adapters.uvicorn.asgi import AsgiExchange, mount_scope, own_scope
 from adapters.uvicorn.certificate import certificate_facts
 from adapters.uvicorn.cycle import Cycle
-from adapters.uvicorn.edge import Edge, log
+from adapters.uvicorn.edge import DECISIVE, Edge, log
 from adapters.uvicorn.tunnel import ClientTunnel
 from adapters.uvicorn.wire import UnsafeHeader
 from application.ports import Answer
@@ -73,8 +73,9 @@ _FRAMING_RATIO = 16
 _BODY, _BEHIND = 1, 2
 
 _METHOD_NAMES = {method.encode("ascii"): method for method in METHODS}
-#: Fields that decide how a request is read; any other is only carried.
-_DECISIVE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
+#: Fields that decide how a request is read, in their usual spellings; any other is only carried.
+_DECISIVE = {name: name.lower() for name in (*DECISIVE, b"Host", b"Content-Length", b"Transfer-Encoding")}
+_NO_NAMES: dict[bytes, bytes] = {}
 _NOWHERE = RequestHead("", b"", None, (), "", b"")
 _INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
 _RESET = struct.pack("ii", 1, 0)
@@ -135,6 +136,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self._fields: list[Header] = []
         self._decisive: dict[bytes, list[bytes]] | None = None
         self._host: bytes | None = None
+        self._names: dict[bytes, bytes] = edge.names
+        #: What is being parsed, if the next head begins where it begins; else b"".
+        self._fed: bytes | memoryview = b""
 
     def __repr__(self) -> str:
         state = "tunnel" if self._tunnel else "deaf" if self._deaf else repr(self.serving) if self.serving else "idle"
@@ -199,7 +203,9 @@ class EdgeProtocol(HttpToolsProtocol):
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self._tunnel is not None:
+        if self.serving is None and len(data) <= _HEAD_SLICE and not self._deaf and not self._backlog:
+            self._feed(data)
+        elif self._tunnel is not None:
             self._tunnel.feed(data)
         elif self._deaf:
             return
@@ -230,6 +236,8 @@ class EdgeProtocol(HttpToolsProtocol):
             size = self._slice()
             self._feed(view[at : at + size])
             at += size
+        if self._early is not None and at < len(data):
+            self._keep(self._early, data[at:])
 
     def _slice(self) -> int:
         """How many bytes may be parsed before looking again at what they started."""
@@ -243,6 +251,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def _feed(self, data: bytes | memoryview) -> None:
         cycle = self._parsing
         before = cycle.received if cycle is not None and not cycle.complete else -1
+        self._fed = b"" if self._in_head or before >= 0 else data
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -306,6 +315,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._fields = []
         self._decisive = None
         self._host = None
+        self._names = self.edge.names
         self._in_head = True
         self.deadline = self.edge.now + self.edge.limits.header_timeout
 
@@ -315,23 +325,30 @@ class EdgeProtocol(HttpToolsProtocol):
             self._stop(TARGET_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            self._drop_trailer(name, value)
-            return
-        edge = self.edge
-        lower = edge.names.get(name) or edge.name(name)
+        lower = self._names.get(name)
         if lower is None:
-            self._stop(BAD_HEADER_NAME)
+            self._weigh(name, value)
             return
         if value and value[-1] <= 32:  # llhttp leaves trailing white space on, which is not part of the value
             value = value.rstrip(b" \t")
-        if lower in _DECISIVE:
-            if lower == b"host" and self._host is None:
-                self._host = value
-            else:
-                if self._decisive is None:
-                    self._decisive = {}
-                self._decisive.setdefault(lower, []).append(value)
+        self._fields.append((lower, value))
+
+    def _weigh(self, name: bytes, value: bytes) -> None:
+        """A field that decides something, whose name was not seen before, or that is a trailer."""
+        if not self._in_head:
+            self._drop_trailer(name, value)
+            return
+        lower = _DECISIVE.get(name) or self.edge.name(name)
+        if lower is None:
+            self._stop(BAD_HEADER_NAME)
+            return
+        value = value.rstrip(b" \t")
+        if lower == b"host" and self._host is None:
+            self._host = value
+        elif lower in _DECISIVE:
+            if self._decisive is None:
+                self._decisive = {}
+            self._decisive.setdefault(lower, []).append(value)
         self._fields.append((lower, value))
 
     def _drop_trailer(self, name: bytes, value: bytes) -> None:
@@ -348,10 +365,17 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._check_size()
         parser = self.parser
-        version = parser.get_http_version()
-        if version != "1.1" and version != "1.0":
-            self._stop(BAD_VERSION)
-        method = _METHOD_NAMES.get(parser.get_method())
+        word = parser.get_method()
+        # The version is looked up only where the request line is not seen to be a plain one of 1.1: asking the parser
+        # formats a text each time.
+        if self._fed[len(word) + len(self.url) + 1 : len(word) + len(self.url) + 12] == b" HTTP/1.1\r\n":
+            version = "1.1"
+        else:
+            version = parser.get_http_version()
+            if version != "1.1" and version != "1.0":
+                self._stop(BAD_VERSION)
+        self._fed = b""
+        method = _METHOD_NAMES.get(word)
         if method is None:
             self._stop(BAD_METHOD)
             return
@@ -387,13 +411,14 @@ class EdgeProtocol(HttpToolsProtocol):
         )
         length: int | None = 0
         expect = False
-        if self._decisive is not None or parser.should_upgrade():
+        if self._decisive is not None:
             verdict = self._judge(head)
             if verdict.__class__ is tuple:
                 length, expect = verdict
             else:
                 denial = cast(Denial, verdict) if denial is None or not denial.close else denial
         self._in_head = False
+        self._names = _NO_NAMES
         self._head_bytes = 0
         self._framing = self._trailer_bytes = self._trailers = 0
         self.deadline = NEVER
@@ -436,7 +461,7 @@ class EdgeProtocol(HttpToolsProtocol):
             if len(lengths) != 1 or not lengths[0].isdigit():
                 return BAD_FRAMING
             length = int(lengths[0])
-        if b"upgrade" in said or self.parser.should_upgrade():
+        if b"upgrade" in said:
             denial = websocket_upgrade(head, length != 0)
             if denial is not None:
                 return denial

@@ -52,7 +52,30 @@ def _edge_module() -> Any:
 
 
 class _Listener(uvicorn.Server):
-    """A uvicorn server that leaves signals to `EdgeServer`."""
+    """A uvicorn server that leaves signals to `EdgeServer` and gives a TLS handshake no longer than a request head."""
+
+    def __init__(self, config: uvicorn.Config, handshake_timeout: float) -> None:
+        super().__init__(config)
+        self._handshake_timeout = handshake_timeout
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        config = self.config
+        self.lifespan = config.lifespan_class(config)
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise CannotStart("the application of a listener failed to start")
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                partial(cast(Any, config.http_protocol_class), config, self.server_state, self.lifespan.state),
+                sock=sock,
+                ssl=config.ssl,
+                ssl_handshake_timeout=self._handshake_timeout if config.ssl is not None else None,
+                backlog=config.backlog,
+            )
+            for sock in sockets or ()
+        ]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -162,12 +185,8 @@ class EdgeServer:
             context = server_context(listener.tls)
             config.ssl = context
             self._contexts.append((context, listener.tls))
-        server = _Listener(config)
-        server.lifespan = config.lifespan_class(config)
-        try:
-            await server.startup(sockets=[listener.sock])
-        except SystemExit:
-            raise CannotStart(f"the application of the {listener.name} listener failed to start") from None
+        server = _Listener(config, listener.edge.limits.header_timeout)
+        await server.startup([listener.sock])
         self._servers.append(server)
 
     @contextlib.contextmanager

@@ -39,6 +39,7 @@ NOT_CONFIGURATION = frozenset(
         "SPORK_CONTEXT",
         "SPORK_NODE",
         "SPORK_WORKER",
+        "SPORK_KEY_PEPPER",
     )
 )
 #: What Kubernetes sets in every pod beside a Service called spork.

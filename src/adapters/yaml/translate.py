@@ -55,6 +55,7 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
         auth_service=document.auth_service,
         registration=document.registration.mode,
         registration_allow=document.registration.allow,
+        discovery_file=document.discovery_file,
         hub=EventHub(document.events.url, document.events.kinds),
         quarantine=document.quarantine,
         objectives=tuple(

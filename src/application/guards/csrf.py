@@ -40,5 +40,5 @@ class CsrfGuard:
             return None
         exchange.hints["csrf"] = found.value
         if self._events is not None:
-            self._events.publish("csrf.refused", exchange.client, {"reason": found.value})
+            self._events.publish("csrf.refused", exchange.client, {"outcome": "refused", "detail": found.value})
         return REFUSED

@@ -23,6 +23,11 @@ DEFAULT_LIMIT = Limit("failed-authentication", quota=30, period=60.0, burst=30)
 _MOST_BLOCKED = 10_000
 
 
+def too_many(wait: float) -> Denial:
+    """The answer to an address whose bucket is empty. `wait` in seconds."""
+    return Denial("too_many_failures", "Too many failed attempts from this address.", retry_after=wait)
+
+
 class FailedAuthentication:
     """The bucket. `limiter` is the gateway's own; `limit` names quota, period and burst."""
 
@@ -48,7 +53,8 @@ class FailedAuthentication:
     def count(self, exchange: Exchange, denial: Denial) -> Denial | Awaitable[Denial]:
         """Charge one failure: `denial` itself, or a 429-like one in its place."""
         identity = network_of(exchange.client)
-        decision = self._limiter.acquire((Charge(self._limit, identity),))
+        now = None if self._limiter.keeps_time else exchange.unix
+        decision = self._limiter.acquire((Charge(self._limit, identity),), now)
         if isinstance(decision, Awaitable):
             return self._count_later(exchange, denial, identity, decision)
         return self._judge(exchange, denial, identity, decision)
@@ -59,12 +65,10 @@ class FailedAuthentication:
         return self._judge(exchange, denial, identity, await decision)
 
     def _judge(self, exchange: Exchange, denial: Denial, identity: str, decision: Decision) -> Denial:
-        if not isinstance(decision, Throttled):
+        if not isinstance(decision, Throttled) or decision.unavailable:
             return denial
         if len(self._blocked) >= _MOST_BLOCKED:
             self._blocked = {who: until for who, until in self._blocked.items() if until > exchange.now}
         if len(self._blocked) < _MOST_BLOCKED:
             self._blocked[identity] = exchange.now + decision.retry_after
-        return Denial(
-            "too_many_failures", "Too many failed attempts from this address.", retry_after=decision.retry_after
-        )
+        return too_many(decision.retry_after)

@@ -71,7 +71,8 @@ class ScreenGuard:
     def _found(self, exchange: Exchange, hit: Hit) -> Verdict:
         exchange.hints["screen"] = hit.rule
         if self._events is not None:
-            said = {"rule": hit.rule, "family": hit.family, "place": hit.place, "blocked": self._block}
+            outcome = "refused" if self._block else "observed"
+            said: dict[str, object] = {"outcome": outcome, "detail": f"{hit.rule} in the {hit.place}"}
             self._events.publish("request.screened", exchange.client, said)
         return REFUSED if self._block else None
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from adapters.uvicorn.server import server_context
-from application.configuration import ListenerTls
+from application.configuration import EdgeLimits, ListenerTls
 from application.ports import RequestBody, ResponseSink
 from domain.http import RequestHead
 from tests.edges import Client, Recorder, Serving, serving, until
@@ -117,6 +117,12 @@ async def test_https(ours: Authority, server_pair: tuple[str, str]) -> None:
             assert (await client.answer()).body == number
         head = served.gateway.heads[0]
         assert (head.scheme, head.certificate) == ("https", None)
+
+
+async def test_a_handshake_has_a_deadline(server_pair: tuple[str, str]) -> None:
+    async with serving(EdgeLimits(header_timeout=0.3), tls=ListenerTls(*server_pair)) as served:
+        silent = await served.client()
+        assert await silent.closed()
 
 
 def test_old_versions_are_not_spoken(server_pair: tuple[str, str]) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from application.configuration import EdgeLimits
-from tests.edges import Recorder, serving
+from tests.edges import Recorder, serving, until
 
 HOST = b"Host: a.example\r\n"
 
@@ -215,6 +215,24 @@ async def test_the_head_is_what_was_sent() -> None:
         assert (head.peer, head.peer_port) == client.writer.get_extra_info("sockname")
 
 
+async def test_a_version_cannot_be_borrowed_from_what_stood_before() -> None:
+    """The request line of 1.1 is recognised by its place in what arrived: only when the head begins there."""
+    async with serving() as served:
+        client = await served.client()
+        body = b"GET /aaaa HTTP/1.1\r\n"
+        await client.send(request(b"POST / HTTP/1.1", b"Content-Length: %d" % len(body)))
+        await until(lambda: served.gateway.heads)
+        await client.send(body + request(b"GET /aaaa HTTP/1.0"))
+        await client.answer()
+        await client.answer()
+        assert [head.version for head in served.gateway.heads] == ["1.1", "1.0"]
+        client = await served.client()
+        await client.send(request(b"GET /aaaa HTTP/1.1") + request(b"GET /aaaa HTTP/1.0"))
+        await client.answer()
+        await client.answer()
+        assert [head.version for head in served.gateway.heads[2:]] == ["1.1", "1.0"]
+
+
 async def test_unknown_hosts_are_misdirected() -> None:
     async with serving(hosts=["api.example.com", "*.apps.example"]) as served:
         for host, status in (
@@ -291,7 +309,8 @@ async def test_trailers_never_become_headers() -> None:
 @pytest.mark.parametrize("trailers", [b"A: b\r\n" * 11, b"A: " + b"b" * 500 + b"\r\n"])
 async def test_trailers_are_counted(trailers: bytes) -> None:
     async with serving(SMALL) as served:
-        answer = await served.ask(request(b"POST / HTTP/1.1", CHUNKED, body=b"0\r\n" + trailers + b"\r\n"))
+        # A is a header of the request too: a known name is counted no less
+        answer = await served.ask(request(b"POST / HTTP/1.1", CHUNKED, b"A: b", body=b"0\r\n" + trailers + b"\r\n"))
         assert (answer.status, served.gateway.faults) == (400, ["body_malformed"])
 
 

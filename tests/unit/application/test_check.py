@@ -24,6 +24,7 @@ from domain.circuit import BreakerPolicy
 from domain.consumers import Consumer
 from domain.health import OutlierPolicy, ProbePolicy
 from domain.matching import Match, PathPattern, Rewrite
+from domain.objectives import Objective
 from domain.quotas import Limit
 from domain.retries import RetryPolicy
 from domain.tokens import Issuer
@@ -131,6 +132,7 @@ def test_upstreams(upstream: Upstream, expected: str) -> None:
         (route("/a/{b}", upstream="x-{b}"), 'error routes[0].upstream: "x-{b}" is neither'),
         (route(mirror=Mirror("shadow")), 'error routes[0].mirror: no upstream "shadow"'),
         (route(splits=(Split("users", 0.6), Split("users", 0.6))), "error routes[0].splits: weights add up"),
+        (replace(route(splits=(Split("users", 0.5),)), upstream=None), "error routes[0].splits: has no effect"),
         (route(splits=(Split("users"),)), "error routes[0].splits[0]: takes no traffic"),
         (route(timeout=0.0), "error routes[0].timeout: must be longer than 0"),
         (route(rewrite=Rewrite(strip="/user")), "error routes[0].strip_prefix: /user is not how /users/* begins"),
@@ -186,6 +188,7 @@ def test_dynamic_routes_use_every_upstream() -> None:
 def test_registered_services_need_no_target_yet() -> None:
     empty = Upstream("users", ())
     assert said(configuration(upstreams=(empty,), registration="token")) == []
+    assert said(configuration(upstreams=(empty,), discovery_file="targets.json")) == []
 
 
 def test_shared_limits_must_agree() -> None:
@@ -199,6 +202,18 @@ def test_shared_limits_must_agree() -> None:
 def test_subjects_mean_one_consumer() -> None:
     consumers = (Consumer("a", subjects=("s",)), Consumer("b", subjects=("s",)))
     assert said(configuration(consumers=consumers)) == ['error consumers.b.subjects[0]: "s" means consumer "a" already']
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        (Objective("o", 0.99, route="usrs"), 'error objectives.o.route: no route "usrs"'),
+        (Objective("o", 1.0), "error objectives.o.availability: must be more than 0 and less than 100%"),
+    ],
+)
+def test_objectives(objective: Objective, expected: str) -> None:
+    (line,) = said(configuration(route(name="users"), objectives=(objective,)))
+    assert line.startswith(expected)
 
 
 def test_references_to_what_could_not_be_read_are_left_alone() -> None:

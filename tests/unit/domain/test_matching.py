@@ -46,6 +46,8 @@ def test_nothing_to_do_is_nothing_to_call() -> None:
         ("http://users:7001", "http", "users", 7001, b"", b"users:7001"),
         ("https://Users.example.com", "https", "users.example.com", 443, b"", b"users.example.com"),
         ("http://[::1]:80/api/", "http", "::1", 80, b"/api", b"[::1]"),
+        ("dns://users:7001", "http", "users", 7001, b"", b"users:7001"),
+        ("srv+https://_http._tcp.users", "https", "_http._tcp.users", 443, b"", b"_http._tcp.users"),
         ("unix:/run/users.sock", "http", "localhost", 0, b"", b"localhost"),
     ],
 )

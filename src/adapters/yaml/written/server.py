@@ -136,6 +136,9 @@ class Document(Written, frozen=True):
     signing_key: Annotated[Secret, "PEM file with the gateway's own signing key; empty: generated in state_dir."] = ""
     mtls_header: Annotated[str, "Header in which a trusted proxy passes the client certificate; empty: none."] = ""
     registration: Annotated[Registration, "Self-registration of services."] = Registration()
+    discovery_file: Annotated[
+        str, 'Watched JSON file with further targets by upstream: `{"users": ["http://10.0.0.1:7001"]}`; empty: none.'
+    ] = ""
     events: Annotated[Events, "Where events go besides the log."] = Events()
     quarantine: Annotated[bool, "Leave out an included file that is broken, and serve the rest."] = False
     legacy_limit_headers: Annotated[bool, "Also send the older X-RateLimit-* headers."] = False

@@ -46,15 +46,33 @@ shared: redis://user:hunter2@redis:6379/0
 records: postgresql://spork:hunter3@db/spork
 signing_key: hunter4
 admin: {tokens: [{name: a, token: hunter5-hunter5-hunter5}]}
-issuers: {i: {issuer: x, introspection_url: https://x/i, client_id: c, client_secret: hunter6}}
+auth_service: https://gate:hunter9@auth
+issuers:
+  i: {issuer: x, introspection_url: https://x/i, client_id: c, client_secret: hunter6}
+  h: {issuer: y, audiences: [a], algorithms: [HS256], keys: [hunter10, {kty: oct, kid: visible, k: hunter11}]}
+  p: {issuer: z, audiences: [a], keys: ["-----BEGIN PUBLIC KEY-----\\nvisible-pem"]}
+routes:
+  - match: {path: /a, headers: {X-Api-Key: hunter12, X-Plain: visible-match}}
+    redirect: /b
+    headers: {request: {set: {Authorization: Bearer hunter13, X-Env: visible-env}, add: {Cookie: hunter14}}}
 consumers: {c: {basic_password_hash: hunter7}}
 events: {url: nats://hunter8@hub:4222}
 """
     )
     assert loaded.configuration is not None, loaded.problems
     assert "hunter" not in loaded.text
+    for shown in ("kid: visible", "visible-pem", "visible-match", "visible-env", "https://gate:"):
+        assert shown in loaded.text
+    assert loads(loaded.text).text == loaded.text
     assert f"redis://user:{MASK}@redis:6379/0" in loaded.text
     assert f"nats://{MASK}@hub:4222" in loaded.text
+
+
+@pytest.mark.parametrize("text", ["shared: hunter2", "records: 'redis:/hunter2@x'", "auth_service: hunter2"])
+def test_complaints_say_no_secret_either(text: str) -> None:
+    problems = loads(text).problems
+    assert problems
+    assert "hunter" not in "".join(map(str, problems))
 
 
 def test_a_changed_secret_is_another_revision() -> None:

@@ -53,6 +53,7 @@ def test_mistakes_are_invalid(document: dict[str, Any]) -> None:
     [
         {"edge": {"grace": 0, "body_bytes": 512}},
         {"edge": {"grace": "${GRACE:-5s}", "max_in_flight": "${MOST}"}},
+        {"upstreams": {"a": {"targets": ["dns://users:1", "srv+https://_http._tcp.a", "unix:/run/a.sock"]}}},
         {"plans": {"unlimited": None}, "routes": None},
         {"upstreams": {"a": {"targets": [{"url": "http://x", "weight": 2}], "balance": {"hash": "header:X-Id"}}}},
         {"routes": [{"match": {"path": "/a", "headers": {"X-A": None, "X-B": "1"}}, "auth": "jwt"}]},

@@ -30,7 +30,7 @@ PAIRS: list[tuple[Any, Any, set[str]]] = [
     (written.Pool, PoolPolicy, set()),
     (written.Fallback, Fallback, set()),
     (written.TargetTls, TlsToTarget, set()),
-    (written.Target, Target, {"scheme", "host", "port", "unix_path", "base_path"}),
+    (written.Target, Target, {"scheme", "host", "port", "unix_path", "base_path", "known_as", "lookup"}),
     (written.Upstream, Upstream, {"name"}),
     (written.Edge, EdgeLimits, set()),
     (written.ListenerTls, ListenerTls, set()),
