@@ -25,6 +25,7 @@ from adapters.litestar.admin.accounting import accounting_handlers
 from adapters.litestar.admin.acting import acting_handlers
 from adapters.litestar.admin.application import admin_application
 from adapters.litestar.admin.configuring import configuring_handlers
+from adapters.litestar.admin.logging import LogSettings, LogState, logging_handlers
 from adapters.litestar.admin.monitoring import monitoring_handlers
 from adapters.litestar.admin.reading import reading_handlers
 from adapters.litestar.admin.streaming import streaming_handlers
@@ -37,6 +38,8 @@ from adapters.sqlalchemy.health import RecordsHealth
 from adapters.sqlalchemy.usage import SqlUsage
 from adapters.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature
 from adapters.structlog.access_log import AccessLog
+from adapters.structlog.application_log import level as log_level
+from adapters.structlog.application_log import set_level
 from adapters.structlog.sink import line_sink
 from adapters.yaml.load import load, loads
 from application.actions import Actions
@@ -45,6 +48,7 @@ from application.components import ConfigurationHealth, DiskHealth, LogHealth, L
 from application.configuration import AdminToken, Configuration
 from application.configuration_actions import ConfigurationActions
 from application.configure import Configurator
+from application.diagnostics import errors
 from application.events import EventLog
 from application.explain import Explainer
 from application.forward import Current
@@ -133,6 +137,7 @@ class OperatorSide:
             lambda: self.usage.consumers(),
         )
         configurator.on_swap.append(self.configuration_swapped)
+        lifecycle.remarks = self.remarks
         self.revisions = Revisions(clock.unix)
         self.audit = SqlAuditTrail(engine) if engine is not None else None
         self.usage_store = SqlUsage(engine) if engine is not None else None
@@ -212,6 +217,28 @@ class OperatorSide:
         self.usage.forget_units()
         self.tally.forget(frozenset(after.plans))
 
+    def remarks(self) -> list[str]:
+        """What readiness adds: ready, but not all of the configuration is in force."""
+        problems = self.live.problems
+        if errors(problems):
+            return ["the configuration on disk is refused; the last good one serves"]
+        if any("left out" in problem.suggestion for problem in problems):
+            return ["parts of the configuration have errors and are left out"]
+        return []
+
+    def log_state(self) -> LogState:
+        sink = self.access_log.sink
+        return LogState(log_level(), self.access_log.enabled, list(self.access_log.fields), sink.lost + sink.failed)
+
+    def change_logging(self, wanted: LogSettings) -> None:
+        """Raises ValueError for a field that does not exist; then nothing is changed."""
+        if wanted.fields is not None:
+            self.access_log.choose(wanted.fields)
+        if wanted.access_log is not None:
+            self.access_log.enabled = wanted.access_log and self.configuration.access_log != "off"
+        if wanted.level is not None:
+            set_level(wanted.level)
+
     def circuit_moved(self, name: str, transition: Transition) -> None:
         """Hears every move of every circuit, for the metrics."""
         if transition.before is not transition.after:
@@ -266,6 +293,7 @@ class OperatorSide:
                 *acting_handlers(self.actions, self.operations),
                 *configuring,
                 *streaming_handlers(self.stream),
+                *logging_handlers(self.operations, self.log_state, self.change_logging),
                 *accounting_handlers(
                     self.queries, self.operations, self.levels, self.audit, self.usage_store, self.usage.flush
                 ),
