@@ -107,10 +107,6 @@ class GatewayContainer(containers.DeclarativeContainer):
     breakers = upstream_side.provided.breakers
     registry = upstream_side.provided.registry
 
-    engine = providers.Singleton(
-        open_database, records=configuration.provided.records, state_dir=configuration.provided.state_dir
-    )
-
     transports = providers.Dict(
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
@@ -144,7 +140,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         path=config_path,
         limits=limits,
         nodes=providers.Singleton(fleet, configuration.provided.shared),
-        engine=engine,
+        engine=database,
     )
     sender = providers.Singleton(
         Sender,
