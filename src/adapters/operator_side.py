@@ -17,45 +17,60 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.limit_side import LimitSide
 from adapters.litestar.admin.access import Authenticated
+from adapters.litestar.admin.accounting import accounting_handlers
 from adapters.litestar.admin.acting import acting_handlers
 from adapters.litestar.admin.application import admin_application
 from adapters.litestar.admin.configuring import configuring_handlers
+from adapters.litestar.admin.logging import LogSettings, LogState, logging_handlers
 from adapters.litestar.admin.monitoring import monitoring_handlers
 from adapters.litestar.admin.reading import reading_handlers
 from adapters.litestar.admin.streaming import streaming_handlers
 from adapters.litestar.health import health_handlers
 from adapters.prometheus.exposition import expose
 from adapters.prometheus.process import ProcessMeter
+from adapters.redis.nodes import RedisHealth, RedisNodes
+from adapters.sqlalchemy.audit import SqlAuditTrail
+from adapters.sqlalchemy.health import RecordsHealth
+from adapters.sqlalchemy.usage import SqlUsage
 from adapters.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature
 from adapters.structlog.access_log import AccessLog
+from adapters.structlog.application_log import level as log_level
+from adapters.structlog.application_log import set_level
 from adapters.structlog.sink import line_sink
 from adapters.yaml.load import load, loads
 from application.actions import Actions
-from application.audit import AuditEntry, AuditTrail
+from application.audit import AuditEntry
+from application.components import ConfigurationHealth, DiskHealth, LogHealth, LoopHealth, UpstreamsHealth
 from application.configuration import AdminToken, Configuration
 from application.configuration_actions import ConfigurationActions
 from application.configure import Configurator
+from application.diagnostics import errors
 from application.events import EventLog
 from application.explain import Explainer
 from application.forward import Current
 from application.insight import Component, Controls
 from application.lifecycle import Lifecycle
 from application.live_configuration import LiveConfiguration
-from application.metering import Meter
 from application.monitoring import Monitoring
 from application.nodes import LoneNode, NodeRegistry
 from application.operations import Operations
 from application.operators import Operators
-from application.ports import Clock
+from application.plan import Snapshot
+from application.ports import Clock, Observer
 from application.queries import Queries
 from application.registry import UpstreamRegistry
 from application.reporting import LoopLag, Reporter
+from application.security_decisions import SecurityDecisions
+from application.sla import ServiceLevels
 from application.stream import Revisions, Stream
 from application.tally import Tally
 from application.traffic import Traffic
 from application.upstream_control import RegistryControl
+from application.usage import UsageMeter
 from domain.circuit import Transition
 
 log = logging.getLogger("spork.operators")
@@ -88,8 +103,9 @@ class OperatorSide:
         events: EventLog,
         path: Path | None = None,
         nodes: NodeRegistry | None = None,
-        audit: AuditTrail | None = None,
+        engine: AsyncEngine | None = None,
         controls: Controls | None = None,
+        limits: LimitSide | None = None,
     ) -> None:
         self.clock = clock
         self.configuration = configuration
@@ -105,13 +121,30 @@ class OperatorSide:
         self.controls = controls or Controls()
         self.upstreams = RegistryControl(registry, clock.monotonic)
         self.controls.upstreams = self.controls.upstreams or self.upstreams
+        if limits is not None:
+            self.controls.quotas = self.controls.quotas or limits.control
         self.lag = LoopLag()
         self.nodes = nodes or LoneNode()
         self.reporter = Reporter(
-            self.node, clock, self.tally, events, self.nodes, lambda: current.snapshot, self.controls, self.in_flight
+            self.node,
+            clock,
+            self.tally,
+            events,
+            self.nodes,
+            lambda: current.snapshot,
+            self.controls,
+            self.in_flight,
+            lambda: self.usage.consumers(),
         )
+        configurator.on_swap.append(self.configuration_swapped)
+        lifecycle.remarks = self.remarks
         self.revisions = Revisions(clock.unix)
-        self.operations = Operations(self.revisions, events, clock.unix, self.node, audit)
+        self.audit = SqlAuditTrail(engine) if engine is not None else None
+        self.usage_store = SqlUsage(engine) if engine is not None else None
+        self.usage = UsageMeter(clock.unix, self.usage_store)
+        self.levels = ServiceLevels(configuration.objectives, clock.unix)
+        self.security = SecurityDecisions(clock.unix, self.node)
+        self.operations = Operations(self.revisions, events, clock.unix, self.node, self.audit)
         self.queries = Queries(
             self.reporter, self.controls, events, self.traffic, self.revisions, self.operations.substances, clock
         )
@@ -141,9 +174,30 @@ class OperatorSide:
         worker = f"{self.node.replace('/', '_')}-{os.getpid()}"
         self.shelf = WorkerFiles(configuration.state_dir, str(os.getppid()), worker)
         self.monitoring = Monitoring(worker, clock, self.tally, self.queries.overview, self.shelf)
-        meters: list[Meter] = [self.reporter, events, self.stream, self.live, self.lag, ProcessMeter(), self.upstreams]
-        for meter in [*meters, *([self.nodes] if hasattr(self.nodes, "samples") else [])]:
-            self.monitoring.add(meter)  # type: ignore[arg-type]
+        log_health = LogHealth(self.access_log.sink, lambda: self.access_log.enabled)
+        meters: list[Any] = [
+            self.reporter, events, self.stream, self.live, self.lag, ProcessMeter(), self.upstreams, self.usage,
+            self.levels, self.security, log_health, self.nodes, self.controls.quotas,
+        ]  # fmt: skip
+        for meter in meters:
+            if hasattr(meter, "samples"):
+                self.monitoring.add(meter)
+        components: list[Component] = [
+            LoopHealth(self.lag),
+            ConfigurationHealth(self.live),
+            DiskHealth(configuration.state_dir),
+            log_health,
+            UpstreamsHealth(self.queries.overview),
+        ]
+        if engine is not None:
+            components.append(RecordsHealth(engine))
+        if isinstance(self.nodes, RedisNodes):
+            components.append(RedisHealth(self.nodes.client))
+        for component in components:
+            self.queries.add_component(component)
+        if limits is not None:
+            self.monitoring.add(limits)
+            self.add_component(limits)
         self.operators = Operators(self.admin_tokens)
         self._generated: AdminToken | None = None
         self._notes: set[asyncio.Future[Any]] = set()
@@ -151,6 +205,39 @@ class OperatorSide:
     def in_flight(self) -> int:
         """Requests that targets are serving for this process."""
         return sum(target.active for upstream in self._registry for target in upstream.targets)
+
+    @property
+    def observers(self) -> list[Observer]:
+        """What sees each exchange when it is over, in this order."""
+        return [self.tally, self.traffic, self.usage, self.levels, self.security, self.access_log]
+
+    def configuration_swapped(self, before: Snapshot, after: Snapshot) -> None:
+        """A new configuration is in force."""
+        self.levels.adopt(after.configuration.objectives)
+        self.usage.forget_units()
+        self.tally.forget(frozenset(after.plans))
+
+    def remarks(self) -> list[str]:
+        """What readiness adds: ready, but not all of the configuration is in force."""
+        problems = self.live.problems
+        if errors(problems):
+            return ["the configuration on disk is refused; the last good one serves"]
+        if any("left out" in problem.suggestion for problem in problems):
+            return ["parts of the configuration have errors and are left out"]
+        return []
+
+    def log_state(self) -> LogState:
+        sink = self.access_log.sink
+        return LogState(log_level(), self.access_log.enabled, list(self.access_log.fields), sink.lost + sink.failed)
+
+    def change_logging(self, wanted: LogSettings) -> None:
+        """Raises ValueError for a field that does not exist; then nothing is changed."""
+        if wanted.fields is not None:
+            self.access_log.choose(wanted.fields)
+        if wanted.access_log is not None:
+            self.access_log.enabled = wanted.access_log and self.configuration.access_log != "off"
+        if wanted.level is not None:
+            set_level(wanted.level)
 
     def circuit_moved(self, name: str, transition: Transition) -> None:
         """Hears every move of every circuit, for the metrics."""
@@ -187,11 +274,15 @@ class OperatorSide:
 
     # ------------------------------------------------------------------------------------------------- the application
 
+    @property
+    def open_to_readers(self) -> bool:
+        """Whether what only reads needs no token: the admin listener is on loopback."""
+        return self.configuration.admin.host in ("127.0.0.1", "::1", "localhost")
+
     def admin_app(self, explainer: Explainer, extra: Sequence[Any] = ()) -> Any:
         """The ASGI application of the admin listener. `extra` handlers stand at its root."""
-        admin = self.configuration.admin
         closed = None
-        if admin.host not in ("127.0.0.1", "::1", "localhost"):
+        if not self.open_to_readers:
             closed = Authenticated(self.operators, self.clock.unix, self.witness)
         health = health_handlers(self.lifecycle, frozenset({"health", "ready", "startup"}))
         configuring = configuring_handlers(self.queries, ConfigurationActions(self.live), self.operations, explainer)
@@ -202,6 +293,10 @@ class OperatorSide:
                 *acting_handlers(self.actions, self.operations),
                 *configuring,
                 *streaming_handlers(self.stream),
+                *logging_handlers(self.operations, self.log_state, self.change_logging),
+                *accounting_handlers(
+                    self.queries, self.operations, self.levels, self.audit, self.usage_store, self.usage.flush
+                ),
             ],
             [*health, *monitoring_handlers(self.monitoring, self.queries, expose, closed), *extra],
             self.operators,
@@ -228,6 +323,9 @@ class OperatorSide:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.nodes.leave(self.node)
+            await self.usage.flush()
+            for entry in self.security.take():
+                await self.operations.note(entry)
             if self._notes:
                 await asyncio.wait(self._notes, timeout=1.0)
             await asyncio.to_thread(self.access_log.sink.close)
@@ -244,6 +342,10 @@ class OperatorSide:
                 report = self.monitoring.report()
                 await asyncio.to_thread(self.shelf.put, report)
                 await self.live.follow()
+                self.levels.tick()
+                await self.usage.tick()
+                for entry in self.security.due():
+                    await self.operations.note(entry)
             except Exception:
                 log.exception("heartbeat")
             await asyncio.sleep(1.0)

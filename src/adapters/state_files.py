@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -45,6 +45,21 @@ def admin_token(state_dir: str) -> str:
         with os.fdopen(descriptor, "w") as file:
             file.write(f"spork_admin_{secrets.token_urlsafe(32)}\n")
     return path.read_text().strip()
+
+
+def secret_file(
+    state_dir: str, name: str, make: Callable[[], bytes] = lambda: secrets.token_bytes(32).hex().encode()
+) -> bytes:
+    """A secret kept in a file that only its owner may read, made on first use. Several processes that start at once
+    agree on one."""
+    path = private_directory(Path(state_dir)) / name
+    if not path.exists():
+        fresh = path.with_name(f".{name}.{os.getpid()}.{secrets.token_hex(4)}")
+        write_private(fresh, make())
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+        fresh.unlink()
+    return path.read_bytes()
 
 
 class RevisionFiles:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
+
+from application.views import AuditView
 
 GENESIS = "0" * 64
 #: Fields that may say something about a person.
@@ -79,14 +81,37 @@ class Finding:
 
 
 class AuditTrail(Protocol):
-    """Append-only. `append` answers the record's id once it is durable."""
+    """Append-only. What is there is found, verified, thinned out by age and cleared of persons, never changed."""
 
-    def append(self, entry: AuditEntry) -> Awaitable[str]: ...
+    def append(self, entry: AuditEntry) -> Awaitable[str]:
+        """The record's id, once it is durable."""
 
     def find(
-        self, after: int = 0, action: str = "", actor: str = "", text: str = "", since: float = 0.0,
-        until: float = 0.0, limit: int = 200,
-    ) -> Awaitable[Sequence[AuditRecord]]: ...  # fmt: skip
+        self,
+        after: int = 0,
+        action: str = "",
+        actor: str = "",
+        text: str = "",
+        since: float = 0.0,
+        until: float = 0.0,
+        limit: int = 200,
+    ) -> Awaitable[Sequence[AuditRecord]]:
+        """Records with a number above `after` that fit, oldest first."""
+
+    def every(self) -> AsyncIterator[AuditRecord]:
+        """All records in order."""
+
+    def verify(self, known_head: Anchor | None = None) -> Awaitable[list[Finding]]:
+        """Everything wrong with the trail."""
+
+    def head(self) -> Awaitable[Anchor]:
+        """The last record's number and hash."""
+
+    def drop_before(self, at: float) -> Awaitable[int]:
+        """Remove the oldest records; how many."""
+
+    def erase_subject(self, subject: str) -> Awaitable[int]:
+        """Forget a person's data; in how many records."""
 
 
 def commit(name: str, value: str, salt: str) -> str:
@@ -170,3 +195,12 @@ def _committed(record: AuditRecord, name: str) -> bool:
     if salt is None:
         return record.erased and not value
     return commit(name, value, salt) == record.commitments.get(name)
+
+
+def view_of(record: AuditRecord) -> AuditView:
+    entry = record.entry
+    return AuditView(
+        record.number, record.id, entry.at, entry.action, entry.actor, entry.role, entry.object, entry.outcome,
+        entry.reason, entry.before, entry.after, entry.detail, entry.client, entry.subject, entry.node, record.hash,
+        record.erased,
+    )  # fmt: skip

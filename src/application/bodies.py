@@ -18,18 +18,18 @@ class Measured(NamedTuple):
     length: int | None
 
 
-_NONE = Measured(None, b"", 0)
+NOTHING = Measured(None, b"", 0)
 
 
 def measure(body: RequestBody | bytes | None) -> Measured:
     """A body that has arrived as a whole is taken as a whole, so that it can go out with the head and again."""
     if body is None:
-        return _NONE
+        return NOTHING
     if isinstance(body, bytes):
         return Measured(None, body, len(body))
     length = body.length
     if length == 0:
-        return _NONE
+        return NOTHING
     whole = body.whole()
     if whole is not None:
         return Measured(None, whole, len(whole))

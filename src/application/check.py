@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from application.check_callers import check_auth, check_consumers, check_issuers
 from application.check_limits import check_limits
+from application.check_objectives import check_objectives
 from application.check_routes import check_routes
 from application.check_upstreams import check_upstreams
 from application.configuration import Configuration
@@ -34,6 +35,7 @@ def check(
         *check_routes(configuration, unread),
         *check_auth(configuration, unread, is_file),
         *check_limits(configuration),
+        *check_objectives(configuration, unread),
     ]
 
 
@@ -56,6 +58,8 @@ def check_server(configuration: Configuration, is_file: IsFile | None) -> Iterat
             "warning",
         )
     yield from _check_tokens(configuration)
+    if configuration.discovery_file and is_file is not None and not is_file(configuration.discovery_file):
+        yield Problem("discovery_file", f"no file {configuration.discovery_file!r} yet", "", "warning")
     tls = configuration.tls
     if tls is not None:
         yield from missing_files("tls", {"cert": tls.cert, "key": tls.key, "client_ca": tls.client_ca}, is_file)

@@ -13,9 +13,10 @@ IsFile = Callable[[str], bool]
 
 def check_upstreams(configuration: Configuration, unread: Collection[str], is_file: IsFile | None) -> Iterator[Problem]:
     names = {u.name for u in configuration.upstreams}
+    found = configuration.registration != "off" or bool(configuration.discovery_file)
     for upstream in configuration.upstreams:
         path = child("upstreams", upstream.name)
-        yield from _check_targets(upstream, path, configuration.registration != "off")
+        yield from _check_targets(upstream, path, found)
         yield from _check_policies(upstream, path)
         yield from _check_tls(upstream, path, is_file)
         fallback = upstream.fallback
@@ -33,8 +34,8 @@ def unknown_upstream(name: str, known: Collection[str], path: str, unread: Colle
         yield Problem(path, f'no upstream "{name}"', did_you_mean(name, known, "declare it under upstreams:"))
 
 
-def _check_targets(upstream: Upstream, path: str, registrable: bool) -> Iterator[Problem]:
-    if not upstream.targets and not registrable:
+def _check_targets(upstream: Upstream, path: str, found: bool) -> Iterator[Problem]:
+    if not upstream.targets and not found:
         yield Problem(child(path, "targets"), "is empty", "an upstream needs at least one target")
     seen: dict[str, int] = {}
     for index, target in enumerate(upstream.targets):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from domain.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from domain.consumers import Consumer, Plan
+from domain.objectives import Objective
 from domain.quotas import Limit
 from domain.routing import Match, Redirect, Rewrite
 from domain.tokens import Issuer
@@ -148,8 +149,12 @@ class Configuration:
     auth_service: str = ""
     registration: str = "off"
     registration_allow: tuple[str, ...] = ()
+    #: A watched JSON file with further targets by upstream; empty for none.
+    discovery_file: str = ""
     hub: EventHub = EventHub()
     quarantine: bool = False
+    #: Service level objectives of routes and consumers.
+    objectives: tuple[Objective, ...] = ()
     legacy_limit_headers: bool = False
     signing_key: str = ""
     mtls_header: str = ""

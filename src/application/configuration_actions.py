@@ -33,18 +33,19 @@ class ConfigurationActions:
 
     async def apply(self, text: str, act: Act) -> Prepared:
         loaded = await self.live.read(text)
-        return self._prepared("config.apply", loaded, lambda: self.live.put(text, act.by, act.reason))
+        return self._prepared("config.apply", loaded, lambda: self.live.put(loaded, act.by, act.reason))
 
     async def reload(self, act: Act) -> Prepared:
         loaded = await self.live.read_file()
-        return self._prepared("config.reload", loaded, lambda: self.live.reload(act.by, act.reason))
+        return self._prepared("config.reload", loaded, lambda: self.live.take_file(loaded, act.by, act.reason))
 
     async def rollback(self, revision: str, act: Act) -> Prepared:
         former = self.live.find(revision)
         if former is None:
             raise OperationRefused("not_found", f"The history has no revision {revision}.")
         loaded = await self.live.read(former.full)
-        return self._prepared("config.rollback", loaded, lambda: self.live.rollback(revision, act.by, act.reason))
+        note = act.reason or f"rollback to {revision}"
+        return self._prepared("config.rollback", loaded, lambda: self.live.put(loaded, act.by, note, "rollback"))
 
     def _prepared(self, action: str, loaded: ReadResult, perform: Callable[[], Awaitable[Configuration]]) -> Prepared:
         if loaded.configuration is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from application.configuration import Configuration
 from application.forward import Current
@@ -39,8 +40,8 @@ class Configurator:
         """Compile `configuration`, which passed every check, and put it into force."""
         now = self._clock.monotonic()
         live = self._registry.prepare(configuration.upstreams, now)
-        snapshot = compile_snapshot(configuration, live, self._guard_makers)
-        self._registry.commit(configuration.upstreams, live, now)
+        compiled = compile_snapshot(configuration, live, self._guard_makers)
+        snapshot = replace(compiled, upstreams=self._registry.view)  # discovered upstreams come and go under it
         before = self._current.snapshot
         self._registry.commit(configuration.upstreams, live, now)
         self._current.snapshot = snapshot

@@ -36,13 +36,17 @@ class Problem:
     column: int = 0
 
     def __str__(self) -> str:
-        """`spork.yaml:12:7: error: routes[1].upstream: no upstream "usrs"; did you mean "users"?`"""
+        """`spork.yaml:12:7: error: routes[1].upstream: no upstream "usrs"; did you mean "users"?`
+
+        One line whatever was written: control characters are shown escaped.
+        """
         where = self.file or "configuration"
         if self.line:
             where += f":{self.line}:{self.column}"
         subject = f"{self.path}: " if self.path else ""
         hint = f"; {self.suggestion}" if self.suggestion else ""
-        return f"{where}: {self.severity}: {subject}{self.message}{hint}"
+        line = f"{where}: {self.severity}: {subject}{self.message}{hint}"
+        return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def child(path: str, key: str | int) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from domain.consumers import ApiKey, Consumer
 from domain.revocation import Revocation
+from domain.tokens import Verified
 
 
 class FetchFailed(Exception):
@@ -151,7 +152,7 @@ class BodySchema(Protocol):
 class IdentitySigner(Protocol):
     """Signs who calls, for targets that want to check it themselves."""
 
-    def sign(self, verdict: object, audience: str, now: float) -> bytes:
+    def sign(self, verdict: Verified, audience: str, now: float) -> bytes:
         """A short-lived compact JWT about the verdict's principal."""
 
     def key_set(self) -> Mapping[str, object]:

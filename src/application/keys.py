@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 
-from application.identity import Announcements, Change, ChangeKind, Conflict, KeyRecords
+from application.identity import Conflict, KeyRecords
 from domain.addresses import AddressSet
 from domain.consumers import (
     ID_BYTES,
@@ -212,19 +212,20 @@ class UnknownKey(LookupError):
 
 
 class Keys:
-    """Issue, rotate, revoke and list API keys. Every change is recorded first and announced then."""
+    """Issue, rotate, revoke and list API keys. Every change is recorded first and announced then: `changed` tells this
+    process and the others of a key, `revoke_everywhere` those with records of their own."""
 
     def __init__(
         self,
         records: KeyRecords,
         pepper: bytes,
-        announcements: Announcements | None = None,
+        changed: Callable[[str], Awaitable[None]] | None = None,
         chance: Chance = secrets.token_bytes,
         revoke_everywhere: Callable[[Revocation], Awaitable[None]] | None = None,
     ) -> None:
         self._records = records
         self._pepper = pepper
-        self._announcements = announcements
+        self._changed = changed
         self._chance = chance
         self._revoke_everywhere = revoke_everywhere
 
@@ -300,5 +301,5 @@ class Keys:
         return after
 
     async def _announce(self, key_id: str) -> None:
-        if self._announcements is not None:
-            await self._announcements.announce(Change(ChangeKind.KEY, key_id))
+        if self._changed is not None:
+            await self._changed(key_id)

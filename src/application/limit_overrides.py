@@ -6,7 +6,7 @@ fleet; each replica reads it again every second, so a raise holds everywhere wit
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -97,12 +97,3 @@ class LimitOverrides:
             known = self._by_identity
         self._by_identity = {key: each for key, each in known.items() if each.expires_at > now}
         self._raised = {key: limit for key, limit in self._raised.items() if key in self._by_identity}
-
-
-def settled(result: Awaitable[None] | None) -> Awaitable[None]:
-    """A value-or-awaitable as an awaitable, for callers off the request path."""
-
-    async def nothing() -> None:
-        return None
-
-    return nothing() if result is None else result

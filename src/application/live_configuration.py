@@ -160,23 +160,19 @@ class LiveConfiguration:
 
     # ------------------------------------------------------------------------------------------------------- applying
 
-    async def reload(self, author: str, note: str = "", source: str = "file") -> Configuration:
+    async def reload(self, author: str, note: str = "") -> Configuration:
         """Read the file again. Raises NotApplied; then the configuration in force stays."""
-        return await self._take(await asyncio.to_thread(self._read_file), author, source, note)
+        return await self._take(await asyncio.to_thread(self._read_file), author, "file", note)
 
-    async def put(self, text: str, author: str, note: str = "", source: str = "api") -> Configuration:
-        """Put a whole configuration text into force, here and on every replica. Raises NotApplied."""
-        loaded = await asyncio.to_thread(self._read_text, text)
+    async def put(self, loaded: ReadResult, author: str, note: str = "", source: str = "api") -> Configuration:
+        """Put what an operator sent into force, here and on every replica. Raises NotApplied, OSError."""
         configuration = await self._take(loaded, author, source, note)
         await self._offer(configuration, loaded, author, note)
         return configuration
 
-    async def rollback(self, revision: str, author: str, note: str = "") -> Configuration:
-        """Put a former revision into force again. Raises KeyError, NotApplied."""
-        former = self.find(revision)
-        if former is None:
-            raise KeyError(revision)
-        return await self.put(former.full, author, note or f"rollback to {revision}", "rollback")
+    async def take_file(self, loaded: ReadResult, author: str, note: str = "") -> Configuration:
+        """Put what was read from the file into force, here. Raises NotApplied."""
+        return await self._take(loaded, author, "file", note)
 
     async def read(self, text: str) -> ReadResult:
         """Only read and check: for dry runs and diffs."""

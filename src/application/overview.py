@@ -60,10 +60,9 @@ class Overview:
         for view in self.targets():
             targets.setdefault(view.upstream, []).append(view)
         breakers = {view.name: view for view in self.picture.breakers()}
-        return [
-            self._service(declared.name, declared.balance.algorithm, targets.get(declared.name, []), breakers)
-            for declared in self.configuration.upstreams
-        ]
+        balances = {declared.name: declared.balance.algorithm for declared in self.configuration.upstreams}
+        balances |= {name: "least_request" for name in sorted(targets) if name not in balances}  # discovered ones
+        return [self._service(name, balance, targets.get(name, []), breakers) for name, balance in balances.items()]
 
     def _service(
         self, name: str, balance: str, targets: list[TargetView], breakers: dict[str, BreakerView]

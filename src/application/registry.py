@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from application.ports import EventSink
@@ -11,9 +12,19 @@ from application.targets import LiveTarget
 from application.upstreams import LiveUpstream
 from domain.circuit import BreakerPolicy, BreakerState, Transition
 from domain.circuit_machine import Circuit, CircuitBreakers
-from domain.upstreams import Upstream
+from domain.upstreams import Target, Upstream
 
 TargetListener = Callable[[LiveTarget], None]
+#: Hears (upstream, target, (reason, seconds or None)), or None instead of the pair when it is undrained.
+DrainListener = Callable[[str, str, tuple[str, float | None] | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """Targets found for one upstream, and the policies it has if the configuration does not declare it."""
+
+    targets: tuple[Target, ...]
+    policies: Upstream = Upstream("", ())
 
 
 class UpstreamRegistry:
@@ -29,8 +40,11 @@ class UpstreamRegistry:
         self.on_joined: list[TargetListener] = []
         self.on_left: list[TargetListener] = []
         self.on_changed: list[Callable[[], None]] = []
+        self.on_drained: list[DrainListener] = []
         self._events = events
         self._upstreams: dict[str, LiveUpstream] = {}
+        self._found: dict[str, dict[str, Discovered]] = {}
+        self._declared: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[LiveUpstream]:
         return iter(self._upstreams.values())
@@ -48,12 +62,48 @@ class UpstreamRegistry:
     def commit(self, upstreams: Iterable[Upstream], prepared: Mapping[str, LiveUpstream], now: float) -> None:
         """Put what was prepared into force. Upstreams that are gone finish what is in flight."""
         declared = {u.name: u for u in upstreams}
-        for name in [name for name in self._upstreams if name not in declared]:
+        self._declared = frozenset(declared)
+        found = self._found_names()
+        for name in [name for name in self._upstreams if name not in declared and name not in found]:
             self._upstreams.pop(name).retire()
         for name, upstream in declared.items():
             self._upstreams[name] = prepared[name]
             prepared[name].adopt(upstream, now)
+        self._join_found(now)
         self.changed()
+
+    # ---------------------------------------------------------------------------------------------------- discovery
+
+    def discover(self, source: str, found: Mapping[str, Discovered], now: float) -> None:
+        """Set what one source of discovery (registrations, DNS, a file) knows at present, by upstream name.
+
+        Its targets stand beside the declared ones of the same upstream; a name that is not declared becomes an
+        upstream with the policies the source gives.
+        """
+        if self._found.get(source) == found:
+            return
+        self._found[source] = dict(found)
+        names = self._found_names()
+        for name in [name for name in self._upstreams if name not in self._declared and name not in names]:
+            self._upstreams.pop(name).retire()
+        self._join_found(now)
+        self.changed()
+
+    def _found_names(self) -> set[str]:
+        return {name for found in self._found.values() for name in found}
+
+    def _join_found(self, now: float) -> None:
+        for name in self._found_names() | self._upstreams.keys():
+            parts = [found[name] for found in self._found.values() if name in found]
+            live = self._upstreams.get(name)
+            if name not in self._declared:
+                declared = replace(parts[0].policies, name=name, targets=())
+                if live is None:
+                    live = self._upstreams[name] = LiveUpstream(declared, self, now)
+                else:
+                    live.adopt(declared, now)
+            assert live is not None
+            live.adopt_registered([target for part in parts for target in part.targets], now)
 
     def changed(self) -> None:
         """Which targets there are, or how they are watched, is not as it was."""
@@ -118,6 +168,8 @@ class UpstreamRegistry:
         live.drained_until = math.inf if ttl is None else now + ttl
         live.drain_reason = reason
         live.upstream.changed()
+        for hear in self.on_drained:
+            hear(upstream, target, (reason, ttl))
         self.tell("target.draining", f"{upstream}/{target}", {"detail": reason, "in_flight": live.active})
         return live
 
@@ -127,6 +179,8 @@ class UpstreamRegistry:
         live.drain_reason = ""
         live.warm_since = now
         live.upstream.changed()
+        for hear in self.on_drained:
+            hear(upstream, target, None)
         self.tell("target.undrained", f"{upstream}/{target}", {"detail": reason})
         return live
 

@@ -16,6 +16,7 @@ from collections.abc import Coroutine, Mapping
 
 from application.clients import ClientFinder
 from application.exchange import Exchange
+from application.mirroring import Mirrors
 from application.plan import RoutePlan
 from application.ports import Clock, FaultError, RequestBody, UpstreamRequest, UpstreamResponse, UpstreamTransport
 from application.replay import ReplayBody
@@ -26,9 +27,13 @@ from domain.circuit import CallResult, Open, Permit, result_of_fault
 from domain.http import Header
 from domain.outcomes import Denial, Fault, FaultKind, Respond, Side
 from domain.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
+from domain.splitting import split
 
 _NO_TARGET = Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True)
 _FOREVER = float("inf")
+
+#: Body bytes kept for a mirror or a fallback, when retries keep none.
+KEPT_BYTES = 65536
 
 #: A response head, and what the caller settles once it is relayed: the target, its permit, the seconds it took.
 Sent = tuple[UpstreamResponse, LiveTarget, Permit, float]
@@ -44,7 +49,9 @@ class Sender:
         clock: Clock,
         clients: ClientFinder,
         chance: random.Random,
+        mirrors: Mirrors | None = None,
     ) -> None:
+        self._mirrors = mirrors
         self._transports = dict(transports)
         self._monotonic = clock.monotonic
         self._clients = clients
@@ -55,7 +62,21 @@ class Sender:
         self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream
     ) -> Coroutine[None, None, Sent | Denial | Respond]:
         """A response head, the circuit's refusal, or the fallback's answer. Raises FaultError."""
-        return self._send(exchange, plan, upstream, self.body_to_send(exchange, plan, upstream))
+        if plan.splits:
+            upstream = self._split(exchange, plan, upstream)
+        body = self.body_to_send(exchange, plan, upstream)
+        if plan.mirror is not None and self._mirrors is not None:
+            self._mirrors.consider(plan.mirror, self, exchange, plan, body)
+        return self._send(exchange, plan, upstream, body)
+
+    def transport_of(self, upstream: LiveUpstream) -> UpstreamTransport:
+        return self._transports[upstream.declared.transport]
+
+    def _split(self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream) -> LiveUpstream:
+        """The upstream that a canary rule names, or the route's own."""
+        principal = exchange.principal
+        name = split(plan.splits, exchange.head, "" if principal is None else principal.consumer, self._chance())
+        return upstream if name is None else exchange.snapshot.upstreams.get(name, upstream)
 
     async def _send(
         self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, body: SentBody, spare: bool = True
@@ -213,10 +234,11 @@ class Sender:
         whole = body.whole()
         if whole is not None:
             return whole
-        policy = upstream.declared.retries
-        if policy is not None and length is not None and length <= policy.replay_bytes:
-            return ReplayBody(body, policy.replay_bytes)
-        return body
+        declared = upstream.declared
+        kept = declared.retries.replay_bytes if declared.retries is not None else 0
+        if plan.mirror is not None or declared.fallback is not None:
+            kept = max(kept, KEPT_BYTES)
+        return ReplayBody(body, kept) if length is not None and length <= kept else body
 
     # ------------------------------------------------------------------------------------------- the request's head
 

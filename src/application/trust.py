@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from application.consumers import Consumers
 from application.identity import Announcements, Change, ChangeFeed, ChangeKind, RevocationRecords
@@ -63,9 +63,9 @@ class Trust:
         self._verdicts.append(verdicts)
         return verdicts
 
-    def unwatch(self, verdicts: RememberedVerdicts) -> None:
-        """The verdicts of a configuration that is gone."""
-        self._verdicts.remove(verdicts)
+    def keep_only(self, verdicts: Sequence[RememberedVerdicts]) -> None:
+        """From now on only these count; those of a former configuration are gone."""
+        self._verdicts = list(verdicts)
 
     async def open(self) -> None:
         """Read what is revoked and follow changes from here on. Raises when the records cannot be read: a gateway that
@@ -93,6 +93,11 @@ class Trust:
         self._apply(revocation)
         await self._records.record(revocation)
         await self._announcements.announce(Change(ChangeKind.REVOCATION, revocation.id, revocation))
+
+    async def key_changed(self, key_id: str) -> None:
+        """Look this key up anew, here and everywhere."""
+        self._ring.forget(key_id)
+        await self._announcements.announce(Change(ChangeKind.KEY, key_id))
 
     async def consumer_changed(self, name: str) -> None:
         """Tell every replica that a consumer's plan or roles changed."""

@@ -38,7 +38,7 @@ class RegistryControl:
     ) -> None:
         self._registry = registry
         self._monotonic = monotonic
-        self._prober = prober
+        self.prober = prober
         self._connections = connections or (lambda target: 0)
         self.transitions: dict[tuple[str, str], int] = {}
 
@@ -103,9 +103,9 @@ class RegistryControl:
         found = live.find(target) if live is not None else None
         if found is None:
             raise OperationRefused("not_found", f"{upstream} has no target {target}.")
-        if self._prober is None:
+        if self.prober is None:
             raise OperationRefused("conflict", f"{upstream} has no probe configured.", current="off")
-        return await self._prober.probe_now(found)
+        return await self.prober.probe_now(found)
 
 
 def _breaker_objects(upstream: LiveUpstream) -> list[tuple[str, str]]:

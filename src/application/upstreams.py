@@ -236,7 +236,7 @@ class LiveUpstream:
         known = {(t.declared.url, t.declared.tls): t for t in self.targets}
         running = bool(self.targets)
         kept: list[LiveTarget] = []
-        wanted = [(t, False) for t in self.declared.targets] + [(t, True) for t in self._registered]
+        wanted = [(t, False) for t in self.declared.listed] + [(t, True) for t in self._registered]
         for target, registered in wanted:
             if any(k.declared.url == target.url for k in kept):
                 continue

@@ -31,6 +31,15 @@ class Tally:
         #: (began at, admitted by identity, refused by identity), newest last
         self.slices: deque[tuple[float, dict[str, int], dict[str, int]]] = deque()
 
+    def turned_away(self, identity: str, by_this: bool) -> None:
+        """Who was counted as admitted when asking was not: refused by this limit, or by another one beside it.
+
+        A fold in between leaves a count below nothing, which the next fold takes off.
+        """
+        self.admitted[identity] = self.admitted.get(identity, 0) - 1
+        if by_this:
+            self.refused[identity] = self.refused.get(identity, 0) + 1
+
     def fold(self, now: float) -> None:
         while self.slices and self.slices[0][0] <= now - SLICE * SLICES:
             self.slices.popleft()
@@ -40,6 +49,13 @@ class Tally:
             self.slices.append((now, {}, {}))
         self.total_admitted += _pour(self.admitted, self.slices[-1][1])
         self.total_refused += _pour(self.refused, self.slices[-1][2])
+
+    def last_seen(self, identity: str) -> float | None:
+        """When the latest slice with `identity` in it began."""
+        for began, admitted, refused in reversed(self.slices):
+            if identity in admitted or identity in refused:
+                return began
+        return None
 
     def counts(self, refused: bool = False) -> dict[str, int]:
         """By identity, over the last five minutes."""
@@ -65,7 +81,7 @@ class UsageInsight:
         return tally
 
     def fold(self, now: float) -> None:
-        """Once a second, `now` in any seconds that run forward."""
+        """Once a second, `now` in Unix seconds."""
         for tally in self._tallies.values():
             tally.fold(now)
 
@@ -91,6 +107,8 @@ def _pour(fresh: dict[str, int], kept: dict[str, int]) -> int:
     moved = 0
     for identity, count in sorted(fresh.items(), key=lambda item: -item[1]):
         moved += count
+        if count == 0:
+            continue
         if identity in kept or len(kept) < KEPT:
             kept[identity] = kept.get(identity, 0) + count
         elif count > 1 or len(fresh) <= KEPT:

@@ -264,6 +264,45 @@ class ConsumerView:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectiveView:
+    """A service level objective as measured. `burn` maps windows (5m, 30m, 1h, 6h) to burn rates."""
+
+    name: str
+    route: str | None
+    consumer: str | None
+    target: float
+    latency_ms: float | None
+    period: float
+    requests: int
+    bad: int
+    budget_left: float
+    burn: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditView:
+    """One record of the audit trail. Personal fields of an erased record are empty."""
+
+    number: int
+    id: str
+    at: float
+    action: str
+    actor: str
+    role: str
+    object: str
+    outcome: str
+    reason: str
+    before: str
+    after: str
+    detail: str
+    client: str
+    subject: str
+    node: str
+    hash: str
+    erased: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKeyView:
     id: str
     consumer: str

@@ -8,9 +8,9 @@ HMAC-SHA-256(pepper, secret) is kept. Rotation gives a key a second secret; the 
 
 from __future__ import annotations
 
+import binascii
 import hmac
 import math
-import binascii
 from dataclasses import dataclass, replace
 from enum import Enum
 

@@ -259,7 +259,7 @@ def transfer_coding(values: list[bytes], version: str, has_length: bool) -> Deni
     """None when the only Transfer-Encoding is `chunked`, on HTTP/1.1, without Content-Length (RFC 9112 6.1, 6.3)."""
     if version != "1.1" or has_length or len(values) != 1:
         return BAD_FRAMING
-    codings = [part.strip().lower() for part in values[0].split(b",")]
+    codings = [part.strip(b" \t").lower() for part in values[0].split(b",")]
     if codings == [b"chunked"]:
         return None
     if not all(codings) or codings.count(b"chunked") > 1 or b"chunked" in codings[:-1]:
@@ -284,7 +284,7 @@ def websocket_upgrade(head: RequestHead, has_body: bool) -> Denial | None:
         head.method == "GET"
         and head.version == "1.1"
         and not has_body
-        and b"upgrade" in [token.strip() for token in named.split(b",")]
+        and b"upgrade" in [token.strip(b" \t") for token in named.split(b",")]
         and versions == [b"13"]
         and len(keys) == 1
         and _is_websocket_key(keys[0])

@@ -24,5 +24,6 @@ def network_of(address: str) -> str:
 
 
 def masked(identity: str) -> str:
-    """A secret-looking identity as operators may see it: the first four and the last two characters."""
-    return identity if len(identity) <= 8 else f"{identity[:4]}…{identity[-2:]}"
+    """A secret-looking identity as operators may see it: the first four and the last two characters, of a
+    short one only the last two."""
+    return f"{identity[:4]}…{identity[-2:]}" if len(identity) > 8 else f"…{identity[-2:]}"

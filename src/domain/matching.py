@@ -33,7 +33,8 @@ class PathPattern:
             raise ValueError("* stands only at the end, as /*; use {name} for one segment")
         parts = body.split("/")[1:] if body else []
         names: set[str] = set()
-        _check_escapes(text)
+        if "%" in text:
+            _check_escapes(text)
         for index, part in enumerate(parts):
             if part == "" and (prefix or index < len(parts) - 1):
                 raise ValueError("empty segments (//) are refused at the edge, so this can never match")
@@ -60,7 +61,9 @@ class PathPattern:
     def witnesses(self) -> tuple[bytes, ...]:
         """Paths that this pattern matches, one of each sort: if others take all of them, they take everything."""
         path = b"".join(b"/~any~" if s[:1] == b"{" else b"/" + s for s in self.segments)
-        return (path or b"/", path + b"/", path + b"/~below~") if self.prefix else (path,)
+        if not self.prefix:
+            return (path,)
+        return (path or b"/", path + b"/", path + b"/~below~", path + b"/~below~/~below~")
 
 
 def _check_escapes(text: str) -> None:

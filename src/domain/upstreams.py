@@ -27,7 +27,9 @@ class Target:
 
     `url` is what the operator wrote; the rest is taken from it. `scheme` is http or https; `unix_path` is set for
     `unix:` targets; `base_path` is a canonical path prefix without trailing slash, empty for none.
-    `priority` 0 is used first; higher numbers are spares. `weight` is a positive integer.
+    `priority` 0 is used first; higher numbers are spares. `weight` is a positive integer. `known_as` is the name in the
+    Host header when `host` is an address that was vetted or looked up for that name. With `lookup` (dns or srv) this is
+    no address but a name that stands for several targets (see `Upstream.names`).
     """
 
     url: str
@@ -40,11 +42,14 @@ class Target:
     priority: int = 0
     name: str = ""
     tls: TlsToTarget | None = None
+    known_as: str = ""
+    lookup: str = ""
 
     @property
     def authority(self) -> bytes:
         """The Host header value for this target: port left out when it is the scheme's default."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = self.known_as or self.host
+        host = f"[{host}]" if ":" in host else host
         if self.unix_path is not None:
             return host.encode("ascii")
         default = 443 if self.scheme == "https" else 80
@@ -54,7 +59,8 @@ class Target:
 def parse_target(
     url: str, *, weight: int = 1, priority: int = 0, name: str = "", tls: TlsToTarget | None = None
 ) -> Target:
-    """The target that `url` names: `http://host:port/base`, `https://...` or `unix:/path/to.sock`.
+    """The target that `url` names: `http://host:port/base`, `https://...` or `unix:/path/to.sock`; or the name of several:
+    `dns://name:port`, `srv://_http._tcp.name`, with `dns+https://` and `srv+https://` for TLS.
 
     Raises ValueError with a sentence that says what is wrong. A target without a name is called by its address.
     """
@@ -64,6 +70,11 @@ def parse_target(
             raise ValueError("a unix target is unix:/path/to.sock")
         return Target(url, "http", "localhost", 0, path, b"", weight, priority, name or url, tls)
     scheme, separator, rest = url.partition("://")
+    lookup, _, over = scheme.partition("+")
+    if lookup in ("dns", "srv"):
+        scheme = over or "http"
+    else:
+        lookup = ""
     if not separator:
         raise ValueError(f"{url!r} has no scheme|did you mean http://{url}?")
     if scheme not in ("http", "https"):
@@ -72,7 +83,7 @@ def parse_target(
     host, port = _split_authority(authority, 443 if scheme == "https" else 80)
     base = _base_path(slash + below)
     label = name or f"[{host}]:{port}{base}" if ":" in host else name or f"{host}:{port}{base}"
-    return Target(url, scheme, host, port, None, base.encode("ascii"), weight, priority, label, tls)
+    return Target(url, scheme, host, port, None, base.encode("ascii"), weight, priority, label, tls, lookup=lookup)
 
 
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")
@@ -170,3 +181,13 @@ class Upstream:
     pass_host: bool = False
     adaptive_concurrency: bool = False
     tls: TlsToTarget = field(default_factory=TlsToTarget)
+
+    @property
+    def listed(self) -> tuple[Target, ...]:
+        """Targets that are addresses (or single names, resolved when connecting)."""
+        return tuple(target for target in self.targets if not target.lookup)
+
+    @property
+    def names(self) -> tuple[Target, ...]:
+        """Names that stand for as many targets as they have addresses or service records."""
+        return tuple(target for target in self.targets if target.lookup)

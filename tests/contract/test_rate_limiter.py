@@ -250,3 +250,10 @@ async def test_by_its_own_clock_when_no_time_is_given(limiter: RateLimiter) -> N
 async def test_any_text_is_an_identity(limiter: RateLimiter, identity: str) -> None:
     rule = limit("gcra", 1)
     assert [await take(limiter, rule, identity) for _ in range(2)] == [True, False]
+
+
+async def test_both_windows_of_a_sliding_count_survive_a_clock_that_steps_back(limiter: RateLimiter) -> None:
+    rule = limit("sliding_window", 4, 10.0)
+    assert await take(limiter, rule, cost=2, now=T0)
+    assert await take(limiter, rule, cost=2, now=T0 + 19.9)
+    assert not await take(limiter, rule, now=T0 - 100)

@@ -56,7 +56,7 @@ class Replica:
         self.consumers = Consumers([Consumer(self.consumer, "basic", (f"alice{mark}",))], records)
         self.ring = KeyRing(records, b"pepper", self.revoked, self.consumers.named)
         self.trust = Trust(records, records, announcements, self.revoked, self.ring, self.consumers, lambda: NOW)
-        self.keys = Keys(records, b"pepper", announcements, revoke_everywhere=self.trust.revoke)
+        self.keys = Keys(records, b"pepper", self.trust.key_changed, revoke_everywhere=self.trust.revoke)
         self.verdicts = self.trust.watch(RememberedVerdicts(Always(mark), self.revoked, self.consumers.of))
 
     def token(self) -> str:

@@ -79,6 +79,24 @@ def test_application_imports_no_third_party(path: Path) -> None:
     assert roots - sys.stdlib_module_names - {"domain", "application"} == set()
 
 
+#: An adapter folder imports the package it is named after (dnspython's is `dns`), msgspec, and nothing else.
+FOREIGN = {"dnspython": {"dns"}, "prometheus": {"prometheus_client"}, "uvicorn": {"uvicorn", "httptools"}}
+#: Composition and commands, not adapters of one technology.
+COMPOSED = {"commands", "demo"}
+
+
+@pytest.mark.parametrize("folder", sorted(p for p in (SRC / "adapters").iterdir() if p.is_dir()), ids=lambda p: p.name)
+def test_an_adapter_folder_imports_only_its_namesake(folder: Path) -> None:
+    if folder.name in COMPOSED or folder.name == "__pycache__":
+        return
+    allowed = FOREIGN.get(folder.name, {folder.name}) | {"msgspec", "domain", "application", "adapters"}
+    for path in folder.rglob("*.py"):
+        names = imported(path)
+        assert {name.split(".")[0] for name in names} - sys.stdlib_module_names <= allowed, path.name
+        others = {name for name in names if name.startswith("adapters.") and name.split(".")[1] != folder.name}
+        assert others == set(), path.name
+
+
 def test_domain_uses_only_an_injected_random() -> None:
     """`random` is imported for the type only: no module-level function of it is called."""
     for path in (SRC / "domain").rglob("*.py"):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,12 +40,14 @@ def demo(port: int, admin_port: int, traffic: bool) -> None:
         command = [sys.executable, "-m", "adapters.cli", "serve", "-c", str(config)]
         gateway = stack.enter_context(_child(command, environment))
         _wait_for(gateway, port)
+        _wait_until_ready(gateway, port)
         click.echo(welcome(port, admin_port, ports, environment, config))
         if traffic:
             load = [sys.executable, "-m", "adapters.demo.traffic", str(port)]
             stack.enter_context(_child(load, environment))
         with contextlib.suppress(KeyboardInterrupt):
-            gateway.wait()
+            if (code := gateway.wait()) != 0:
+                raise click.ClickException(f"the gateway ended with exit code {code}; its message is above")
         click.echo("\nstopping ...")
 
 
@@ -112,6 +115,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         process.kill()
         process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    """The screen promises curl lines that work: print it only when they do."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=1):
+                return
+        time.sleep(0.05)
 
 
 def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:

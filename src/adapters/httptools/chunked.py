@@ -42,7 +42,7 @@ class ChunkedBody:
         self._out = out
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._ended:
                 raise faults.protocol(f"chunked body: {error}") from None
             self._surplus = True

@@ -8,11 +8,12 @@ the bytes mean; at most one task waits, on one future.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, cast
 
 from adapters.httptools import faults
-from adapters.httptools.reader import Inform, Phase, ResponseReader
-from application.ports import FaultError, Tunnel
+from adapters.httptools.reader import DONE, PHASES, TUNNEL, UNTIL_CLOSE, ResponseReader
+from application.ports import FaultError, Tunnel, UpstreamRequest
 from domain.outcomes import Fault, FaultKind, Side
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_drained",
+        "alive",
         "idle_limit",
         "idle_since",
         "opened",
@@ -44,6 +46,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = now
         self.idle_limit = pool.policy.idle
         self.served = 0
+        self.alive = True
         self.response: Response | None = None
         self.unwritable = False
         self._drained: asyncio.Future[None] | None = None
@@ -53,12 +56,9 @@ class Connection(asyncio.Protocol):
         state = "busy" if self.response is not None else "idle"
         return f"<Connection {self.pool.label} {state} served={self.served}>"
 
-    @property
-    def alive(self) -> bool:
-        return not self.transport.is_closing()
-
     def abort(self) -> None:
         """End the connection now; unsent bytes are dropped."""
+        self.alive = False
         self.transport.abort()
 
     async def drained(self) -> None:
@@ -82,14 +82,26 @@ class Connection(asyncio.Protocol):
             response.received(data)
 
     def eof_received(self) -> bool:
+        self.alive = False
         if self.response is not None:
-            self.response.ended(None)
+            self.response.ended(None if self._orderly() else ConnectionResetError("no end of the TLS session"))
         return False
 
+    def _orderly(self) -> bool:
+        """Whether the target itself ended the stream: over TLS the event loops report a mere FIN the same way."""
+        session = self.transport.get_extra_info("ssl_object")
+        if session is None:
+            return True
+        try:
+            return bool(session.read(1) == b"")
+        except ssl.SSLError:
+            return False
+
     def connection_lost(self, error: Exception | None) -> None:
+        self.alive = False
         self._wake()
         if self.response is not None:
-            self.response.ended(error)
+            self.response.ended(error or ConnectionResetError("no orderly end"))
         else:
             self.pool.lost(self)
 
@@ -113,40 +125,29 @@ class Response(ResponseReader):
     `sent` says that the whole request has been written; `error` is the fault that ended the exchange.
     """
 
-    __slots__ = (
-        "_connection",
-        "_paused",
-        "_pump",
-        "_total",
-        "_waiter",
-        "alarm",
-        "closed",
-        "error",
-        "first_byte",
-        "idle",
-        "sent",
-        "write_alarm",
-    )
+    alarm = write_alarm = NEVER
+    sent = True
+    closed = False
+    error: FaultError | None = None
+    waiter: asyncio.Future[None] | None = None
+    _pump: asyncio.Task[None] | None = None
+    _paused = False
 
-    def __init__(self, connection: Connection, method: str, upgrade: bool, inform: Inform | None) -> None:
-        super().__init__(method, upgrade, inform)
+    def __init__(
+        self, connection: Connection, request: UpstreamRequest, waiter: asyncio.Future[None], now: float
+    ) -> None:
+        super().__init__(request.method, request.upgrade, request.on_inform)
         self._connection = connection
-        self._waiter: asyncio.Future[None] | None = None
-        self._pump: asyncio.Task[None] | None = None
-        self._paused = False
-        self._total = self.alarm = self.write_alarm = NEVER
-        self.first_byte = self.idle = NEVER
-        self.sent = True
-        self.closed = False
-        self.error: FaultError | None = None
+        self.waiter = waiter
+        timeouts = request.timeouts
+        self.first_byte = timeouts.first_byte
+        self.idle = timeouts.idle
+        self._total = total = request.deadline
+        alarm = now + timeouts.first_byte
+        self.alarm = alarm if alarm < total else total
 
     def __repr__(self) -> str:
-        return f"<Response {self.status} {self.phase.name.lower()}{' broken' if self.error else ''}>"
-
-    def arm(self, now: float, first_byte: float, idle: float, total: float) -> None:
-        """Set the deadlines: `total` is monotonic, the others are seconds."""
-        self.first_byte, self.idle, self._total = first_byte, idle, total
-        self.alarm = min(now + first_byte, total)
+        return f"<Response {self.status} {PHASES[self.phase]}{' broken' if self.error else ''}>"
 
     def rearm(self, now: float) -> None:
         """The request is sent: the wait for the first byte begins now."""
@@ -155,11 +156,14 @@ class Response(ResponseReader):
     # --------------------------------------------------------------------------------------------- the reading task
 
     async def head(self) -> None:
-        """Wait for the final head. Raises FaultError when there will be none."""
-        while not self.status:
-            if self.error is not None:
-                raise self.error
-            await self._wait()
+        """Wait for the final head, on the future given at the start. Raises FaultError when there will be none."""
+        waiter = self.waiter
+        assert waiter is not None
+        await waiter
+        self.waiter = None
+        if not self.status:
+            assert self.error is not None
+            raise self.error
         self.alarm = self._total
 
     def take(self) -> tuple[bytes, bool]:
@@ -173,13 +177,13 @@ class Response(ResponseReader):
             if self._paused:
                 self._paused = False
                 self._connection.transport.resume_reading()
-        return data, self.phase == Phase.DONE and self.error is None
+        return data, self.phase == DONE and self.error is None
 
     async def read(self) -> bytes:
         while not self.pieces:
             if self.error is not None:
                 raise self.error
-            if self.phase == Phase.DONE:
+            if self.phase == DONE:
                 return b""
             self.alarm = min(self._connection.pool.clock() + self.idle, self._total)
             await self._wait()
@@ -192,7 +196,7 @@ class Response(ResponseReader):
         self.closed = True
         connection = self._connection
         connection.response = None
-        if self.phase == Phase.DONE and self.keep and self.sent and self.error is None and connection.alive:
+        if self.phase == DONE and self.keep and self.sent and connection.alive:
             if self._paused:
                 self._paused = False
                 connection.transport.resume_reading()
@@ -203,17 +207,17 @@ class Response(ResponseReader):
             connection.pool.retire(connection)
 
     def tunnel(self) -> Tunnel:
-        if self.phase != Phase.TUNNEL:
+        if self.phase != TUNNEL:
             raise faults.gateway(FaultKind.HTTP_UPGRADE_FAILED, "no 101")
         self.alarm = self._total = self.idle = NEVER
         return UpstreamTunnel(self, self._connection)
 
     async def _wait(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        waiter = self.waiter = asyncio.get_running_loop().create_future()
         try:
             await waiter
         finally:
-            self._waiter = None
+            self.waiter = None
 
     # --------------------------------------------------------------------------------- called by the connection
 
@@ -223,7 +227,7 @@ class Response(ResponseReader):
         except FaultError as error:
             self.fail(error)
             return
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None and not waiter.done():
             if self.status:
                 waiter.set_result(None)
@@ -232,10 +236,13 @@ class Response(ResponseReader):
             self._connection.transport.pause_reading()
 
     def ended(self, error: Exception | None) -> None:
-        """The target closed its side, or the connection broke."""
+        """The target closed its side in good order, or the connection broke with `error`.
+
+        Good order means FIN, and over TLS the end of the session before it (RFC 9112 9.8).
+        """
         if self.error is not None or self.closed:
             return
-        if error is not None and self.phase == Phase.UNTIL_CLOSE:
+        if error is not None and self.phase == UNTIL_CLOSE:
             self.fail(faults.upstream(FaultKind.HTTP_RESPONSE_INCOMPLETE, f"reset within the response: {error}"))
             return
         untouched = self.untouched
@@ -252,8 +259,8 @@ class Response(ResponseReader):
         return faults.upstream(kind, note, fresh=self._connection.served <= 1)
 
     def fail(self, error: FaultError) -> None:
-        """End the exchange with `error`; what has arrived may still be taken."""
-        if self.error is None:
+        """End the exchange with `error`; what has arrived may still be taken, and a whole answer stays one."""
+        if self.error is None and self.phase != DONE:
             self.error = error
         self.keep = False
         self._stop_pump()
@@ -286,7 +293,7 @@ class Response(ResponseReader):
             self._pump = None
 
     def _wake(self) -> None:
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 

@@ -19,36 +19,26 @@ IDLE_TICK = 0.5
 class Sweeper:
     """Sweeps `pools()`: every `TICK` seconds while an exchange is in flight, else every `IDLE_TICK`, else never."""
 
-    __slots__ = ("_clock", "_fast", "_next_idle", "_pools", "_timer")
+    __slots__ = ("_clock", "_next_idle", "_pools", "_timer", "fast")
 
     def __init__(self, pools: Callable[[], Iterable[TargetPool]], clock: Callable[[], float]) -> None:
         self._pools = pools
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
-        self._fast = False
+        self.fast = False
         self._next_idle = 0.0
-
-    @property
-    def fast(self) -> bool:
-        return self._fast
 
     def hasten(self) -> None:
         """An exchange began: tick fast."""
-        self._fast = True
+        self.fast = True
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
 
-    def stop(self) -> None:
-        self._fast = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _tick(self) -> None:
         now = self._clock()
         busy, idle = self.sweep(now)
-        self._fast = busy
+        self.fast = busy
         self._timer = None
         if busy or idle:
             loop = asyncio.get_running_loop()

@@ -9,8 +9,6 @@ but one `chunked`.
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from adapters.httptools import faults
 from domain.http import HOP_BY_HOP, Header
 from domain.outcomes import FaultKind
@@ -24,24 +22,16 @@ _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 _CONTROLS = bytes(i for i in range(32) if i != 9) + b"\x7f"
 
 
-class Kind(IntEnum):
-    """What a field means to the connection. `PLAIN` fields are end-to-end and go on as they are."""
+#: What a field means to the connection. PLAIN ones are end-to-end and go on as they are; SILENT ones say nothing that
+#: HTTP/1.1 does not say by default and go no further. Plain integers, because this is compared for every field.
+PLAIN, LENGTH, SILENT, CODING, CONNECTION, KEEP_ALIVE, UPGRADE = range(7)
 
-    PLAIN = 0
-    LENGTH = 1
-    CODING = 2
-    CONNECTION = 3
-    KEEP_ALIVE = 4
-    UPGRADE = 5
-    HOP = 6
-
-
-_KINDS = dict.fromkeys(HOP_BY_HOP, Kind.HOP) | {
-    b"content-length": Kind.LENGTH,
-    b"transfer-encoding": Kind.CODING,
-    b"connection": Kind.CONNECTION,
-    b"keep-alive": Kind.KEEP_ALIVE,
-    b"upgrade": Kind.UPGRADE,
+_KINDS = dict.fromkeys(HOP_BY_HOP, SILENT) | {
+    b"content-length": LENGTH,
+    b"transfer-encoding": CODING,
+    b"connection": CONNECTION,
+    b"keep-alive": KEEP_ALIVE,
+    b"upgrade": UPGRADE,
 }
 #: Values that are somebody's secret are not kept beyond their response.
 _NEVER_KNOWN = frozenset((b"set-cookie", b"authorization", b"www-authenticate"))
@@ -77,23 +67,20 @@ def parse(block: bytes) -> Head:
     lines = block.split(b"\r\n")
     if len(lines) > MAX_FIELDS:
         raise faults.upstream(FaultKind.HTTP_RESPONSE_HEADER_SECTION_SIZE, "too many fields")
-    first = lines[0]
+    first = lines.pop(0)
     status, newer = _status_lines.get(first) or _learn_status_line(first)
     head = Head(status, newer)
     append = head.headers.append
-    known = _known
+    find = _known.get
     special: list[_Line] | None = None
-    del lines[0]
     for line in lines:
-        entry = known.get(line) or _learn(line)
-        if entry[1] == 0:
-            append(entry[0])
-        elif entry[1] == 1:
-            _take_length(head, entry[0])
-        elif special is None:
-            special = [entry]
-        else:
-            special.append(entry)
+        header, kind = entry = find(line) or _learn(line)
+        if kind == 0:
+            append(header)
+        elif kind == 1:
+            _take_length(head, header)
+        elif kind != 2 or not newer:
+            special = [*special, entry] if special else [entry]
     if special is not None:
         _take_special(head, special, newer)
     return head
@@ -109,16 +96,16 @@ def _take_length(head: Head, header: Header) -> None:
 def _take_special(head: Head, special: list[_Line], newer: bool) -> None:
     options: set[bytes] = set()
     upgrade = b""
-    for (_, value), kind in special:
-        if kind == Kind.CONNECTION:
+    for (name, value), kind in special:
+        if kind in (CONNECTION, SILENT) and name == b"connection":
             options.update(option.strip(b" \t") for option in value.lower().split(b","))
-        elif kind == Kind.CODING:
+        elif kind == CODING:
             if head.chunked or value.lower() != b"chunked":
                 raise faults.protocol("unknown transfer coding")
             head.chunked = True
-        elif kind == Kind.UPGRADE:
+        elif kind == UPGRADE:
             upgrade = value.lower()
-        elif kind == Kind.KEEP_ALIVE:
+        elif kind == KEEP_ALIVE:
             head.keep_alive = _keep_alive_seconds(value)
     if head.chunked and (head.length is not None or not newer):
         raise faults.protocol("Transfer-Encoding with Content-Length or on HTTP/1.0")
@@ -166,10 +153,12 @@ def _learn(line: bytes) -> _Line:
     if len(value.translate(None, _CONTROLS)) != len(value):
         raise faults.protocol("control byte in field value")
     value = value.strip(b" \t")
-    kind = _KINDS.get(lower, Kind.PLAIN)
-    if kind == Kind.LENGTH and not (value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS):
+    kind = _KINDS.get(lower, PLAIN)
+    if kind == LENGTH and not (value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS):
         raise faults.protocol("bad Content-Length")
-    entry = ((lower, value), int(kind))
+    if kind == CONNECTION and value.lower() == b"keep-alive":
+        kind = SILENT
+    entry = ((lower, value), kind)
     if len(line) <= MAX_KNOWN_LINE and lower not in _NEVER_KNOWN:
         if len(_known) >= MAX_KNOWN:
             _known.clear()

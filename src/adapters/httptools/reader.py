@@ -11,7 +11,6 @@ turns back: a connection whose reader does not end with `keep` must not carry an
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
 
 from adapters.httptools import faults
 from adapters.httptools.chunked import ChunkedBody
@@ -27,61 +26,42 @@ _PREFIX = b"HTTP/1."
 Inform = Callable[[int, list[Header]], None]
 
 
-class Phase(IntEnum):
-    HEAD = 0
-    LENGTH = 1
-    CHUNKED = 2
-    UNTIL_CLOSE = 3
-    DONE = 4
-    TUNNEL = 5
+#: Phases; plain integers, because they are compared for every piece of data.
+HEAD, LENGTH, CHUNKED, UNTIL_CLOSE, DONE, TUNNEL = range(6)
+PHASES = ("head", "length", "chunked", "until_close", "done", "tunnel")
 
 
 class ResponseReader:
     """One response being read. `status` is 0 until its final head is known; `pieces` hold body bytes not yet taken."""
 
-    __slots__ = (
-        "_chunked",
-        "_inform",
-        "_interim",
-        "_no_body",
-        "_partial",
-        "_remaining",
-        "_upgrade",
-        "buffered",
-        "headers",
-        "keep",
-        "keep_alive",
-        "phase",
-        "pieces",
-        "status",
-    )
+    # Most of these never change in a small exchange: as class attributes they cost nothing per response.
+    phase = HEAD
+    status = 0
+    buffered = 0
+    keep = True
+    keep_alive: float | None = None
+    headers: list[Header]
+    _interim = 0
+    _remaining = 0
+    _partial: bytearray | None = None
+    _chunked: ChunkedBody | None = None
 
     def __init__(self, method: str, upgrade: bool = False, inform: Inform | None = None) -> None:
-        self.phase = Phase.HEAD
-        self.status = 0
-        self.headers: list[Header] = []
         self.pieces: list[bytes] = []
-        self.buffered = 0
-        self.keep = True
-        self.keep_alive: float | None = None
         self._no_body = method == "HEAD"
         self._upgrade = upgrade
         self._inform = inform
-        self._interim = 0
-        self._partial: bytearray | None = None
-        self._remaining = 0
-        self._chunked: ChunkedBody | None = None
 
     def feed(self, data: bytes) -> None:
         """Read `data`. Raises FaultError when the response breaks the rules."""
         phase = self.phase
-        if phase == Phase.HEAD:
+        if phase == HEAD:
             self._feed_head(data)
-        elif phase == Phase.LENGTH:
+        elif phase == LENGTH:
             self._feed_length(data)
-        elif phase == Phase.CHUNKED:
+        elif phase == CHUNKED:
             self._feed_chunked(data)
-        elif phase == Phase.DONE:
+        elif phase == DONE:
             self.keep = False  # surplus: belongs to no request, and must never answer one
         else:
             self.pieces.append(data)
@@ -90,17 +70,17 @@ class ResponseReader:
     def end(self) -> None:
         """The stream ended. Raises FaultError when the response had not."""
         self.keep = False
-        if self.phase in (Phase.UNTIL_CLOSE, Phase.TUNNEL):
-            self.phase = Phase.DONE
-        elif self.phase == Phase.HEAD and self._partial is None and self._interim == 0:
+        if self.phase in (UNTIL_CLOSE, TUNNEL):
+            self.phase = DONE
+        elif self.phase == HEAD and self._partial is None and self._interim == 0:
             raise faults.upstream(FaultKind.CONNECTION_TERMINATED, "closed before the response")
-        elif self.phase != Phase.DONE:
+        elif self.phase != DONE:
             raise faults.upstream(FaultKind.HTTP_RESPONSE_INCOMPLETE, "closed within the response")
 
     @property
     def untouched(self) -> bool:
         """No byte of a response has arrived."""
-        return self.phase == Phase.HEAD and self._partial is None and self._interim == 0
+        return self.phase == HEAD and self._partial is None and self._interim == 0
 
     # ------------------------------------------------------------------------------------------------------------ head
 
@@ -157,28 +137,34 @@ class ResponseReader:
         if head.upgrade != b"websocket":
             raise faults.upstream(FaultKind.HTTP_UPGRADE_FAILED, "101 without Upgrade: websocket")
         self.status, self.headers = 101, [header for header in head.headers if header[0] != b"content-length"]
-        self.phase = Phase.TUNNEL
+        self.phase = TUNNEL
         if rest:
             self.feed(rest)
 
     def _begin(self, head: Head, rest: bytes) -> None:
-        status = head.status
-        self.status, self.headers, self.keep_alive = status, head.headers, head.keep_alive
-        self.keep = head.persistent
+        self.status = status = head.status
+        self.headers = head.headers
         length = head.length
+        if not head.persistent:
+            self.keep = False
+        if head.keep_alive is not None:
+            self.keep_alive = head.keep_alive
         if self._no_body or status == 204 or status == 304:
             if status == 204 and length is not None:
                 self.headers = [header for header in head.headers if header[0] != b"content-length"]
-            self.phase = Phase.DONE
+            self.phase = DONE
         elif length is not None:
             self._remaining = length
-            self.phase = Phase.LENGTH if length else Phase.DONE
+            self.phase = LENGTH if length else DONE
+            if length and rest:
+                self._feed_length(rest)
+                return
         elif head.chunked:
             self._chunked = ChunkedBody()
-            self.phase = Phase.CHUNKED
+            self.phase = CHUNKED
         else:
             self.keep = False
-            self.phase = Phase.UNTIL_CLOSE
+            self.phase = UNTIL_CLOSE
         if rest:
             self.feed(rest)
 
@@ -193,7 +179,7 @@ class ResponseReader:
             size = remaining
         self._remaining = remaining - size
         if size == remaining:
-            self.phase = Phase.DONE
+            self.phase = DONE
         self.pieces.append(data)
         self.buffered += size
 
@@ -204,6 +190,6 @@ class ResponseReader:
         for piece in pieces:
             self.buffered += len(piece)
         if ended:
-            self.phase = Phase.DONE
+            self.phase = DONE
             if surplus:
                 self.keep = False

@@ -17,11 +17,14 @@ from adapters.httptools.deadlines import Sweeper
 from adapters.httptools.dial import Dialer
 from adapters.httptools.pool import PoolStats, TargetPool
 from adapters.httptools.pump import pump
-from application.bodies import measure
+from application.bodies import NOTHING, measure
 from application.ports import FaultError, RequestBody, UpstreamRequest
 from domain.http import IDEMPOTENT
 from domain.outcomes import FaultKind
 from domain.upstreams import PoolPolicy, Target, TlsToTarget
+
+#: A body up to this size goes out in one write with its head.
+_WORTH_COPYING = 65536
 
 _Key = tuple[str, str, int, str | None, TlsToTarget | None, PoolPolicy]
 
@@ -56,15 +59,16 @@ class HttptoolsTransport:
         route = self._routes.get(id(target))
         if route is None or route.policy is not request.pool:
             route = self._route(target, request.pool)
-        body, payload, length = measure(request.body)
+        body, payload, length = NOTHING if request.body is None else measure(request.body)
         head = writer.render(request, length)
         now = self._clock()
         connection = route.pool.reuse(now)
         if connection is None:
             connection = await self._obtain(route, request)
+            now = self._clock()
         if not self._sweeper.fast:
             self._sweeper.hasten()
-        response = self._begin(connection, request, head, payload, body, length)
+        response = self._begin(connection, request, now, head, payload, body, length)
         try:
             await response.head()
             return response
@@ -78,9 +82,8 @@ class HttptoolsTransport:
         return await self._repeat(route, connection, request, head, payload)
 
     async def close(self) -> None:
-        """End every connection that is not in use, and those in use as they come back."""
+        """End every connection that is not in use, and those in use as they come back; their deadlines still hold."""
         self._closed = True
-        self._sweeper.stop()
         for pool, _ in self._pools.values():
             pool.shut()
 
@@ -97,20 +100,23 @@ class HttptoolsTransport:
         self,
         connection: Connection,
         request: UpstreamRequest,
+        now: float,
         head: bytes,
         payload: bytes,
         body: RequestBody | None,
         length: int | None,
     ) -> Response:
-        response = Response(connection, request.method, request.upgrade, request.on_inform)
-        timeouts = request.timeouts
+        loop = asyncio.get_running_loop()
+        response = Response(connection, request, loop.create_future(), now)
         connection.response = response
         connection.served += 1
-        now = self._clock()
-        response.arm(now, timeouts.first_byte, timeouts.idle, request.deadline)
-        connection.transport.write(head + payload if payload else head)
+        if len(payload) < _WORTH_COPYING:
+            connection.transport.write(head + payload)
+        else:
+            connection.transport.write(head)
+            connection.transport.write(payload)
         if body is not None:
-            response.stream(asyncio.create_task(pump(connection, response, body, length)))
+            response.stream(loop.create_task(pump(connection, response, body, length)))
         return response
 
     async def _obtain(self, route: _Route, request: UpstreamRequest) -> Connection:
@@ -158,7 +164,7 @@ class HttptoolsTransport:
         connection.response = None
         route.pool.renew(connection)
         fresh = await self._open(route, request)
-        response = self._begin(fresh, request, head, payload, None, len(payload))
+        response = self._begin(fresh, request, self._clock(), head, payload, None, len(payload))
         try:
             await response.head()
         except BaseException:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from adapters.httptools import faults
-from application.ports import UpstreamRequest
+from application.ports import FaultError, UpstreamRequest
 from domain.http import HOP_BY_HOP
 from domain.outcomes import FaultKind
 
 #: Methods whose missing body is said with `Content-Length: 0` (RFC 9110 8.6).
 _EXPECT_BODY = frozenset(("POST", "PUT", "PATCH"))
 _NEVER_COPIED = HOP_BY_HOP | {b"content-length"}
+#: The line ends that `render` wrote are all there may be of these.
+_CONTROLS = b"\r\n\0"
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_MAX_KNOWN = 4096
+#: A line end and `name: ` for names that were valid once; empty for those that are never copied.
+_prefixes: dict[bytes, bytes] = {}
 _methods: dict[str, bytes] = {}
 
 
@@ -18,36 +24,54 @@ def render(request: UpstreamRequest, length: int | None) -> bytes:
 
     Raises FaultError, before any byte is written, when a line end or NUL hides in the target, a name or a value.
     """
-    parts = [_method(request.method), request.target, b" HTTP/1.1\r\n"]
+    parts = [_methods.get(request.method) or _learn_method(request.method), request.target, b" HTTP/1.1"]
+    find = _prefixes.get
     for name, value in request.headers:
-        if name not in _NEVER_COPIED:
-            parts += (name, b": ", value, b"\r\n")
-    lines = len(parts) // 4 + 1
+        prefix = find(name)
+        if prefix is None:
+            prefix = _learn_prefix(name)
+        if prefix:
+            parts += (prefix, value)
+    ends = len(parts) - 3  # two bytes for each two parts
     head = b"".join(parts)
-    if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head or b" " in request.target:
-        raise faults.gateway(FaultKind.PROXY_INTERNAL_ERROR, "control byte in request head", retry_safe=False)
+    if len(head) - len(head.translate(None, _CONTROLS)) != ends or b" " in request.target:
+        raise _refused("control byte in request head")
     return head + _framing(request, length)
 
 
+def _refused(note: str) -> FaultError:
+    return faults.gateway(FaultKind.PROXY_INTERNAL_ERROR, note)
+
+
 def _framing(request: UpstreamRequest, length: int | None) -> bytes:
+    """The last lines of the head, from the line end before them to the empty line."""
     if request.upgrade:
-        return b"connection: Upgrade\r\nupgrade: websocket\r\n\r\n"
+        return b"\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n"
     if length is None:
-        return b"transfer-encoding: chunked\r\n\r\n"
+        return b"\r\ntransfer-encoding: chunked\r\n\r\n"
     if length or request.method in _EXPECT_BODY:
-        return b"content-length: %d\r\n\r\n" % length
-    return b"\r\n"
+        return b"\r\ncontent-length: %d\r\n\r\n" % length
+    return b"\r\n\r\n"
 
 
-def _method(method: str) -> bytes:
-    known = _methods.get(method)
-    if known is None:
-        if not method.isascii() or not method.replace("-", "").isalnum():
-            raise faults.gateway(FaultKind.PROXY_INTERNAL_ERROR, "bad method")
-        known = method.encode("ascii") + b" "
-        if len(_methods) < 64:
-            _methods[method] = known
+def _learn_method(method: str) -> bytes:
+    if not method.isascii() or not method or method.encode("ascii").translate(None, _TOKEN):
+        raise _refused("bad method")
+    known = method.encode("ascii") + b" "
+    if len(_methods) < 64:
+        _methods[method] = known
     return known
+
+
+def _learn_prefix(name: bytes) -> bytes:
+    if not name or name.translate(None, _TOKEN):
+        raise _refused("bad field name")
+    prefix = b"" if name.lower() in _NEVER_COPIED else b"\r\n%b: " % name
+    if len(name) <= 64:
+        if len(_prefixes) >= _MAX_KNOWN:
+            _prefixes.clear()
+        _prefixes[name] = prefix
+    return prefix
 
 
 def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:

@@ -44,7 +44,7 @@ def of_head(error: Exception, *, written: bool, fresh: bool) -> FaultError:
     kind, side = _look_up(error)
     if isinstance(error, httpx.RemoteProtocolError) and str(error).startswith(_NO_RESPONSE):
         kind = FaultKind.CONNECTION_TERMINATED
-    elif not written:
+    elif not written and isinstance(error, httpx.NetworkError):
         kind = _beneath(error) or kind
     return FaultError(Fault(kind, side, retry_safe=not written, fresh_connection=fresh, note=_note(error)))
 

@@ -30,6 +30,21 @@ def render_headers(request: UpstreamRequest, length: int | None) -> list[Header]
     return headers
 
 
+class RequestUrl(httpx.URL):
+    """A URL whose request target goes on the wire as given.
+
+    httpx repairs paths (`/a/../b`), and httpcore's `target` extension would replace the proxy's targets as well.
+    """
+
+    def __init__(self, origin: httpx.URL, target: bytes) -> None:
+        super().__init__(origin)
+        self._target = target
+
+    @property
+    def raw_path(self) -> bytes:
+        return self._target
+
+
 class Body(httpx.AsyncByteStream):
     """A measured body as httpx reads it. A fault of the client's passes through httpx untouched."""
 

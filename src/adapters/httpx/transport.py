@@ -12,12 +12,13 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Coroutine
+from typing import Any
 
 import httpx
 
 from adapters.httpx import faults
 from adapters.httpx.call import Call
-from adapters.httpx.messages import Body, render_headers
+from adapters.httpx.messages import Body, RequestUrl, render_headers
 from adapters.httpx.response import HttpxResponse, examine
 from application.bodies import Measured, measure
 from application.ports import FaultError, UpstreamRequest
@@ -102,10 +103,11 @@ class HttpxTransport:
     ) -> HttpxResponse:
         call = Call()
         timeouts = self._timeouts(request)
-        extensions = {"target": request.target, "timeout": timeouts, "trace": call.trace}
+        extensions: dict[str, Any] = {"timeout": timeouts, "trace": call.trace}
         if origin.server_name:
             extensions["sni_hostname"] = origin.server_name
         sent = httpx.Request(request.method, origin.url, headers=headers, stream=Body(body), extensions=extensions)
+        sent.url = RequestUrl(origin.url, request.target)  # the constructor would copy it as a plain URL
         origin.in_flight += 1
         try:
             received = await call.send(origin.transport, sent, _timer(request.deadline - self._clock()))

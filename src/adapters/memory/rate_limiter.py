@@ -134,13 +134,13 @@ class MemoryRateLimiter:
             self._drop(book, identity)
 
     def sweep(self, now: float | None = None, most: int = 1_000_000) -> int:
-        """Drop up to `most` looked-at entries that no longer mean anything; how many were dropped."""
+        """Look at about `most` entries, the same number in every bucket, and drop those that no longer mean anything;
+        how many were dropped."""
         at = int((self._clock() if now is None else now) * MICROS)
         before = self._size
+        share = most // max(len(self._books), 1) + 1
         for book in list(self._books.values()):
-            looks = min(len(book.entries), most)
-            most -= looks
-            self._turn_hand(book, at, looks)
+            self._turn_hand(book, at, share)
             if not book.entries:
                 self._books = {name: other for name, other in self._books.items() if other is not book}
                 self._by_terms = {terms: other for terms, other in self._by_terms.items() if other is not book}

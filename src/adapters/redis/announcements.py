@@ -1,8 +1,8 @@
 """Announcements over Redis: pub/sub at once, and a sorted set of revocations that late comers and new replicas read.
 
 Pub/sub may lose a message, so an epoch and a revision stand beside the set and are read twice a second. When the
-revision moved, the set is read again. When the epoch is another one or none, Redis was emptied, and every replica writes
-back everything it knows to be revoked; so it does after an announcement that failed.
+revision moved, the set is read again. When the epoch is another one or none, Redis was emptied, and every replica
+writes back everything it knows to be revoked; so it does after an announcement that failed.
 A store that is away costs nothing but the speed of the announcement; records carry every change too.
 """
 
@@ -13,6 +13,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -65,8 +66,8 @@ class RedisAnnouncements:
         self._set = f"{prefix}:{{trust}}:revocations"
         self._revision = f"{prefix}:{{trust}}:revision"
         self._epoch_key = f"{prefix}:{{trust}}:epoch"
-        self._epoch: bytes | None = None
-        self._seen: bytes | None = None
+        self._epoch: Any = None
+        self._seen: Any = None
         self._unsaid = True
         self._hear: Callable[[Change], None] = lambda change: None
         self._recall: Callable[[], Iterable[Revocation]] = tuple
@@ -121,7 +122,8 @@ class RedisAnnouncements:
             self._epoch, revision = await self._redis.mget(self._epoch_key, self._revision)
         elif revision == self._seen:
             return
-        for member in await self._redis.zrangebyscore(self._set, self._unix(), "+inf"):
+        members: list[Any] = await self._redis.zrangebyscore(self._set, self._unix(), "+inf")
+        for member in members:
             packed = _decode(member).revocation
             if packed is not None:
                 revocation = _revocation(packed)

@@ -37,7 +37,7 @@ from domain.circuit_machine import Circuit
 
 log = logging.getLogger("spork.circuits")
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parent / "lua"
 #: What may go wrong with a store.
 _GONE = (RedisError, OSError, TimeoutError, asyncio.TimeoutError)
 #: Records nobody touched for this long are garbage, milliseconds.

@@ -36,16 +36,15 @@ class Asked:
         self.lease = 0
         self.stage = 0
         self.pending = 0
-        self.keys: list[bytes] = []
-        self.groups: list[Sequence[int]] = []
-        self.answers: list[Answer | None] = [None] * len(charges)
-        self.taken: list[tuple[Sequence[int], int]] = []
+        self.keys: Sequence[bytes] = ()
+        self.groups: Sequence[Sequence[int]] = ()
+        self.answers: list[Answer | None] = []
+        self.taken: Sequence[tuple[Sequence[int], int]] = ()
 
-    def group(self, wire: Wire, cluster: bool) -> None:
+    def group(self, wire: Wire) -> None:
+        """Sort the charges by the slots of a cluster."""
         self.keys = [wire.key(charge) for charge in self.charges]
-        if not cluster:
-            self.groups = [range(len(self.keys))]
-            return
+        self.answers = [None] * len(self.charges)
         by_slot: dict[int, list[int]] = {}
         for index, key in enumerate(self.keys):
             by_slot.setdefault(slot_of(key), []).append(index)
@@ -60,6 +59,9 @@ class Asked:
         """Whether another group is still to be charged."""
         return self.stage + 1 < len(self.groups) and not self.refused
 
+
+#: How many charges a request has, as the script reads it.
+_COUNTS = [bytes((count,)) for count in range(256)]
 
 #: Who is in a call: the request, its charges there, and whether they were only asked.
 Member = tuple[Asked, Sequence[int], bool]
@@ -76,19 +78,38 @@ class Batch:
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
 
-    def calls(self, script: Script, wire: Wire, cluster: bool, unix: float) -> list[tuple[Call, list[Member]]]:
-        """One call, or one per slot of a cluster, with who is in it. `unix` finds calendars' windows only."""
+    def times(self, unix: float) -> tuple[int, bytes]:
+        """Microseconds for finding calendars' windows, and the `now` the script is told."""
         micros = int((unix if self.now is None else self.now) * MICROS + 0.5)
-        stated = b"-1" if self.now is None else b"%d" % micros
+        return micros, b"-1" if self.now is None else b"%d" % micros
+
+    def call(self, script: Script, wire: Wire, unix: float, slack: bytes) -> Call:
+        """All requests in one call, for one server. Keys are kept `slack` milliseconds beyond their meaning."""
+        micros, stated = self.times(unix)
+        keys: list[bytes] = []
+        packed: list[bytes] = []
+        known = wire.encoded.get
+        for asked in self.asked:
+            packed.append(_COUNTS[len(asked.charges)])
+            for charge in asked.charges:
+                limit, identity, cost = charge
+                pair = known((limit.terms, identity, cost)) or wire.encode(charge, micros, asked.lease)
+                keys.append(pair[0])
+                packed.append(pair[1])
+        return script, keys, (stated, b"".join(packed), slack)
+
+    def calls(self, script: Script, wire: Wire, unix: float, slack: bytes) -> list[tuple[Call, list[Member]]]:
+        """One call per slot of a cluster, with who is in it."""
+        micros, stated = self.times(unix)
         slots: dict[int, tuple[list[bytes], list[bytes], list[Member]]] = {}
         for asked in self.asked:
             if not asked.groups:
-                asked.group(wire, cluster)
+                asked.group(wire)
             asked.pending = 0
             for number in range(asked.stage, len(asked.groups) if asked.stage == 0 else asked.stage + 1):
                 indexes = asked.groups[number]
                 question = number > asked.stage
-                slot = slot_of(asked.keys[indexes[0]]) if cluster else 0
+                slot = slot_of(asked.keys[indexes[0]])
                 if (place := slots.get(slot)) is None:
                     place = slots[slot] = ([], [], [])
                 place[1].append(bytes((len(indexes),)))
@@ -98,7 +119,9 @@ class Batch:
                     place[1].append(wire.pack(charge._replace(cost=0) if question else charge, micros, asked.lease))
                 place[2].append((asked, indexes, question))
                 asked.pending += 1
-        return [((script, keys, (stated, b"".join(packed))), members) for keys, packed, members in slots.values()]
+        return [
+            ((script, keys, (stated, b"".join(packed), slack)), members) for keys, packed, members in slots.values()
+        ]
 
 
 def note_answers(answer: bytes, members: Sequence[Member]) -> None:
@@ -110,7 +133,7 @@ def note_answers(answer: bytes, members: Sequence[Member]) -> None:
         for index in indexes:
             asked.answers[index] = cast(Answer, next(rows))
         if not question:
-            asked.taken.append((indexes, at))
+            asked.taken = [*asked.taken, (indexes, at)]
 
 
 def note_failure(members: Sequence[Member]) -> None:

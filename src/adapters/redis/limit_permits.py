@@ -38,7 +38,7 @@ class PermitKeeper:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._script = Script("permits")
+        self._script = Script("limit_permits")
         self._held: dict[int, PermitLease] = {}
         # Ids are unlike another process's: 24 random bits above a counter, exact in a double.
         self._next = int.from_bytes(os.urandom(3), "big") << 28

@@ -38,7 +38,7 @@ class LimitReturns:
         self._health = health
         self._cluster = cluster
         self._timeout = timeout
-        self._script = Script("refund")
+        self._script = Script("limit_refund")
         self._refunds: list[tuple[Charge, int, float | None]] = []
         self._leases: list[PermitLease] = []
         self._renew = False

@@ -1,4 +1,4 @@
-"""Charges as acquire.lua reads them, and its answers as it writes them."""
+"""Charges as limit_acquire.lua reads them, and its answers as it writes them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _ANSWER = struct.Struct(">Bddd")
 _NOW = struct.Struct(">d")
 _CODES = {"gcra": 1, "sliding_window": 2, "sliding_log": 3, "fixed_window": 4, "calendar": 5, "concurrency": 6}
 
+#: Packed with something that changes: the windows of now, the id of permits.
+_TIMED = frozenset(("calendar", "concurrency"))
 #: Microseconds a concurrency permit outlives a holder that vanished; holders renew in a third of it.
 LEASE = 30_000_000
 #: A cost is cut to this: above every quota, and exact in a double.
@@ -38,6 +40,17 @@ class Wire:
         self._keys: dict[tuple[str, str], bytes] = {}
         self._buckets: dict[Terms, str] = {}
         self._edges: dict[Terms, tuple[int, int, int, int]] = {}
+        #: What `encode` remembers, open to whoever encodes very many: (terms, identity, cost) to (key, packed).
+        self.encoded: dict[tuple[Terms, str, int], tuple[bytes, bytes]] = {}
+
+    def encode(self, charge: Charge, now: int, lease: int) -> tuple[bytes, bytes]:
+        """Key and packed charge; remembered where neither time nor lease is in it."""
+        pair = (self.key(charge), self.pack(charge, now, lease))
+        if charge.limit.algorithm not in _TIMED:
+            if len(self.encoded) >= 16384:
+                self.encoded.clear()
+            self.encoded[(charge.limit.terms, charge.identity, charge.cost)] = pair
+        return pair
 
     def pack(self, charge: Charge, now: int, lease: int = 0) -> bytes:
         """One charge. `now` only finds a calendar's windows; `lease` is the id of concurrency permits."""
@@ -51,7 +64,7 @@ class Wire:
             terms.quota,
             *self._numbers(terms, now, lease),
         )
-        if terms.algorithm not in ("calendar", "concurrency"):
+        if terms.algorithm not in _TIMED:
             if len(self._packed) >= 4096:
                 self._packed.clear()
             self._packed[(terms, charge.cost)] = packed

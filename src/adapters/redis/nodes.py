@@ -7,6 +7,7 @@ busy routes says about 200 kB each second. A Redis that is gone makes the other 
 from __future__ import annotations
 
 import logging
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from redis.exceptions import RedisError
 
 from application.live_configuration import Shared
 from application.nodes import FORGOTTEN_AFTER, Heard, NodeReport
+from application.views import ComponentHealth
 
 log = logging.getLogger("spork.nodes")
 _LUA = Path(__file__).parent / "lua"
@@ -31,7 +33,7 @@ class RedisNodes:
 
     def __init__(self, client: Any, fleet: str = "spork") -> None:
         tag = f"{{{fleet}:fleet}}"
-        self._client = client
+        self.client = self._client = client
         self._index = f"{tag}:nodes"
         self._report = f"{tag}:node:"
         self._config = f"{tag}:config"
@@ -107,3 +109,20 @@ def _decode(packed: bytes, age: int) -> Heard | None:
         return Heard(msgspec.msgpack.decode(zlib.decompress(packed), type=NodeReport), int(age) / 1_000_000)
     except (zlib.error, msgspec.DecodeError):
         return None
+
+
+class RedisHealth:
+    """Whether Redis answers, and how fast (`insight.Component`). Without it the gateway goes on alone: degraded."""
+
+    name = "redis"
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    async def health(self) -> ComponentHealth:
+        began = time.perf_counter()
+        try:
+            await self._client.ping()
+        except (RedisError, OSError) as error:
+            return ComponentHealth(self.name, "degraded", f"does not answer: {type(error).__name__}")
+        return ComponentHealth(self.name, "ok", "answers", (time.perf_counter() - began) * 1000)

@@ -20,15 +20,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from adapters.redis.connection import RedisConnection
-from adapters.redis.limit_batches import Asked, Batch, Member, note_answers, note_failure
+from adapters.redis.limit_batches import Answer, Asked, Batch, Member, note_answers, note_failure
 from adapters.redis.limit_fallback import LimitFallback
 from adapters.redis.limit_permits import PermitKeeper
 from adapters.redis.limit_returns import LimitReturns
-from adapters.redis.limit_wire import Wire
-from adapters.redis.scripts import Script, StoreError, caller_for
+from adapters.redis.limit_wire import Wire, time_of, unpack_answers
+from adapters.redis.scripts import Call, Script, StoreError, caller_for
 from adapters.redis.store_health import StoreHealth
 from domain.quotas import Admitted, Charge, Decision, Limit, LimitState, RateLimiter, Throttled
 from domain.terms import MICROS
@@ -46,6 +46,8 @@ _new: Any = tuple.__new__
 class RedisRateLimiter:
     """`local` is an in-process limiter for `on_store_error: local`; `nodes` counts the live gateway processes.
 
+    Keys are kept `slack` seconds beyond their meaning, and so survive small steps back of the store's clock.
+
     Lifecycle: `await open()` before the first request (never raises), `await close()` at the end.
     """
 
@@ -59,6 +61,7 @@ class RedisRateLimiter:
         prefix: bytes = b"spork",
         nodes: Callable[[], int] = lambda: 1,
         timeout: float = 0.05,
+        slack: float = 1.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connection = connection
@@ -66,7 +69,8 @@ class RedisRateLimiter:
         self._wire = Wire(prefix)
         self._clock = clock
         self._timeout = timeout
-        self._acquire = Script("acquire")
+        self._slack = b"%d" % int(slack * 1000)
+        self._acquire = Script("limit_acquire")
         self._permits = PermitKeeper(self._wire)
         self._local = local
         self.fallback = LimitFallback(local, nodes)
@@ -105,17 +109,19 @@ class RedisRateLimiter:
             self._returns.refund(units, round(at * MICROS), now)
 
     async def reset(self, limit: Limit, identity: str) -> None:
-        """Raises StoreError: an operator must know that it did not happen."""
-        await self._connection.client.delete(self._wire.key(Charge(limit, identity)))
+        """Raises OSError when the store did not do it: an operator must know."""
+        try:
+            await self._connection.client.delete(self._wire.key(Charge(limit, identity)))
+        except StoreError as error:
+            raise OSError("the shared store did not answer") from error
 
     async def peek(self, charges: Sequence[Charge], now: float | None = None) -> tuple[LimitState, ...]:
         """What is left; in the store's absence, what this process would say alone."""
-        asked = [charge._replace(cost=0) for charge in charges]
+        # Each by itself: what one says must not depend on the others. All of them still go out together.
+        asked = [self.acquire([charge._replace(cost=0)], now) for charge in charges]
         states: list[LimitState] = []
-        for charge in asked:  # each by itself: a refusal of one must not hide the others
-            decision = self.acquire([charge], now)
-            if not isinstance(decision, Admitted | Throttled):
-                decision = await decision
+        for each in asked:
+            decision = each if isinstance(each, Admitted | Throttled) else await each
             states.extend(decision.states)
         return tuple(states)
 
@@ -179,9 +185,13 @@ class RedisRateLimiter:
             batch.task = asyncio.get_running_loop().create_task(self._run(batch))
 
     async def _run(self, batch: Batch) -> None:
-        placed = batch.calls(self._acquire, self._wire, self._connection.cluster, self._clock())
-        self._counts["calls"] += len(placed)
         self._counts["requests"] += len(batch.asked)
+        placed: list[tuple[Call, list[Member]]]
+        if self._connection.cluster:
+            placed = batch.calls(self._acquire, self._wire, self._clock(), self._slack)
+        else:
+            placed = [(batch.call(self._acquire, self._wire, self._clock(), self._slack), [])]
+        self._counts["calls"] += len(placed)
         answers: Sequence[Any]
         try:
             answers = await self._caller.run([call for call, _ in placed])
@@ -194,8 +204,40 @@ class RedisRateLimiter:
             if batch.timer is not None:
                 batch.timer.cancel()
         for answer, (_, members) in zip(answers, placed, strict=False):
-            self._take(answer, members)
+            if members:
+                self._take(answer, members)
+            else:
+                self._take_whole(answer, batch)
         self._flush()
+
+    def _take_whole(self, answer: Any, batch: Batch) -> None:
+        """One server's answer, for everyone. The plain case, admitted and waited for, is made short."""
+        if not isinstance(answer, bytes):
+            self._counts["errors"] += 1
+            self.health.failed(answer)
+            for asked in batch.asked:
+                asked.answers = [None] * len(asked.charges)
+                self._settle(asked)
+            return
+        self.health.succeeded()
+        micros = time_of(answer)
+        at = micros / MICROS
+        rows = unpack_answers(memoryview(answer)[8:])
+        for asked in batch.asked:
+            answers = [next(rows) for _ in asked.charges]
+            plain = not asked.lease and not asked.future.done()
+            states = []
+            for (limit, _, _), (admitted, left, reset, _) in zip(asked.charges, answers, strict=True):
+                if not admitted:
+                    plain = False
+                    break
+                states.append(_new(LimitState, (limit, int(left), reset / MICROS, False, 0.0)))
+            if plain:
+                asked.future.set_result(_new(Admitted, (tuple(states), None, at)))
+            else:
+                asked.answers = cast(list[Answer | None], answers)
+                asked.taken = ((range(len(answers)), micros),)
+                self._settle(asked)
 
     def _take(self, answer: Any, members: Sequence[Member]) -> None:
         """One call's answer, for everyone in it."""
@@ -281,7 +323,7 @@ class RedisRateLimiter:
             if units:
                 self._returns.refund(units, at, asked.now)
             self._returns.release(self._permits.taken(charges, asked.lease, ()) if asked.lease else None)
-        asked.taken = []
+        asked.taken = ()
 
     # ------------------------------------------------------------------------------------------------------ background
 
@@ -305,7 +347,7 @@ class RedisRateLimiter:
         packed = b"\x01" + self._wire.pack(probe, 0)
         try:
             async with asyncio.timeout(4 * self._timeout):
-                answers = await self._caller.run([(self._acquire, [key], (b"-1", packed)) for key in keys])
+                answers = await self._caller.run([(self._acquire, [key], (b"-1", packed, b"0")) for key in keys])
             bad = next((answer for answer in answers if not isinstance(answer, bytes)), None)
             if bad is not None:
                 raise bad if isinstance(bad, Exception) else ConnectionError("no answer")

@@ -28,7 +28,7 @@ class Script:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.text = (Path(__file__).parent / "lua" / f"{name}.lua").read_bytes()
+        self.text = (Path(__file__).parent / f"{name}.lua").read_bytes()
         self.digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
 
 

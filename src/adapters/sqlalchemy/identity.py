@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sqlalchemy.identity_tables import API_KEYS, CHANGES, CONSUMERS, REVOCATIONS
+from adapters.sqlalchemy.identity_tables import API_KEYS, CHANGES, CONSUMERS, FACTS, REVOCATIONS
 from application.identity import Change, ChangeKind, Conflict
 from domain.consumers import ApiKey, Consumer, KeySecret
 from domain.revocation import Revocation, RevocationKind, stricter
@@ -134,6 +134,15 @@ class SqlRecords:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(select(CONSUMERS).order_by(CONSUMERS.c.name))).mappings()
             return [consumer_of(row) for row in rows]
+
+    # ----------------------------------------------------------------------------------------------------------- facts
+
+    async def fact(self, name: str, value: str) -> str:
+        """The value that was said first under `name`: `value` itself when nobody had said any."""
+        dialect: Any = sqlite if self._engine.dialect.name == "sqlite" else postgresql
+        async with self._engine.begin() as connection:
+            await connection.execute(dialect.insert(FACTS).values(name=name, value=value).on_conflict_do_nothing())
+            return str((await connection.execute(select(FACTS.c.value).where(FACTS.c.name == name))).scalar_one())
 
     # --------------------------------------------------------------------------------------------------------- changes
 

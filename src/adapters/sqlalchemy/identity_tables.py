@@ -78,6 +78,14 @@ SESSIONS = Table(
     Index("sessions_by_id", "id"),
 )
 
+#: Facts about these records as a whole, each said once: which pepper their keys were made with.
+FACTS = Table(
+    "identity_facts",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", String(255), nullable=False),
+)
+
 #: What replicas that share these records follow; old rows are dropped.
 CHANGES = Table(
     "identity_changes",

@@ -13,7 +13,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from adapters.uvicorn.tunnel import ClientTunnel
-from adapters.uvicorn.wire import BODILESS, CONTINUE, Head, interim
+from adapters.uvicorn.wire import BODILESS, CONTINUE, Section, interim
 from application.ports import FaultError
 from domain.http import Header, RequestHead
 from domain.outcomes import Denial, Fault, FaultKind, Side
@@ -36,30 +36,22 @@ class Cycle:
     `gone`: the client's connection is lost.
     """
 
-    __slots__ = (
-        "_expect",
-        "_fault",
-        "_first",
-        "_held",
-        "_left",
-        "_maximum",
-        "_mode",
-        "_pieces",
-        "_protocol",
-        "_reader",
-        "_size",
-        "complete",
-        "denial",
-        "finished",
-        "gone",
-        "head",
-        "keep_alive",
-        "length",
-        "received",
-        "sent",
-        "started",
-        "task",
-    )
+    # What most requests never change is set here, once for all of them.
+    task: asyncio.Task[None] | None = None
+    received = 0
+    sent = 0
+    complete = False
+    started = False
+    finished = False
+    gone = False
+    _pieces: list[bytes] | None = None
+    _size = 0
+    _fault: Fault | None = None
+    _reader: asyncio.Future[None] | None = None
+    _held: bytes | None = None
+    _first: list[bytes] | None = None
+    _mode = _BODILESS
+    _left = 0
 
     def __init__(
         self,
@@ -76,23 +68,8 @@ class Cycle:
         self.length = length
         self.keep_alive = keep_alive
         self.denial = denial
-        self.received = 0
-        self.sent = 0
-        self.complete = False
-        self.started = False
-        self.finished = False
-        self.gone = False
-        self.task: asyncio.Task[None] | None = None
         self._expect = expect
         self._maximum = maximum
-        self._pieces: list[bytes] | None = None
-        self._size = 0
-        self._fault: Fault | None = None
-        self._reader: asyncio.Future[None] | None = None
-        self._held: Head | None = None
-        self._first: list[bytes] | None = None
-        self._mode = _BODILESS
-        self._left = 0
 
     def __repr__(self) -> str:
         request = "complete" if self.complete else f"{self.received} bytes so far"
@@ -215,7 +192,7 @@ class Cycle:
         """The final head. Raises UnsafeHeader when a header would split it, RuntimeError when there was one."""
         if self.started:
             raise RuntimeError("an answer has one head")
-        head = Head(status, headers, self._protocol.edge.date)
+        head = Section(status, headers, self._protocol.edge.date)
         self.started = True
         if status == 101:
             self._switch(head)
@@ -224,14 +201,12 @@ class Cycle:
             self.keep_alive = False
         if self.head.method == "HEAD" or status in BODILESS:
             self._mode = _BODILESS
-            if status == 204:
-                head.length = None
         elif head.length is not None:
             self._mode = _LENGTH
             self._left = head.length
         else:
             self._mode = _CHUNKED if self.head.version == "1.1" else _CLOSE
-        self._held = head
+        self._held = head.lines
 
     def _may_keep(self) -> bool:
         """Whether the connection can carry another request after this answer."""
@@ -259,8 +234,7 @@ class Cycle:
                 self._protocol.transport.write(data)
             else:
                 self._held = None
-                framing = b"content-length: %d\r\n" % (held.length or 0)
-                self._protocol.transport.write(self._section(held, framing) + data)
+                self._protocol.transport.write(held + self._end_of_head() + data)
             return
         if self._mode == _BODILESS:
             return
@@ -321,7 +295,7 @@ class Cycle:
     def tunnel(self) -> ClientTunnel:
         return self._protocol.open_tunnel()
 
-    def _switch(self, head: Head) -> None:
+    def _switch(self, head: Section) -> None:
         """Send a 101. What follows is the tunnel's."""
         line = b"connection: Upgrade\r\nupgrade: " + (head.upgrade or b"websocket") + b"\r\n\r\n"
         self._protocol.transport.write(head.lines + line)
@@ -334,14 +308,11 @@ class Cycle:
         if held is None or self.gone:
             return
         self._held = None
-        if self._mode == _LENGTH or self._mode == _BODILESS:
-            framing = b"" if held.length is None else b"content-length: %d\r\n" % held.length
-        elif self._mode == _CHUNKED:
-            framing = b"transfer-encoding: chunked\r\n"
-        else:
-            framing = b""
+        if self._mode == _CHUNKED:
+            held += b"transfer-encoding: chunked\r\n"
+        elif self._mode == _CLOSE:
             self.keep_alive = False
-        self._protocol.transport.write(self._section(held, framing))
+        self._protocol.transport.write(held + self._end_of_head())
         if self._first is not None:
             first = b"".join(self._first)
             self._first = None
@@ -354,13 +325,11 @@ class Cycle:
         self._held = None
         body = b"".join(self._first) if self._first is not None else b""
         if self._mode == _CHUNKED or self._mode == _CLOSE:
-            held.length = len(body)
-        framing = b"" if held.length is None else b"content-length: %d\r\n" % held.length
-        self._protocol.transport.write(self._section(held, framing) + body)
+            held += b"content-length: %d\r\n" % len(body)
+        self._protocol.transport.write(held + self._end_of_head() + body)
 
-    def _section(self, head: Head, framing: bytes) -> bytes:
-        if self.keep_alive:
-            if self.head.version == "1.1":
-                return head.lines + framing + b"\r\n"
-            return head.lines + framing + b"connection: keep-alive\r\n\r\n"
-        return head.lines + framing + b"connection: close\r\n\r\n"
+    def _end_of_head(self) -> bytes:
+        """What the client is told of the connection, and the empty line."""
+        if not self.keep_alive:
+            return b"connection: close\r\n\r\n"
+        return b"\r\n" if self.head.version == "1.1" else b"connection: keep-alive\r\n\r\n"

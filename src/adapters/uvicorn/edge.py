@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spork.edge")
 
+#: Fields that decide how a request is read: never in `Edge.names`, so that each is looked at.
+DECISIVE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
+
 _REMEMBERED = 1024
 _LONGEST_REMEMBERED = 64
 #: Connections above the limit that are still told so in an answer; those beyond are closed at once.
@@ -76,7 +79,7 @@ class Edge:
         self.tick = self._tick()
         self._hosts = HostList(hosts)
         self._authorities: dict[bytes, bytes | Denial] = {}
-        #: Header names as sent -> lower-case, one object per name; only acceptable ones. `name` fills it.
+        #: Header names as sent -> lower-case, one object per name, filled by `name`; none that is refused or decisive.
         self.names: dict[bytes, bytes] = {}
         self._dated = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -122,13 +125,17 @@ class Edge:
         self._authorities[raw] = named
         return named
 
+    def no_host(self) -> bytes | Denial:
+        """What stands for Host where a 1.0 client sent none: nothing, unless only some hosts are served."""
+        return b"" if self._hosts.accepts(b"") else UNKNOWN_HOST
+
     def name(self, raw: bytes) -> bytes | None:
         """The lower-case header name, one object per name, or None when it is refused."""
         known = self.names.get(raw)
         if known is not None:
             return known
         name = header_name(raw)
-        if name is not None and len(raw) <= _LONGEST_REMEMBERED:
+        if name is not None and name not in DECISIVE and len(raw) <= _LONGEST_REMEMBERED:
             if len(self.names) >= _REMEMBERED:
                 self.names.clear()
             self.names[raw] = name
@@ -181,7 +188,7 @@ class Edge:
         unix = int(time.time())
         if unix != self._dated:
             self._dated = unix
-            self.date = b"date: " + formatdate(unix, usegmt=True).encode("ascii") + b"\r\n"
+            self.date = b"date: " + formatdate(unix, usegmt=True).encode("ascii")
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

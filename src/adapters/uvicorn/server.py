@@ -52,7 +52,30 @@ def _edge_module() -> Any:
 
 
 class _Listener(uvicorn.Server):
-    """A uvicorn server that leaves signals to `EdgeServer`."""
+    """A uvicorn server that leaves signals to `EdgeServer` and gives a TLS handshake no longer than a request head."""
+
+    def __init__(self, config: uvicorn.Config, handshake_timeout: float) -> None:
+        super().__init__(config)
+        self._handshake_timeout = handshake_timeout
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        config = self.config
+        self.lifespan = config.lifespan_class(config)
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise CannotStart("the application of a listener failed to start")
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                partial(cast(Any, config.http_protocol_class), config, self.server_state, self.lifespan.state),
+                sock=sock,
+                ssl=config.ssl,
+                ssl_handshake_timeout=self._handshake_timeout if config.ssl is not None else None,
+                backlog=config.backlog,
+            )
+            for sock in sockets or ()
+        ]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -125,7 +148,7 @@ class EdgeServer:
         Raises OSError or ssl.SSLError; what was loaded before then stays in force.
         """
         for context, tls in self._contexts:
-            _server_context(tls)  # a broken pair must not replace a good one half-way
+            server_context(tls)  # a broken pair must not replace a good one half-way
             context.load_cert_chain(tls.cert, tls.key)
 
     async def run(self) -> None:
@@ -159,15 +182,11 @@ class EdgeServer:
         )
         config.load()
         if listener.tls is not None:
-            context = _server_context(listener.tls)
+            context = server_context(listener.tls)
             config.ssl = context
             self._contexts.append((context, listener.tls))
-        server = _Listener(config)
-        server.lifespan = config.lifespan_class(config)
-        try:
-            await server.startup(sockets=[listener.sock])
-        except SystemExit:
-            raise CannotStart(f"the application of the {listener.name} listener failed to start") from None
+        server = _Listener(config, listener.edge.limits.header_timeout)
+        await server.startup([listener.sock])
         self._servers.append(server)
 
     @contextlib.contextmanager
@@ -265,7 +284,7 @@ async def _call(callback: Callback | None) -> None:
         log.exception("A callback of the server failed")
 
 
-def _server_context(tls: ListenerTls) -> ssl.SSLContext:
+def server_context(tls: ListenerTls) -> ssl.SSLContext:
     """TLS 1.2 or newer, HTTP/1.1; with `client_ca` a certificate is asked for, with `require_client` demanded."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

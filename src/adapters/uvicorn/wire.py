@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 
 from domain.http import Header
@@ -15,7 +15,7 @@ def _status_line(status: int) -> bytes:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
+    return f"HTTP/1.1 {status} {phrase}".encode("ascii")
 
 
 STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
@@ -32,51 +32,56 @@ class UnsafeHeader(ValueError):
     """A header of an answer would break the header section apart (response splitting)."""
 
 
-class Head:
+class Section:
     """A rendered header section without its end, and what its framing fields said.
 
-    `lines` has no `Connection`, `Content-Length`, `Transfer-Encoding` or `Upgrade`: they depend on the connection.
+    `lines` has no `Connection`, `Transfer-Encoding` or `Upgrade`: they depend on the connection; and `Content-Length`
+    once, if the status allows one.
     """
 
-    __slots__ = ("close", "length", "lines", "upgrade")
+    __slots__ = ("_bare", "_dated", "close", "length", "lines", "upgrade")
 
-    def __init__(self, status: int, headers: Iterable[Header], date: bytes) -> None:
-        """Render. `date` is a whole Date line for answers without one (RFC 9110 6.6.1). Raises UnsafeHeader."""
+    def __init__(self, status: int, headers: Sequence[Header], date: bytes) -> None:
+        """Render. `date` is a whole Date field for answers without one (RFC 9110 6.6.1). Raises UnsafeHeader.
+
+        What is left of line breaks in a value is found by counting once; the rest of its octets is its source's care.
+        """
         self.length: int | None = None
         self.close = False
         self.upgrade = b""
+        self._dated = False
+        self._bare = status == 204 or status < 200
         parts = [STATUS_LINES[status]]
-        dated = False
-        count = 1
-        for name, value in headers:
-            if name in _FRAMING:
-                if name == b"date":
-                    dated = True
-                else:
-                    self._note(name, value)
-                    continue
-            parts += (name, b": ", value, b"\r\n")
-            count += 1
-        lines = b"".join(parts)
-        if lines.count(b"\n") != count or lines.count(b"\r") != count or b"\0" in lines:
+        for header in headers:
+            if header[0] in _FRAMING and not self._note(*header):
+                continue
+            parts.append(b": ".join(header))
+        if not self._dated:
+            parts.append(date)
+        count = len(parts)
+        parts.append(b"")
+        self.lines = lines = b"\r\n".join(parts)
+        if lines.count(b"\n") != count or lines.count(b"\r") != count:
             raise UnsafeHeader
-        self.lines = lines if dated else lines + date
 
-    def _note(self, name: bytes, value: bytes) -> None:
+    def _note(self, name: bytes, value: bytes) -> bool:
+        """Take in a field of framing; whether it goes out as it is."""
         if name == b"content-length":
-            if not value.isdigit() or (self.length is not None and self.length != int(value)):
+            first = self.length is None
+            if not value.isdigit() or not (first or self.length == int(value)):
                 raise UnsafeHeader
             self.length = int(value)
-        elif name == b"connection":
+            return first and not self._bare
+        if name == b"date":
+            self._dated = True
+            return True
+        if name == b"connection":
             self.close = self.close or b"close" in value.lower()
         elif name == b"upgrade":
             self.upgrade = value
+        return False
 
 
 def interim(status: int, headers: Iterable[Header]) -> bytes:
     """A whole interim answer (1xx)."""
-    parts = [STATUS_LINES[status]]
-    for name, value in headers:
-        parts += (name, b": ", value, b"\r\n")
-    parts.append(b"\r\n")
-    return b"".join(parts)
+    return b"\r\n".join([STATUS_LINES[status], *(b": ".join(header) for header in headers), b"", b""])

@@ -105,7 +105,8 @@ class Supervisor:
             worker.pid = 0
             code = os.waitstatus_to_exitcode(status)
             if self._stops:
-                worst = max(worst, abs(code))
+                told = code == -signal.SIGTERM  # it was still starting, and had no handler yet: it did as it was told
+                worst = max(worst, 0 if told else abs(code))
                 continue
             now = time.monotonic()
             lived = now - worker.since

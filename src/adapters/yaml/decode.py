@@ -84,7 +84,8 @@ def _parse(kind: Kind, text: str, path: str, place: Place, findings: Findings) -
     try:
         return kind.parse(text)
     except ValueError as error:
-        message, _, suggestion = str(error).partition("|")
+        said = str(error).replace(repr(text), "what stands here") if kind.secret else str(error)
+        message, _, suggestion = said.partition("|")
         findings.add(path, message, suggestion, place=place)
         return FAILED
 

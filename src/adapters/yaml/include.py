@@ -12,7 +12,7 @@ from adapters.yaml.document import ListNode, MappingNode, Node, Place, ScalarNod
 from application.diagnostics import Problem, child, did_you_mean
 
 #: Mappings whose keys are names of things: two files may each add some, not speak of the same one.
-NAMED = frozenset(("upstreams", "plans", "issuers", "consumers"))
+NAMED = frozenset(("upstreams", "plans", "issuers", "consumers", "objectives"))
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ def translate_limits(
         if item is FAILED:
             limits.append(_unread(index))
             continue
-        name = item.name if item.name or plan else _free(item.by or by, taken)
+        name = item.name if item.name or plan else _free(item.from_ or item.by or by, taken)
         taken.add(name)
         limit = _limit(item, name, f"{path}[{index}]", findings, by, long, zone)
         limits.append(_unread(index) if limit is None else limit)
@@ -51,7 +51,7 @@ def _unread(index: int) -> Limit:
 
 
 def _free(by: str, taken: set[str]) -> str:
-    name = by if by == "global" else "per-" + by.replace(":", "-")
+    name = by if by in ("global", "plan") else "per-" + by.replace(":", "-")
     number, candidate = 2, name
     while candidate in taken:
         candidate, number = f"{name}-{number}", number + 1

@@ -6,13 +6,13 @@ The same configuration gives the same text however it was split over files, so t
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from adapters.yaml import written
 from adapters.yaml.decode import FAILED
 from adapters.yaml.scalars import Kind
 from adapters.yaml.shapes import Anything, Either, Entries, Items, Record, Scalar, Shape, fields_of
@@ -23,6 +23,9 @@ _PASSWORD = re.compile(r"(?<=://)([^/@]*:)?[^/@]*(?=@)")
 _PLAIN = re.compile(
     r"[A-Za-z/][A-Za-z0-9_./-]*(?::[A-Za-z0-9_./-]+)*\Z|[0-9]+[A-Za-z][A-Za-z0-9/]*\Z|[0-9][0-9.]*:[0-9]+\Z"
 )
+_CREDENTIAL = re.compile(r"auth|cookie|token|secret|password|api-?key|signature")
+_PRIVATE_MEMBERS = frozenset(("k", "d", "p", "q", "dp", "dq", "qi", "oth"))
+_PUBLIC_PEM = re.compile(r"\s*-----BEGIN (PUBLIC KEY|CERTIFICATE|RSA PUBLIC KEY)-----")
 _WORDS = frozenset(("true", "false", "yes", "no", "on", "off", "null", "y", "n"))
 _Tree = Any
 
@@ -34,9 +37,9 @@ def render(document: Document, *, redact: bool = True) -> str:
 
 
 def revision_of(document: Document) -> str:
-    """A short digest of everything the document says, secrets included, defaults left out."""
-    written = msgspec.json.encode(document, enc_hook=lambda _: None, order="sorted")
-    return hashlib.sha256(written).hexdigest()[:12]
+    """A short digest of everything the document says, secrets included."""
+    everything = msgspec.json.encode(document, enc_hook=lambda _: None, order="sorted")
+    return hashlib.sha256(everything).hexdigest()[:12]
 
 
 # ------------------------------------------------------------------------------------------------- document to a tree
@@ -48,6 +51,8 @@ def _record(struct: msgspec.Struct, redact: bool) -> dict[str, _Tree]:
         value = getattr(struct, field.attribute)
         if field.required or value != field.default:
             tree[key] = _tree(value, field.shape, redact)
+            if redact and (mask := _MASKED_FIELDS.get((type(struct), key))) is not None:
+                tree[key] = mask(tree[key])
     return tree
 
 
@@ -75,6 +80,31 @@ def _chosen(value: Any, shape: Either) -> Shape:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return shape.items or Anything()
     return shape.scalar or Anything()
+
+
+def _mask_headers(headers: dict[str, _Tree]) -> dict[str, _Tree]:
+    """Values of headers that carry credentials."""
+    return {name: MASK if value and _CREDENTIAL.search(name.lower()) else value for name, value in headers.items()}
+
+
+def _mask_keys(keys: list[_Tree]) -> list[_Tree]:
+    """Public PEM texts and public members of JWKs stay; a shared secret or a private member does not."""
+
+    def mask(key: _Tree) -> _Tree:
+        if isinstance(key, dict):
+            return {name: MASK if name in _PRIVATE_MEMBERS else value for name, value in key.items()}
+        return key if isinstance(key, str) and _PUBLIC_PEM.match(key) else MASK
+
+    return [mask(key) for key in keys]
+
+
+_MASKED_FIELDS: dict[tuple[type, str], Callable[[Any], Any]] = {
+    (written.Issuer, "keys"): _mask_keys,
+    (written.HeaderEdits, "set"): _mask_headers,
+    (written.HeaderEdits, "add"): _mask_headers,
+    (written.Match, "headers"): _mask_headers,
+    (written.Split, "header"): _mask_headers,
+}
 
 
 def _masked(value: str, kind: Kind) -> str:
@@ -139,4 +169,10 @@ def _scalar(value: object) -> str:
     text = str(value).replace("$", "$$")
     if _PLAIN.match(text) and text.lower() not in _WORDS:
         return text
-    return json.dumps(text)
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

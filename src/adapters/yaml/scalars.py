@@ -296,9 +296,15 @@ Unix = Annotated[float, Kind("Unix seconds", _parse_number, _same, {"type": "num
 Address = Annotated[str, _text("an address", split_address, pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):[0-9]+$")]
 Network = Annotated[str, _text("a network", _check_network, examples=["10.0.0.0/8"])]
 Host = Annotated[str, _text("a host", _check_host, examples=["api.example.com", "*.example.com"])]
-HttpUrl = Annotated[str, _text("a URL", _check_url(("https", "http")), pattern="^https?://")]
+HttpUrl = Annotated[str, _text("a URL", _check_url(("https", "http")), secret=True, pattern="^https?://")]
 TargetUrl = Annotated[
-    str, _text("a target", parse_target, pattern="^(https?://|unix:/)", examples=["http://127.0.0.1:7001"])
+    str,
+    _text(
+        "a target",
+        parse_target,
+        pattern=r"^(https?://|(dns|srv)(\+https?)?://|unix:/)",
+        examples=["http://127.0.0.1:7001"],
+    ),
 ]
 RoutePath = Annotated[
     str, _text("a path", PathPattern.parse, pattern="^/", examples=["/users", "/users/*", "/users/{id}"])

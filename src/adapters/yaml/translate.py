@@ -15,6 +15,7 @@ from adapters.yaml.upstreams import translate_upstream
 from application.configuration import AdminListener, AdminToken, Configuration, EdgeLimits, EventHub, ListenerTls
 from application.diagnostics import child
 from domain.consumers import Consumer
+from domain.objectives import Objective
 from domain.tokens import ClaimNames, Issuer
 
 
@@ -54,8 +55,13 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
         auth_service=document.auth_service,
         registration=document.registration.mode,
         registration_allow=document.registration.allow,
+        discovery_file=document.discovery_file,
         hub=EventHub(document.events.url, document.events.kinds),
         quarantine=document.quarantine,
+        objectives=tuple(
+            Objective(name, o.availability, o.route, o.consumer, o.latency, o.period)
+            for name, o in document.objectives.items()
+        ),
         legacy_limit_headers=document.legacy_limit_headers,
         signing_key=document.signing_key,
         mtls_header=document.mtls_header.lower(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from adapters.yaml import written
@@ -29,7 +30,7 @@ def translate_upstream(name: str, upstream: written.Upstream) -> Upstream:
         name=name,
         targets=tuple(_target(t, index) for index, t in enumerate(upstream.targets)),
         balance=Balance(balance) if isinstance(balance, str) else Balance("hash", balance.hash),
-        timeouts=Timeouts(**_fields(upstream.timeouts)),
+        timeouts=_timeouts(upstream.timeouts),
         pool=PoolPolicy(**_fields(upstream.pool)),
         probe=_probe(upstream.probe),
         outliers=None if upstream.outliers is None else OutlierPolicy(**_fields(upstream.outliers)),
@@ -56,6 +57,11 @@ def _target(target: Any, index: int) -> Target:
         return parse_target(target)
     tls = None if target.tls is None else _tls(target.tls)
     return parse_target(target.url, weight=target.weight, priority=target.priority, name=target.name, tls=tls)
+
+
+def _timeouts(timeouts: written.Timeouts) -> Timeouts:
+    total = math.inf if timeouts.total is None else timeouts.total
+    return Timeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, total)
 
 
 def _tls(tls: written.TargetTls) -> TlsToTarget:

@@ -35,5 +35,5 @@ class AuthorizationGuard:
         head = exchange.head
         denial = authorize(principal, self._policy, Asked(head.method, exchange.unix, exchange.params, head.header))
         if denial is not None and self._events is not None:
-            self._events.publish("auth.denied", principal.subject, {"reason": denial.reason, "method": head.method})
+            self._events.publish("auth.denied", principal.subject, {"outcome": "refused", "detail": denial.reason})
         return denial

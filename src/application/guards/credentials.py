@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from application.guards.failures import FailedAuthentication
+from application.guards.failures import FailedAuthentication, too_many
 from application.guards.methods import Method
 from application.ports import EventSink, Verdict
 from domain.authorization import REALM, AuthPolicy
@@ -86,7 +86,7 @@ class CredentialsGuard:
         for index in range(first, len(self._methods)):
             method = self._methods[index]
             if method.costly and self._failures is not None and (wait := self._failures.wait(exchange)):
-                return _too_many(wait)
+                return too_many(wait)
             outcome = method.authenticate(exchange)
             kind = outcome.__class__
             if kind is Verified:
@@ -124,7 +124,7 @@ class CredentialsGuard:
         verdicts: list[Verified] = []
         for method in self._methods:
             if method.costly and self._failures is not None and (wait := self._failures.wait(exchange)):
-                return _too_many(wait)
+                return too_many(wait)
             answer = method.authenticate(exchange)
             outcome = await answer if isinstance(answer, Awaitable) else answer
             if isinstance(outcome, Verified):
@@ -151,7 +151,9 @@ class CredentialsGuard:
     def _refuse(self, exchange: Exchange, reason: str, method: str) -> Verdict | Awaitable[Verdict]:
         exchange.hints["credential"] = reason
         if self._events is not None:
-            self._events.publish("auth.failed", exchange.client, {"reason": reason, "method": method})
+            self._events.publish(
+                "auth.failed", exchange.client, {"outcome": "refused", "detail": f"{method}: {reason}"}
+            )
         return self._bad if self._failures is None else self._failures.count(exchange, self._bad)
 
     def _unavailable(self, exchange: Exchange, outcome: Unverifiable) -> Denial:
@@ -188,10 +190,6 @@ def _joined(verdicts: Sequence[Verified]) -> Verified:
             key_id=principal.key_id or other.key_id,
         )
     return Verified(principal, identity_headers(principal))
-
-
-def _too_many(wait: float) -> Denial:
-    return Denial("too_many_failures", "Too many failed attempts from this address.", retry_after=wait)
 
 
 async def _settled(verdict: Verdict | Awaitable[Verdict]) -> Verdict:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -37,20 +38,33 @@ _DETAIL = "The quota is used up; wait before the next request."
 _DETAIL_CONCURRENCY = "Too many requests of this caller are in progress."
 _BEFORE = "limits.before"
 _new: Any = tuple.__new__
+_ceil = math.ceil
 
 
 class LimitSet:
     """Limits charged together, with what is said about them in headers."""
 
-    __slots__ = ("charged", "format", "limits", "policy")
+    __slots__ = ("charged", "format", "limits", "policy", "tallies")
 
     def __init__(self, limits: Sequence[Limit], insight: UsageInsight) -> None:
         self.limits = tuple(limits)
-        self.charged: tuple[tuple[Limit, Identify, int, Tally], ...] = tuple(
-            (limit, identify_by(limit.by), limit.cost, insight.tally(limit)) for limit in self.limits
+        self.tallies: tuple[Tally, ...] = tuple(insight.tally(limit) for limit in self.limits)
+        #: limit, how its identity is found, its cost, and the count of who asked
+        self.charged: tuple[tuple[Limit, Identify, int, dict[str, int]], ...] = tuple(
+            (limit, identify_by(limit.by), limit.cost, tally.admitted)
+            for limit, tally in zip(self.limits, self.tallies, strict=True)
         )
         self.policy: Header = (b"ratelimit-policy", b", ".join(policy_item(limit) for limit in self.limits))
-        self.format = b", ".join(quoted(limit.name).replace(b"%", b"%%") + b";r=%d;t=%d" for limit in self.limits)
+        self.format = b", ".join(state_format(limit) for limit in self.limits)
+
+
+    def as_charged(self, charges: Sequence[Charge]) -> LimitSet:
+        """This set, or one that announces the quotas that operators raised for this caller."""
+        if all(charge.limit is limit for charge, limit in zip(charges, self.limits, strict=True)):
+            return self
+        raised = copy(self)
+        raised.policy = (b"ratelimit-policy", b", ".join(policy_item(charge.limit) for charge in charges))
+        return raised
 
 
 class LimitGuard:
@@ -87,9 +101,14 @@ class LimitGuard:
         chosen = self._static if self._from_plan is None else self._with_plan(exchange)
         if not chosen.charged:
             return None
-        charges = [_new(Charge, (limit, identify(exchange), cost)) for limit, identify, cost, _ in chosen.charged]
+        charges = []
+        for limit, identify, cost, asked in chosen.charged:
+            identity = identify(exchange)
+            asked[identity] = asked.get(identity, 0) + 1
+            charges.append(_new(Charge, (limit, identity, cost)))
         if self._overrides.any:
             charges = self._overrides.apply(charges)
+            chosen = chosen.as_charged(charges)
         decision = self._limiter.acquire(charges, None if self._own_time else exchange.unix)
         if isinstance(decision, Admitted):
             self._admitted(exchange, chosen, charges, decision)
@@ -109,16 +128,12 @@ class LimitGuard:
 
     def _admitted(self, exchange: Exchange, chosen: LimitSet, charges: Sequence[Charge], decision: Admitted) -> None:
         numbers: list[int] = []
-        for (_, _, _, tally), (_, identity, _), state in zip(chosen.charged, charges, decision.states, strict=True):
-            seen = tally.admitted
-            seen[identity] = seen.get(identity, 0) + 1
-            numbers.append(state[1])
-            numbers.append(math.ceil(state[2]))
-        headers = exchange.response_headers
-        headers.append(chosen.policy)
-        headers.append((b"ratelimit", chosen.format % tuple(numbers)))
+        for _, left, reset, _, _ in decision[0]:
+            numbers.append(left)
+            numbers.append(_ceil(reset))
+        exchange.response_headers += (chosen.policy, (b"ratelimit", chosen.format % tuple(numbers)))
         if self._legacy:
-            headers.extend(legacy_headers(exchange.unix, decision))
+            exchange.response_headers += legacy_headers(exchange.unix, decision)
         if decision[1] is not None:
             exchange.at_close(_Release(self._limiter, decision[1]))
         if self._refundable:
@@ -132,17 +147,19 @@ class LimitGuard:
             limiter, taken, at = before
             limiter.refund(taken, at, None if self._own_time else exchange.unix)
         if decision.unavailable:
+            for tally, charge in zip(chosen.tallies, charges, strict=True):
+                tally.turned_away(charge.identity, False)
             return Denial("limits_unavailable", retry_after=max(decision.retry_after, 1.0))
         violated: list[str] = []
         numbers: list[int] = []
         concurrency = True
-        for (limit, _, _, tally), (_, identity, _), state in zip(chosen.charged, charges, decision.states, strict=True):
+        for tally, (limit, identity, _), state in zip(chosen.tallies, charges, decision.states, strict=True):
+            tally.turned_away(identity, state.refused)
             if state.refused:
-                tally.refused[identity] = tally.refused.get(identity, 0) + 1
                 violated.append(limit.name)
                 concurrency = concurrency and limit.algorithm == "concurrency"
             numbers.append(state.remaining)
-            numbers.append(max(math.ceil(state.reset_after), 1) if state.refused else math.ceil(state.reset_after))
+            numbers.append(max(_ceil(state.reset_after), 1) if state.refused else _ceil(state.reset_after))
         headers = exchange.response_headers
         headers.append(chosen.policy)
         headers.append((b"ratelimit", chosen.format % tuple(numbers)))
@@ -184,53 +201,6 @@ class _Release:
 
     def __call__(self, exchange: Exchange) -> None:
         self.limiter.release(self.lease)
-
-
-class FailedAuthentication:
-    """Failed authentication has a bucket of its own: once it is empty, an address is not even listened to.
-
-    Asks before authentication whether a failure would still fit, and takes a unit only when the exchange ended with
-    one of `reasons`. With a shared limiter the charge is made in the background.
-    """
-
-    phase = "limits"
-    reasons = frozenset(("invalid_credentials",))
-
-    def __init__(self, limiter: RateLimiter, limit: Limit, insight: UsageInsight) -> None:
-        self._limiter = limiter
-        self._limit = limit
-        self._tally = insight.tally(limit)
-        self._identify = identify_by(limit.by)
-
-    def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
-        question = [Charge(self._limit, self._identify(exchange), 0)]
-        decision = self._limiter.acquire(question, None if self._limiter.keeps_time else exchange.unix)
-        if isinstance(decision, (Admitted, Throttled)):
-            return self._judge(exchange, decision)
-        return self._wait(exchange, decision)
-
-    async def _wait(self, exchange: Exchange, awaited: Awaitable[Decision]) -> Verdict:
-        return self._judge(exchange, await awaited)
-
-    def _judge(self, exchange: Exchange, decision: Decision) -> Verdict:
-        if isinstance(decision, Admitted):
-            exchange.at_close(self._charge)
-            return None
-        if decision.unavailable:
-            return None  # the credentials themselves are still checked
-        identity = self._identify(exchange)
-        self._tally.refused[identity] = self._tally.refused.get(identity, 0) + 1
-        return Denial(
-            "quota_exceeded",
-            _DETAIL,
-            retry_after=max(1.0, float(math.ceil(decision.retry_after))),
-            members={"violated-policies": [self._limit.name]},
-        )
-
-    def _charge(self, exchange: Exchange) -> None:
-        if exchange.reason in self.reasons:
-            charge = [Charge(self._limit, self._identify(exchange), 1)]
-            self._limiter.acquire(charge, None if self._limiter.keeps_time else exchange.unix)
 
 
 class LimitGuards:
@@ -311,6 +281,15 @@ def quoted(name: str) -> bytes:
     """A limit's name as a Structured Field string (RFC 9651 3.3.3)."""
     text = "".join(c if " " <= c <= "~" else "?" for c in name)
     return b'"' + text.replace("\\", "\\\\").replace('"', '\\"').encode("ascii") + b'"'
+
+
+def state_format(limit: Limit) -> bytes:
+    """The format of one member of RateLimit, of what is left and seconds until whole.
+
+    Permits come back when requests end, no clock knows when: the seconds are taken and not written.
+    """
+    seconds = b"%.0a" if limit.algorithm == "concurrency" else b";t=%d"
+    return quoted(limit.name).replace(b"%", b"%%") + b";r=%d" + seconds
 
 
 def policy_item(limit: Limit) -> bytes:

@@ -66,3 +66,13 @@ def test_responses_have_a_length_unless_204() -> None:
 @pytest.mark.parametrize(("seconds", "shown"), [(0.0, b"1"), (0.001, b"1"), (1.0, b"1"), (1.01, b"2"), (59.5, b"60")])
 def test_retry_after_is_rounded_up_and_never_zero(seconds: float, shown: bytes) -> None:
     assert retry_after(seconds) == shown
+
+
+def test_the_page_of_reasons_is_current() -> None:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("problems_page", SRC.parent / "docs" / "problems.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (SRC.parent / "docs" / "problems.md").read_text() == module.page()

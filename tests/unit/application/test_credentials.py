@@ -329,6 +329,7 @@ class Bucket:
     def __init__(self, admits: int, slow: bool = False) -> None:
         self.left = admits
         self.slow = slow
+        self.keeps_time = False
         self.charged: list[str] = []
 
     def acquire(self, charges: Any, now: float | None = None) -> Decision | Awaitable[Decision]:
@@ -514,7 +515,7 @@ async def test_operators_hear_why_and_callers_do_not() -> None:
     events = Events()
     one = exchange(headers=bearer(b"bad"))
     denial = await settle(guard(jwt_method(), events=events).admit(one))
-    assert events.seen == [("auth.failed", "192.0.2.1", {"reason": "signature_mismatch", "method": "jwt"})]
+    assert events.seen == [("auth.failed", "192.0.2.1", {"outcome": "refused", "detail": "jwt: signature_mismatch"})]
     assert "signature" not in denial.detail
 
 

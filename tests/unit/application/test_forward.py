@@ -20,6 +20,7 @@ from application.configuration import Configuration, EdgeLimits, HeaderEdit, Rou
 from application.configure import Configurator
 from application.exchange import Exchange
 from application.forward import Current, Forwarder
+from application.mirroring import Mirrors
 from application.plan import Snapshot
 from application.ports import FaultError
 from application.registry import UpstreamRegistry
@@ -66,7 +67,8 @@ class House:
         declared = Configuration(**configuration)
         self.configurator.apply(declared)
         clients = ClientFinder(declared.trusted_proxies)
-        sender = Sender({"httptools": self.transport}, clock, clients, random.Random(1))
+        self.mirrors = Mirrors(clock, random.Random(2).random)
+        sender = Sender({"httptools": self.transport}, clock, clients, random.Random(1), self.mirrors)
         self.gateway = Forwarder(current, Problems(), clock, [Closed(self.closed)], random.Random(1), clients, sender)
 
     def closed_one(self) -> Exchange:

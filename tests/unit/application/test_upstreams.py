@@ -9,7 +9,7 @@ import pytest
 
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from application.exchange import Exchange
-from application.registry import UpstreamRegistry
+from application.registry import Discovered, UpstreamRegistry
 from application.targets import LiveTarget
 from application.upstreams import LiveUpstream
 from domain.circuit import BreakerPolicy, BreakerState, CallResult, Open
@@ -199,12 +199,25 @@ def test_removed_upstreams_and_targets_say_goodbye() -> None:
 def test_registered_targets_stand_beside_declared_ones() -> None:
     pool = registry()
     live = pool.sync([THREE], 0)["users"]
-    live.adopt_registered([target(7), target(1)], 1)
+    pool.discover("registration", {"users": Discovered((target(7), target(1)))}, 1)
     assert [(t.declared.port, t.registered) for t in live.targets] == [(1, False), (2, False), (3, False), (7, True)]
     pool.sync([replace(THREE, targets=(target(1),))], 2)
     assert [t.declared.port for t in live.targets] == [1, 7], "a new configuration does not drop them"
-    live.adopt_registered([], 3)
+    pool.discover("registration", {}, 3)
     assert [t.declared.port for t in live.targets] == [1]
+
+
+def test_what_is_only_discovered_is_an_upstream_while_it_is_discovered() -> None:
+    pool = registry()
+    view = pool.sync([THREE], 0)
+    pool.discover("registration", {"orders": Discovered((target(7),), Upstream("", (), breaker=BreakerPolicy()))}, 1)
+    assert view["orders"].breaker is not None
+    pool.discover("dns", {"orders": Discovered((target(8),))}, 2)
+    assert [t.declared.port for t in view["orders"].targets] == [7, 8]
+    pool.discover("registration", {}, 3)
+    assert [t.declared.port for t in view["orders"].targets] == [8]
+    pool.discover("dns", {}, 4)
+    assert "orders" not in view
 
 
 def test_a_circuit_per_target_takes_only_that_target_out() -> None:

@@ -17,7 +17,7 @@ from adapters.yaml.written.routes import (
     Security,
     Split,
 )
-from adapters.yaml.written.server import Admin, AdminToken, Document, Edge, Events, ListenerTls, Registration
+from adapters.yaml.written.server import Admin, AdminToken, Document, Edge, Events, ListenerTls, Objective, Registration
 from adapters.yaml.written.upstreams import (
     Breaker,
     Fallback,
@@ -52,6 +52,7 @@ __all__ = [
     "ListenerTls",
     "Match",
     "Mirror",
+    "Objective",
     "Outliers",
     "Plan",
     "Pool",

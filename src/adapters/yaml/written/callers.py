@@ -62,11 +62,17 @@ class Consumer(Written, frozen=True):
     """A caller known by name."""
 
     plan: Annotated[str, "The plan this consumer is on; empty: no plan."] = ""
-    subjects: Annotated[tuple[str, ...], "Token subjects (`sub`) that mean this consumer."] = ()
+    subjects: Annotated[
+        tuple[str, ...], "Token subjects (`sub`) or client certificate names that mean this consumer."
+    ] = ()
     owner: Annotated[str, "Who answers for this consumer: a team or a mail address."] = ""
     roles: Annotated[tuple[str, ...], "Roles this consumer has, beside those in its token."] = ()
     scopes: Annotated[tuple[str, ...], "Scopes this consumer has, beside those in its token."] = ()
     basic_password_hash: Annotated[Secret, "Argon2 hash of the password for HTTP basic authentication."] = ""
+    signature_secret: Annotated[Secret, "Shared key of its HTTP message signatures (RFC 9421); write it as ${VAR}."] = (
+        ""
+    )
+    tenant: Annotated[str, "The tenant this consumer belongs to, when its credential names none."] = ""
 
 
 class ClaimNames(Written, frozen=True):

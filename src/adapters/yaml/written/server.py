@@ -15,6 +15,7 @@ from adapters.yaml.scalars import (
     Network,
     Positive,
     Rate,
+    Ratio,
     Records,
     Secret,
     Sha256,
@@ -94,6 +95,16 @@ class Events(Written, frozen=True):
     kinds: Annotated[tuple[str, ...], "Only these kinds, e.g. breaker.opened or target.*; empty: all."] = ()
 
 
+class Objective(Written, frozen=True):
+    """A service level objective: what share of requests must be good. See docs/metrics.md."""
+
+    availability: Annotated[Ratio, "Share of requests that must be good: 99.9%."]
+    route: Annotated[str, "Only requests of this route; left out: of all."] = ""
+    consumer: Annotated[str, "Only requests of this consumer; left out: of all."] = ""
+    latency: Annotated[Duration | None, "Requests that take longer are bad too; left out: only failures are."] = None
+    period: Annotated[Duration, "Time the error budget is for."] = 30 * 86400.0
+
+
 class Document(Written, frozen=True):
     """Configuration of the Spork gateway."""
 
@@ -125,6 +136,9 @@ class Document(Written, frozen=True):
     signing_key: Annotated[Secret, "PEM file with the gateway's own signing key; empty: generated in state_dir."] = ""
     mtls_header: Annotated[str, "Header in which a trusted proxy passes the client certificate; empty: none."] = ""
     registration: Annotated[Registration, "Self-registration of services."] = Registration()
+    discovery_file: Annotated[
+        str, 'Watched JSON file with further targets by upstream: `{"users": ["http://10.0.0.1:7001"]}`; empty: none.'
+    ] = ""
     events: Annotated[Events, "Where events go besides the log."] = Events()
     quarantine: Annotated[bool, "Leave out an included file that is broken, and serve the rest."] = False
     legacy_limit_headers: Annotated[bool, "Also send the older X-RateLimit-* headers."] = False
@@ -132,5 +146,8 @@ class Document(Written, frozen=True):
     issuers: Annotated[dict[str, Issuer], "Trusted token issuers by name."] = msgspec.field(default_factory=dict)
     plans: Annotated[dict[str, Plan], "Plans by name."] = msgspec.field(default_factory=dict)
     consumers: Annotated[dict[str, Consumer], "Consumers by name."] = msgspec.field(default_factory=dict)
+    objectives: Annotated[dict[str, Objective], "Service level objectives by name."] = msgspec.field(
+        default_factory=dict
+    )
     upstreams: Annotated[dict[str, Upstream], "Upstreams by name."] = msgspec.field(default_factory=dict)
     routes: Annotated[tuple[Route, ...], "Routes; their order has no meaning."] = ()

@@ -25,7 +25,11 @@ class TargetTls(Written, frozen=True):
 class Target(Written, frozen=True):
     """One address of an upstream."""
 
-    url: Annotated[TargetUrl, "http://host:port, https://host:port/base or unix:/path/to.sock."]
+    url: Annotated[
+        TargetUrl,
+        "http://host:port, https://host:port/base or unix:/path/to.sock; dns://name:port for one target per address of the"
+        " name, srv://_http._tcp.name for one per service record (dns+https://, srv+https:// with TLS).",
+    ]
     weight: Annotated[Weight, "Share of the traffic relative to other targets, 1 to 1000."] = 1
     priority: Annotated[Count, "0 is used first; targets of higher numbers are spares."] = 0
     name: Annotated[str, "Name in metrics and views; left out: host:port."] = ""
@@ -98,7 +102,7 @@ class Timeouts(Written, frozen=True):
     connect: Annotated[Duration, "Connection and TLS handshake."] = 0.5
     first_byte: Annotated[Duration, "Until the answer's head has arrived."] = 15.0
     idle: Annotated[Duration, "Longest silence between two pieces of a body."] = 60.0
-    total: Annotated[Duration, "The whole exchange, retries included."] = 60.0
+    total: Annotated[Duration | None, "The whole exchange, retries and body included; left out: no bound."] = None
 
 
 class Pool(Written, frozen=True):
@@ -122,7 +126,10 @@ class Fallback(Written, frozen=True):
 class Upstream(Written, frozen=True):
     """A named pool of targets and how the gateway talks to them."""
 
-    targets: Annotated[tuple[TargetUrl | Target, ...], "Addresses, as URL or with weight and priority."]
+    targets: Annotated[
+        tuple[TargetUrl | Target, ...],
+        "Addresses, as URL or with weight and priority; may be empty where services register or a file names them.",
+    ]
     balance: Annotated[Balancing | HashBalance, "How a target is chosen."] = "round_robin"
     probe: Annotated[Probe | None, "Active health check; left out: none."] = None
     outliers: Annotated[Outliers | None, "Passive ejection; left out: none."] = None

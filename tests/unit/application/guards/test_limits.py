@@ -9,7 +9,7 @@ import pytest
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from application.configuration import Configuration, RouteConfig
 from application.exchange import Exchange
-from application.guards.limits import FailedAuthentication, LimitGuard, LimitGuards, limits_of, policy_item, quoted
+from application.guards.limits import LimitGuard, LimitGuards, limits_of, policy_item, quoted
 from application.limit_overrides import LimitOverrides, Override
 from application.usage_insight import UsageInsight
 from domain.authorization import AuthPolicy
@@ -208,6 +208,7 @@ def test_permits_come_back_when_the_exchange_closes() -> None:
     first = exchange()
     assert guard.admit(first) is None
     assert fields(first)[b"ratelimit-policy"] == b'"at-once";q=1;qu="concurrent-requests"'
+    assert fields(first)[b"ratelimit"] == b'"at-once";r=0'
     second = exchange()
     denial = guard.admit(second)
     assert isinstance(denial, Denial)
@@ -227,7 +228,10 @@ def test_an_override_raises_one_identity_until_it_expires() -> None:
 
     async def act() -> None:
         await house.overrides.put(raised)
-        assert [guard.admit(exchange()) for _ in range(5)] == [None] * 5
+        told = exchange()
+        assert guard.admit(told) is None
+        assert fields(told) == {b"ratelimit-policy": b'"l";q=5;w=60', b"ratelimit": b'"l";r=4;t=12'}
+        assert [guard.admit(exchange()) for _ in range(4)] == [None] * 4
         assert isinstance(guard.admit(exchange()), Denial)
         assert guard.admit(exchange("10.0.0.2")) is None
         assert isinstance(guard.admit(exchange("10.0.0.2")), Denial)
@@ -237,24 +241,6 @@ def test_an_override_raises_one_identity_until_it_expires() -> None:
     import asyncio
 
     asyncio.run(act())
-
-
-def test_failed_authentication_has_a_bucket_of_its_own() -> None:
-    house = House()
-    guard = FailedAuthentication(house.limiter, Limit("failed-auth", 2, 60.0), house.insight)
-    for _ in range(10):
-        good = exchange()
-        assert guard.admit(good) is None
-        close(good)
-    for _ in range(2):
-        bad = exchange()
-        assert guard.admit(bad) is None
-        bad.reason = "invalid_credentials"
-        close(bad)
-    denial = guard.admit(exchange())
-    assert isinstance(denial, Denial)
-    assert denial.reason == "quota_exceeded"
-    assert guard.admit(exchange("10.0.0.2")) is None
 
 
 def test_older_headers_by_option_tell_of_the_tightest_limit() -> None:

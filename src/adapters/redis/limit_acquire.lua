@@ -4,11 +4,12 @@
 -- ARGV[1]  now in microseconds, or -1 for this server's clock
 -- ARGV[2]  per request one byte: its number of charges; then per charge '>Bddddddd':
 --          algorithm, cost, quota, period, and four numbers of the algorithm's own
+-- ARGV[3]  milliseconds a key is kept beyond its meaning
 -- answers  now as '>d', then per charge '>Bddd': admitted, units left, microseconds until whole, until a retry
 --
 -- The arithmetic is that of domain/gcra.py and domain/windows.py, integer for integer: everything stays below 2^53.
 -- A refused request writes nothing, but for a state from the future (a clock that ran backwards), which is moved to now.
--- Expiry of keys is garbage collection, never part of a decision; hence the second on top.
+-- Expiry of keys is garbage collection, never part of a decision; hence the slack on top.
 
 local now = tonumber(ARGV[1])
 if now < 0 then
@@ -28,7 +29,7 @@ local function ceiling(a, b)
 end
 
 local function milliseconds(us)
-  return format('%.0f', floor(max(us, 0) / 1000) + 1001)
+  return format('%.0f', floor(max(us, 0) / 1000) + 1 + tonumber(ARGV[3]))
 end
 
 -- Each rule answers: admitted, left, reset, wait, and what `keep` needs to store the new state, or nil.
@@ -258,7 +259,7 @@ while position <= #input do
     if all == 0 and admitted == 1 and it[8] > 0 then
       local _
       _, left, reset = rules[code](it[2], 0, it[9], it[10], it[11], it[12], it[13], it[14])
-    elseif it[7] and (all == 1 and it[8] > 0 or admitted == 0) then
+    elseif it[7] and (all == 1 or admitted == 0) then
       keepers[code](it[2], it[7])
     end
     answers[#answers + 1] = struct.pack('>Bddd', admitted, left, reset, wait)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from application.configuration import EdgeLimits
-from tests.edges import Recorder, serving
+from tests.edges import Recorder, serving, until
 
 HOST = b"Host: a.example\r\n"
 
@@ -206,6 +206,9 @@ async def test_the_head_is_what_was_sent() -> None:
             request(b"GET /a?b=c HTTP/1.1", b"X-Two: 1", b"x-two:  2 \t", b"Accept:", host=b"HOST: A.Example.:8000\r\n")
         )
         await client.answer()
+        await client.send(request(b"GET / HTTP/1.1", b"x-two:  2 \t"))  # names that were seen before take another way
+        await client.answer()
+        assert served.gateway.heads[1].headers[1:] == ((b"x-two", b"2"),)
         head = served.gateway.heads[0]
         assert (head.method, head.path, head.query, head.version) == ("GET", b"/a", b"b=c", "1.1")
         assert (head.scheme, head.host, head.upgrade, head.certificate) == ("http", b"a.example:8000", False, None)
@@ -213,6 +216,24 @@ async def test_the_head_is_what_was_sent() -> None:
             (b"host", b"A.Example.:8000"), (b"x-two", b"1"), (b"x-two", b"2"), (b"accept", b""),
         )  # fmt: skip
         assert (head.peer, head.peer_port) == client.writer.get_extra_info("sockname")
+
+
+async def test_a_version_cannot_be_borrowed_from_what_stood_before() -> None:
+    """The request line of 1.1 is recognised by its place in what arrived: only when the head begins there."""
+    async with serving() as served:
+        client = await served.client()
+        body = b"GET /aaaa HTTP/1.1\r\n"
+        await client.send(request(b"POST / HTTP/1.1", b"Content-Length: %d" % len(body)))
+        await until(lambda: served.gateway.heads)
+        await client.send(body + request(b"GET /aaaa HTTP/1.0"))
+        await client.answer()
+        await client.answer()
+        assert [head.version for head in served.gateway.heads] == ["1.1", "1.0"]
+        client = await served.client()
+        await client.send(request(b"GET /aaaa HTTP/1.1") + request(b"GET /aaaa HTTP/1.0"))
+        await client.answer()
+        await client.answer()
+        assert [head.version for head in served.gateway.heads[2:]] == ["1.1", "1.0"]
 
 
 async def test_unknown_hosts_are_misdirected() -> None:
@@ -223,6 +244,7 @@ async def test_unknown_hosts_are_misdirected() -> None:
         ):  # fmt: skip
             answer = await served.ask(request(host=b"Host: " + host + b"\r\n"))
             assert (answer.status, host) == (status, host)
+        assert (await served.ask(b"GET / HTTP/1.0\r\n\r\n")).status == 421
         served.edge.reconfigure(EdgeLimits(), ["apps.example"])
         assert (await served.ask(request(host=b"Host: apps.example\r\n"))).status == 200
         assert (await served.ask(request(host=b"Host: api.example.com\r\n"))).status == 421
@@ -291,7 +313,8 @@ async def test_trailers_never_become_headers() -> None:
 @pytest.mark.parametrize("trailers", [b"A: b\r\n" * 11, b"A: " + b"b" * 500 + b"\r\n"])
 async def test_trailers_are_counted(trailers: bytes) -> None:
     async with serving(SMALL) as served:
-        answer = await served.ask(request(b"POST / HTTP/1.1", CHUNKED, body=b"0\r\n" + trailers + b"\r\n"))
+        # A is a header of the request too: a known name is counted no less
+        answer = await served.ask(request(b"POST / HTTP/1.1", CHUNKED, b"A: b", body=b"0\r\n" + trailers + b"\r\n"))
         assert (answer.status, served.gateway.faults) == (400, ["body_malformed"])
 
 

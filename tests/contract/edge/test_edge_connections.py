@@ -240,7 +240,7 @@ async def test_abort_is_never_a_clean_end(version: bytes, fields: tuple[tuple[by
 
 
 async def test_an_answer_cannot_be_split() -> None:
-    for headers in ([(b"x", b"a\r\nset-cookie: b")], [(b"x\n", b"a")], [(b"x", b"\0")],
+    for headers in ([(b"x", b"a\r\nset-cookie: b")], [(b"x\n", b"a")], [(b"x", b"a\rb")],
                     [(b"content-length", b"1"), (b"content-length", b"2")]):  # fmt: skip
         async with serving(gateway=streaming(headers=tuple(headers))) as served:
             answer = await served.ask(GET)
@@ -524,6 +524,28 @@ async def test_own_endpoints_learn_of_body_faults_by_a_disconnect() -> None:
     async with serving(EdgeLimits(body_bytes=10)) as served:
         answer = await served.ask(post(b"Content-Length: 11", path=b"/own", body=b"a" * 11))
         assert answer.status == 413
+
+
+async def test_own_endpoints_hear_that_the_client_left(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[str] = []
+
+    async def stream(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        heard.append((await receive())["type"])
+        heard.append((await receive())["type"])
+        await send({"type": "http.response.body", "body": b"two", "more_body": False})
+        heard.append("ended")
+
+    async with serving(app=stream) as served:
+        client = await served.client()
+        await client.send(get(b"/own"))
+        assert (await client.reader.readuntil(b"one\r\n")).endswith(b"3\r\none\r\n")
+        client.close()
+        await until(lambda: "ended" in heard)
+        assert heard == ["http.request", "http.disconnect", "ended"]
+        await until(lambda: not served.edge.in_flight)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_the_mount_sees_one_path() -> None:

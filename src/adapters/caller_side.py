@@ -1,0 +1,337 @@
+"""Who may call, put together for one gateway process: records, verifiers, guards, and what keeps trust current.
+
+Part of the composition root, beside container.py. Building opens nothing; `running()` does, while its block lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.argon2.passwords import Argon2Passwords
+from adapters.httpx.auth_service import HttpAuthService
+from adapters.httpx.fetch import HttpCalls
+from adapters.httpx.introspection import Authority, AuthServiceVerifier, IntrospectionVerifier
+from adapters.jsonschema.body_schema import JsonBodySchema
+from adapters.jwt.signer import JwtIdentitySigner
+from adapters.jwt.verifier import JwtVerifier, trust
+from adapters.memory.announcements import MemoryAnnouncements
+from adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from adapters.own_secrets import key_pepper, signing_key
+from adapters.redis.announcements import RedisAnnouncements
+from adapters.redis.connection import RedisConnection, connect
+from adapters.sqlalchemy.database import is_sqlite
+from adapters.sqlalchemy.identity import SqlRecords
+from adapters.sqlalchemy.migrations import pending, upgrade
+from adapters.sqlalchemy.sessions import SqlSessions
+from adapters.state_files import private_directory
+from application.auth_desk import AuthDesk
+from application.caller_control import CallerControl
+from application.configuration import Configuration, RouteConfig
+from application.consumers import Consumers
+from application.guards.addresses import AddressGuard
+from application.guards.authorization import AuthorizationGuard
+from application.guards.cors import CorsGuard
+from application.guards.credentials import CredentialsGuard, Sign
+from application.guards.csrf import CsrfGuard
+from application.guards.failures import FailedAuthentication
+from application.guards.methods import ApiKeyHeader, BearerToken, ClientCertificate, Method
+from application.guards.schema import SchemaGuard
+from application.guards.screen import ScreenGuard
+from application.guards.security import SecurityGuard
+from application.guards.shared_secrets import BasicPassword, SignedRequest
+from application.identity import Announcements
+from application.keys import KeyRing, Keys
+from application.plan import GuardMaker
+from application.ports import Clock, EventSink
+from application.sessions import Sessions
+from application.trust import Trust
+from application.verdicts import RememberedVerdicts
+from domain.addresses import AddressSet
+from domain.authorization import RequestSecurity, demands_anything
+from domain.circuit import BreakerPolicy
+from domain.quotas import RateLimiter
+from domain.revocation import RevocationSet
+from domain.screening import Screen
+from domain.tokens import ClaimNames, Issuer
+
+log = logging.getLogger("spork.identity")
+
+#: An authority is left alone after five failures in a row, and tried again two seconds later.
+AUTHORITY_BREAKER = BreakerPolicy(window=10.0, min_requests=10, failure_ratio=0.5, consecutive=5, open_for=2.0)
+
+
+class RecordsNotReady(RuntimeError):
+    """The records cannot be served from; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verifiers:
+    """The verifiers of one configuration, by method name."""
+
+    jwt: RememberedVerdicts
+    introspection: tuple[RememberedVerdicts, ...]
+    auth_service: RememberedVerdicts | None
+
+    def all(self) -> tuple[RememberedVerdicts, ...]:
+        last = (self.auth_service,) if self.auth_service is not None else ()
+        return (self.jwt, *self.introspection, *last)
+
+
+class CallerSide:
+    """Everything about callers in this process. Guard makers are methods, in the order they are listed in `makers`."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        clock: Clock,
+        engine: AsyncEngine,
+        limiter: RateLimiter,
+        events: EventSink | None = None,
+        calls: HttpCalls | None = None,
+    ) -> None:
+        self._configuration = configuration
+        self._clock = clock
+        self._engine = engine
+        self._limiter = limiter
+        self._events = events
+        self.calls = calls or HttpCalls()
+        self._redis: RedisConnection | None = None
+        self.records = SqlRecords(engine, clock.unix)
+        self.revoked = RevocationSet()
+        self.consumers = Consumers(configuration.consumers, self.records)
+        self.announcements = self._announcements()
+        pepper = key_pepper(configuration.state_dir)
+        self._pepper_mark = hashlib.sha256(b"spork key pepper " + pepper).hexdigest()
+        self._csrf_key = hashlib.sha256(b"spork csrf " + pepper).digest()
+        self.ring = KeyRing(self.records, pepper, self.revoked, self.consumers.named)
+        self.trust = Trust(
+            self.records, self.records, self.announcements, self.revoked, self.ring, self.consumers, clock.unix
+        )
+        self.keys = Keys(self.records, pepper, self.trust.key_changed, revoke_everywhere=self.trust.revoke)
+        self.sessions = Sessions(SqlSessions(engine), self.trust, clock.unix)
+        self.control = CallerControl(self.keys, self.sessions, self.consumers, self.trust, clock.unix)
+        self.failures = FailedAuthentication(limiter)
+        self._breakers = MemoryCircuitBreakers(random.Random().random)
+        self._screen = Screen()
+        self._verifiers: tuple[tuple[object, ...], _Verifiers] | None = None
+        self._basic: BasicPassword | None = None
+        self._signed = SignedRequest(self.consumers.named)
+        self._signer: JwtIdentitySigner | None = None
+
+    def _announcements(self) -> Announcements:
+        if self._configuration.shared == "memory":
+            return MemoryAnnouncements()
+        self._redis = connect(self._configuration.shared, connections=4, operation=0.5)
+        return RedisAnnouncements(self._redis.client, self._clock.unix)
+
+    # ------------------------------------------------------------------------------------------- what callers may ask
+
+    def desk(self) -> AuthDesk:
+        """The use cases behind `/auth`."""
+        return AuthDesk(
+            lambda: self.verifiers(self._configuration).all(),
+            self.ring,
+            self.sessions,
+            self.failures,
+            self._clock,
+            self._auth_service,
+        )
+
+    def _auth_service(self) -> HttpAuthService | None:
+        url = self._configuration.auth_service
+        return HttpAuthService(url, self._authority("auth_service_login")) if url else None
+
+    # ------------------------------------------------------------------------------------------------- what guards use
+
+    @property
+    def signer(self) -> JwtIdentitySigner:
+        """Signs identities; its key is the configured one or made on first use."""
+        if self._signer is None:
+            self._signer = JwtIdentitySigner(
+                signing_key(self._configuration.signing_key, self._configuration.state_dir)
+            )
+        return self._signer
+
+    def verifiers(self, configuration: Configuration) -> _Verifiers:
+        """Verifiers for this configuration's issuers; the same ones as long as those do not change."""
+        mark = (configuration.issuers, configuration.auth_service)
+        if self._verifiers is None or self._verifiers[0] != mark:
+            made = self._make_verifiers(configuration)
+            for verdicts in made.all():
+                self.trust.watch(verdicts)
+            self._verifiers = (mark, made)
+        return self._verifiers[1]
+
+    def _make_verifiers(self, configuration: Configuration) -> _Verifiers:
+        with_keys = [issuer for issuer in configuration.issuers if not issuer.introspection_url]
+        asked = [issuer for issuer in configuration.issuers if issuer.introspection_url]
+        jwt = JwtVerifier([trust(issuer, self.calls, _jwks_text(issuer)) for issuer in with_keys])
+        service = configuration.auth_service
+        return _Verifiers(
+            RememberedVerdicts(jwt, self.revoked, self.consumers.of),
+            tuple(self._remember(IntrospectionVerifier(issuer, self._authority(issuer.name))) for issuer in asked),
+            self._remember(AuthServiceVerifier(service, self._authority("auth_service"), ClaimNames()))
+            if service
+            else None,
+        )
+
+    def _remember(self, verifier: IntrospectionVerifier | AuthServiceVerifier) -> RememberedVerdicts:
+        return RememberedVerdicts(verifier, self.revoked, self.consumers.of)
+
+    def _authority(self, name: str) -> Authority:
+        circuit = self._breakers.circuit(name, AUTHORITY_BREAKER, self._clock.monotonic())
+        return Authority(self.calls, circuit, self._clock.monotonic)
+
+    def methods(self, name: str, route: str, configuration: Configuration) -> list[Method]:
+        """The method objects behind one name of `any_of` or `all_of`."""
+        verifiers = self.verifiers(configuration)
+        if name == "jwt":
+            return [BearerToken("jwt", verifiers.jwt)]
+        if name == "introspection":
+            return [BearerToken("introspection", verdicts, costly=True) for verdicts in verifiers.introspection]
+        if name == "auth_service":
+            asked = verifiers.auth_service
+            return [BearerToken("auth_service", asked, costly=True)] if asked is not None else []
+        if name == "api_key":
+            return [ApiKeyHeader(self.ring, route)]
+        if name == "basic":
+            self._basic = self._basic or BasicPassword(self.consumers.named, Argon2Passwords())
+            return [self._basic]
+        if name == "signature":
+            return [self._signed]
+        if name == "mtls":
+            header = configuration.mtls_header.encode("ascii")
+            return [ClientCertificate(self.consumers.all(), header, AddressSet(configuration.trusted_proxies))]
+        return []
+
+    # ---------------------------------------------------------------------------------------------------- guard makers
+
+    def security(self, route: RouteConfig, configuration: Configuration) -> SecurityGuard | None:
+        policy = route.security
+        if policy is None or (policy.https == "off" and not policy.hsts and not policy.headers):
+            return None
+        return SecurityGuard(policy)
+
+    def addresses(self, route: RouteConfig, configuration: Configuration) -> AddressGuard | None:
+        policy = route.security
+        return AddressGuard(policy.allow, policy.deny) if policy is not None and (policy.allow or policy.deny) else None
+
+    def cors(self, route: RouteConfig, configuration: Configuration) -> CorsGuard | None:
+        return CorsGuard(route.cors) if route.cors is not None else None
+
+    def csrf(self, route: RouteConfig, configuration: Configuration) -> CsrfGuard | None:
+        policy = route.security
+        if policy is None or not policy.csrf:
+            return None
+        return CsrfGuard(policy.csrf_origins, self._csrf_key, self._events)
+
+    def credentials(self, route: RouteConfig, configuration: Configuration) -> CredentialsGuard | None:
+        policy = route.auth
+        if policy is None:
+            return None
+        names = policy.all_of or policy.any_of
+        methods = [method for name in names for method in self.methods(name, route.name, configuration)]
+        return CredentialsGuard(
+            policy,
+            methods,
+            failures=self.failures,
+            sightings=self.sessions,
+            sign=self._sign(route) if policy.signed_identity else None,
+            events=self._events,
+        )
+
+    def _sign(self, route: RouteConfig) -> Sign:
+        signer, audience = self.signer, route.upstream or route.name
+        return lambda verdict, now: signer.sign(verdict, audience, now)
+
+    def authorization(self, route: RouteConfig, configuration: Configuration) -> AuthorizationGuard | None:
+        policy = route.auth
+        return AuthorizationGuard(policy, self._events) if policy is not None and demands_anything(policy) else None
+
+    def screen(self, route: RouteConfig, configuration: Configuration) -> ScreenGuard | None:
+        policy = route.security or RequestSecurity()
+        return ScreenGuard(self._screen, policy.screen == "block", self._events) if policy.screen != "off" else None
+
+    def schema(self, route: RouteConfig, configuration: Configuration) -> SchemaGuard | None:
+        policy = route.security
+        if policy is None or not policy.schema:
+            return None
+        return SchemaGuard(JsonBodySchema(Path(policy.schema).read_text()))
+
+    def makers(self, before: list[GuardMaker] | None = None, after: list[GuardMaker] | None = None) -> list[GuardMaker]:
+        """Every guard maker in the order of admission. `before` (limits by address) stand before credentials, `after`
+        (limits by caller) behind authorization."""
+        return [
+            self.security,
+            self.addresses,
+            self.cors,
+            *(before or ()),
+            self.csrf,
+            self.credentials,
+            self.authorization,
+            *(after or ()),
+            self.screen,
+            self.schema,
+        ]
+
+    # --------------------------------------------------------------------------------------------------------- running
+
+    def configured(self, configuration: Configuration) -> None:
+        """A new configuration is in force."""
+        self._configuration = configuration
+        self.consumers.declare(configuration.consumers)
+        self.trust.forget()
+        current = self.verifiers(configuration).all()
+        self.trust.keep_only(current)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Records ready, trust current, sessions written down, until the block ends."""
+        await self.prepare_records()
+        await self.trust.open()
+        writing = asyncio.create_task(self._write_down())
+        try:
+            yield
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            with contextlib.suppress(Exception):
+                await self.sessions.write_down()
+            await self.trust.close()
+            await self.calls.close()
+            if self._redis is not None:
+                await self._redis.close()
+
+    async def prepare_records(self) -> None:
+        """Upgrade an SQLite file; a PostgreSQL database must have been upgraded. Raises RecordsNotReady."""
+        if is_sqlite(self._engine):
+            private_directory(Path(self._configuration.state_dir))
+            await upgrade(self._engine)
+        elif missing := await pending(self._engine):
+            raise RecordsNotReady(f"the records lack {', '.join(missing)}: run `spork records upgrade` first")
+        if await self.records.fact("key-pepper", self._pepper_mark) != self._pepper_mark:
+            raise RecordsNotReady(
+                "API keys in these records were made with another pepper: "
+                "set SPORK_KEY_PEPPER to the same value for every gateway that shares them"
+            )
+
+    async def _write_down(self) -> None:
+        while True:
+            await asyncio.sleep(5.0)
+            try:
+                await self.sessions.write_down()
+            except Exception as error:
+                log.warning("sessions were not written down: %s", error)
+
+
+def _jwks_text(issuer: Issuer) -> str:
+    return Path(issuer.jwks_file).read_text() if issuer.jwks_file else ""

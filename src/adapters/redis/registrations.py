@@ -1,0 +1,93 @@
+"""Registrations that a fleet shares: one hash, the server's clock, changes announced on a channel and polled besides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from redis.exceptions import RedisError
+
+from application.registration import Registration, StoreGone
+
+_HERE = Path(__file__).parent / "lua"
+_GONE = (RedisError, OSError, TimeoutError)
+
+
+class RedisRegistrations:
+    """`application.registration.RegistrationStore` over a `redis.asyncio` client, which stays the caller's."""
+
+    def __init__(self, redis: Any, namespace: str = "spork") -> None:
+        self._redis = redis
+        self._key = f"{{{namespace}:registrations}}"
+        self._channel = f"{namespace}:registrations"
+        self._script = redis.register_script((_HERE / "registration_keep.lua").read_text())
+        self._pubsub: Any = None
+
+    async def keep(self, registration: Registration) -> Registration:
+        kept = await self._act("keep", registration.id, msgspec.json.encode(registration))
+        assert kept is not None
+        return kept
+
+    async def renew(self, id: str) -> Registration | None:
+        return await self._act("renew", id)
+
+    async def drop(self, id: str) -> Registration | None:
+        return await self._act("drop", id)
+
+    async def current(self) -> list[Registration]:
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hgetall(self._key)
+                pipe.time()
+                rows, (seconds, micros) = await pipe.execute()
+        except _GONE as error:
+            raise StoreGone(str(error)) from error
+        now = seconds + micros / 1e6
+        every = [_decode(text) for text in rows.values()]
+        alive = [registration for registration in every if registration.expires_at > now]
+        if len(alive) < len(every):
+            await self._sweep([r.id for r in every if r.expires_at <= now])
+        return sorted(alive, key=lambda r: (r.registered_at, r.id))
+
+    async def changed(self, seconds: float) -> None:
+        try:
+            if self._pubsub is None:
+                self._pubsub = self._redis.pubsub()
+                await self._pubsub.subscribe(self._channel)
+            await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds)
+        except _GONE:
+            await self._unsubscribe()
+            await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        await self._unsubscribe()
+
+    async def _unsubscribe(self) -> None:
+        pubsub, self._pubsub = self._pubsub, None
+        if pubsub is not None:
+            with contextlib.suppress(*_GONE):
+                await pubsub.aclose()
+
+    async def _act(self, act: str, id: str, text: bytes = b"") -> Registration | None:
+        try:
+            answer = await self._script(keys=[self._key], args=[act, id, text, self._channel])
+        except _GONE as error:
+            raise StoreGone(str(error)) from error
+        return None if answer is None else _decode(answer)
+
+    async def _sweep(self, ids: list[str]) -> None:
+        """Forget ended leases."""
+        with contextlib.suppress(*_GONE):
+            for id in ids:
+                await self._script(keys=[self._key], args=["sweep", id, b"", self._channel])
+
+
+def _decode(text: bytes | str) -> Registration:
+    # cjson writes an empty object as an empty array
+    document = msgspec.json.decode(text)
+    if not document.get("metadata"):
+        document["metadata"] = {}
+    return msgspec.convert(document, Registration, strict=False)

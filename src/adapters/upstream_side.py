@@ -1,0 +1,157 @@
+"""The upstreams' side of one gateway process, put together: circuits, registry, probes, discovery, registration, events.
+
+Part of the composition root, beside container.py. Building opens nothing; `running()` does, for as long as its block lasts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from adapters.dnspython.resolver import DnsResolver
+from adapters.httpx.prober import HttpxProber
+from adapters.httpx.webhook import WebhookHub
+from adapters.litestar.admin.access import Authenticated, role_guard
+from adapters.litestar.discovery import Sights, discovery_router, registration_router
+from adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from adapters.memory.idempotency import MemoryIdempotency
+from adapters.memory.registrations import MemoryRegistrations
+from adapters.operator_side import OperatorSide
+from adapters.redis.circuit_breaker import RedisCircuitBreakers
+from adapters.redis.connection import RedisConnection, connect
+from adapters.redis.drains import RedisDrains
+from adapters.redis.events import RedisHub
+from adapters.redis.idempotency import RedisIdempotency
+from adapters.redis.registrations import RedisRegistrations
+from application import upstream_views
+from application.configuration import Configuration, RouteConfig
+from application.discovery import Names, WatchedFile
+from application.drains import FleetDrains
+from application.event_delivery import EventDelivery, Hub, log_event
+from application.events import EventLog
+from application.forward import Current
+from application.guards.idempotency import IdempotencyGuard
+from application.mirroring import Mirrors
+from application.ports import Clock, Guard
+from application.probe import Probes
+from application.registration import Registrations
+from application.registry import UpstreamRegistry
+from application.upstream_views import Moment
+
+#: What only background work asks of Redis may take this long, seconds.
+BACKGROUND_SECONDS = 0.5
+
+
+def hub_for(url: str) -> Hub | None:
+    """The message hub behind a URL: a Redis stream (`?stream=NAME`), NATS (`?prefix=NAME`) or a webhook."""
+    parts = urlsplit(url)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    bare = parts._replace(query="").geturl()
+    if not url:
+        return None
+    if parts.scheme.startswith("redis"):
+        return RedisHub(connect(bare, connections=1, operation=2.0).client, options.get("stream", "spork:events"))
+    if parts.scheme in ("nats", "tls"):
+        from adapters.nats.events import NatsHub  # a tenth of a second of start-up that few need
+
+        return NatsHub(bare, options.get("prefix", "spork.events"))
+    return WebhookHub(url)
+
+
+class UpstreamSide:
+    """What lives between configurations on the way to targets. `registry` is what snapshots take upstreams from."""
+
+    def __init__(
+        self, configuration: Configuration, clock: Clock, events: EventLog, chance: random.Random, current: Current
+    ) -> None:
+        self._clock = clock
+        self._redis: RedisConnection | None = None
+        self.breakers: MemoryCircuitBreakers | RedisCircuitBreakers
+        if configuration.shared == "memory":
+            self.breakers = MemoryCircuitBreakers(chance.random)
+            self._idempotency = IdempotencyGuard(MemoryIdempotency(clock.monotonic))
+        else:
+            self._redis = connect(configuration.shared, operation=BACKGROUND_SECONDS)
+            self.breakers = RedisCircuitBreakers(self._redis.client, chance.random, clock)
+            self._idempotency = IdempotencyGuard(RedisIdempotency(self._redis.client))
+        self.registry = UpstreamRegistry(self.breakers, chance.random, events)
+        self.mirrors = Mirrors(clock, chance.random)
+        self.probes = Probes(self.registry, HttpxProber(), clock, chance.random, events)
+        resolver = DnsResolver()
+        self.names = Names(self.registry, resolver, clock, lambda: current.snapshot.configuration.upstreams)
+        self.drains: FleetDrains | None = None
+        if self._redis is not None:
+            self.drains = FleetDrains(self.registry, RedisDrains(self._redis.client), clock)
+        self.file: WatchedFile | None = None
+        if configuration.discovery_file:
+            self.file = WatchedFile(Path(configuration.discovery_file), self.registry, clock)
+        self.registrations: Registrations | None = None
+        self._registration = configuration.registration
+        if configuration.registration != "off":
+            store = MemoryRegistrations(clock.unix) if self._redis is None else RedisRegistrations(self._redis.client)
+            self.registrations = Registrations(
+                store,
+                resolver,
+                self.registry,
+                clock,
+                lambda: current.snapshot.configuration.registration_allow,
+                events,
+            )
+        self.delivery: EventDelivery | None = None
+        hub = hub_for(configuration.hub.url)
+        if hub is not None:
+            self.delivery = EventDelivery(hub, f"/spork/{events.node}", configuration.hub.kinds)
+            events.listen(self.delivery.hear)
+        events.listen(log_event)
+
+    def idempotency_guard(self, route: RouteConfig, configuration: Configuration) -> Guard | None:
+        """A guard maker: for routes whose upstream takes Idempotency-Keys (`retries: {idempotency_key: true}`)."""
+        upstream = next((u for u in configuration.upstreams if u.name == route.upstream), None)
+        wanted = upstream is not None and upstream.retries is not None and upstream.retries.idempotency_key
+        return self._idempotency if wanted else None
+
+    def join(self, operators: OperatorSide) -> None:
+        """Let operators probe, and count what is counted here."""
+        operators.upstreams.prober = self.probes
+        operators.monitoring.add(self.mirrors)
+        if self.delivery is not None:
+            operators.monitoring.add(self.delivery)
+
+    def routers(self, operators: OperatorSide) -> list[Any]:
+        """Handlers for the admin listener. What only reads is open on a loopback listener, as monitoring is."""
+        token = [Authenticated(operators.operators, self._clock.unix, operators.witness)]
+        role = [role_guard(operators.witness)]
+        closed = not operators.open_to_readers
+        sights = Sights(
+            lambda: upstream_views.services(self.registry, self._moment()),
+            lambda: upstream_views.targets(self.registry, self._moment()),
+            lambda: operators.queries.overview().routes(),
+        )
+        routers = [discovery_router(self.registrations, sights, token if closed else (), role if closed else ())]
+        if self.registrations is not None:
+            closed = self._registration != "open"
+            routers.append(registration_router(self.registrations, token if closed else (), role if closed else ()))
+        return routers
+
+    def _moment(self) -> Moment:
+        return Moment(self._clock.monotonic(), self._clock.unix())
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follow the fleet, probe, look names up and deliver events until the block ends."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._redis is not None:
+                stack.push_async_callback(self._redis.close)
+            parts: list[Any] = [self.delivery, self.registrations, self.names, self.file, self.drains, self.probes]
+            if isinstance(self.breakers, RedisCircuitBreakers):
+                parts.insert(1, self.breakers)
+            for part in parts:
+                if part is not None:
+                    await part.open()
+                    stack.push_async_callback(part.close)
+            stack.push_async_callback(self.mirrors.close)
+            yield

@@ -1,0 +1,98 @@
+"""The reference of every key as Markdown tables, from the same declarations that reading goes by.
+
+`python docs/reference.py` puts it into docs/configuration.md; a test fails while the page says anything else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from adapters.yaml import written
+from adapters.yaml.shapes import Choice, Either, Entries, Field, Items, Record, Scalar, Shape, fields_of
+
+#: Each Struct and the heading it stands under, in the order of the page.
+SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
+    (written.Document, "Top level"),
+    (written.Edge, "edge"),
+    (written.Admin, "admin"),
+    (written.AdminToken, "admin tokens"),
+    (written.ListenerTls, "tls"),
+    (written.Registration, "registration"),
+    (written.Events, "events"),
+    (written.Objective, "objectives"),
+    (written.Issuer, "issuers"),
+    (written.ClaimNames, "claim_names"),
+    (written.Plan, "plans"),
+    (written.Limit, "limits"),
+    (written.Consumer, "consumers"),
+    (written.Upstream, "upstreams"),
+    (written.Target, "targets"),
+    (written.HashBalance, "balance by hash"),
+    (written.Probe, "probe"),
+    (written.Outliers, "outliers"),
+    (written.Breaker, "breaker"),
+    (written.Retries, "retries"),
+    (written.Timeouts, "timeouts"),
+    (written.Pool, "pool"),
+    (written.Fallback, "fallback"),
+    (written.TargetTls, "tls of targets"),
+    (written.Route, "routes"),
+    (written.Match, "match"),
+    (written.Redirect, "redirect"),
+    (written.Auth, "auth"),
+    (written.Cors, "cors"),
+    (written.Security, "security"),
+    (written.Headers, "headers"),
+    (written.HeaderEdits, "header edits"),
+    (written.Split, "splits"),
+    (written.Mirror, "mirror"),
+)
+_TITLES = dict(SECTIONS)
+
+
+def reference() -> str:
+    """One section per mapping: its keys, what they take, their defaults, what they mean."""
+    return "\n\n".join(_section(struct, title) for struct, title in SECTIONS) + "\n"
+
+
+def _section(struct: type[msgspec.Struct], title: str) -> str:
+    rows = [
+        f"| `{key}` | {_takes(field.shape)} | {_default(field)} | {field.doc} |"
+        for key, field in fields_of(struct).items()
+    ]
+    table = ["| key | takes | default | meaning |", "|---|---|---|---|", *rows]
+    return f"### {title}\n\n{(struct.__doc__ or '').strip()}\n\n" + "\n".join(table)
+
+
+def _takes(shape: Shape) -> str:
+    if isinstance(shape, Scalar):
+        return shape.kind.name.removeprefix("a ").removeprefix("an ")
+    if isinstance(shape, Choice):
+        return ", ".join(f"`{option}`" for option in shape.options)
+    if isinstance(shape, Items):
+        return f"list of {_takes(shape.item)}"
+    if isinstance(shape, Entries):
+        return f"name: {_takes(shape.value)}"
+    if isinstance(shape, Record):
+        title = _TITLES[shape.struct]
+        return f"[{title}](#{title.lower().replace(' ', '-')})"
+    if isinstance(shape, Either):
+        return " or ".join(
+            _takes(option) for option in (shape.scalar, shape.items, shape.mapping) if option is not None
+        )
+    return "anything"
+
+
+def _default(field: Field) -> str:
+    if field.required:
+        return "**required**"
+    value: Any = field.default
+    if value is None or value in ("", (), {}) or isinstance(value, msgspec.Struct):
+        return ""
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    shape = field.shape.scalar if isinstance(field.shape, Either) else field.shape
+    text = shape.kind.format(value) if isinstance(shape, Scalar) else value
+    return f"`{str(text).lower() if isinstance(text, bool) else text}`"

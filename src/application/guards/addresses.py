@@ -1,0 +1,26 @@
+"""From where a route may be called: networks let in and networks refused."""
+
+from __future__ import annotations
+
+from application.exchange import Exchange
+from application.ports import Verdict
+from domain.addresses import AddressSet
+from domain.outcomes import Denial
+
+DENIED = Denial("address_denied", "Not allowed from this address.")
+
+
+class AddressGuard:
+    """`deny` is asked first; where `allow` names anything, only that is let in. What is no address is not let in."""
+
+    phase = "addresses"
+
+    def __init__(self, allow: tuple[str, ...], deny: tuple[str, ...]) -> None:
+        self._allow = AddressSet(allow)
+        self._deny = AddressSet(deny)
+
+    def admit(self, exchange: Exchange) -> Verdict:
+        client = exchange.client
+        if self._deny and client in self._deny:
+            return DENIED
+        return DENIED if self._allow and client not in self._allow else None

@@ -1,0 +1,27 @@
+"""Answers preflights and tells browsers which origins may read the route's answers."""
+
+from __future__ import annotations
+
+from application.exchange import Exchange
+from application.ports import Verdict
+from domain.authorization import CorsPolicy
+from domain.cors import Cors
+from domain.outcomes import Respond
+
+
+class CorsGuard:
+    """Stands before credentials: a preflight carries none. What it adds goes out with any answer, refusals included."""
+
+    phase = "cors"
+
+    def __init__(self, policy: CorsPolicy) -> None:
+        self._cors = Cors(policy)
+
+    def admit(self, exchange: Exchange) -> Verdict:
+        head = exchange.head
+        if head.method == "OPTIONS":
+            headers = self._cors.preflight(head)
+            if headers is not None:
+                return Respond("preflight", headers)
+        exchange.response_headers.extend(self._cors.actual(head))
+        return None

@@ -1,0 +1,44 @@
+"""Refuses writes that another site may have made a browser send."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+
+from application.exchange import Exchange
+from application.ports import EventSink, Verdict
+from domain.csrf import Forgery, judge, make_token, token_cookie, wants_token
+from domain.outcomes import Denial
+
+REFUSED = Denial("csrf_failed", "The request does not come from a page that may send it.")
+
+
+class CsrfGuard:
+    """`origins` are other origins that may write. `key` signs tokens and is the same on every replica."""
+
+    phase = "csrf"
+
+    def __init__(
+        self,
+        origins: Iterable[str],
+        key: bytes,
+        events: EventSink | None = None,
+        chance: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._origins = frozenset(origin.encode("ascii") for origin in origins)
+        self._key = key
+        self._events = events
+        self._chance = chance
+
+    def admit(self, exchange: Exchange) -> Verdict:
+        head = exchange.head
+        found = judge(head, self._origins, self._key)
+        if found is Forgery.NONE:
+            if wants_token(head):
+                token = make_token(self._chance(16), self._key)
+                exchange.response_headers.extend(token_cookie(token, head.scheme == "https"))
+            return None
+        exchange.hints["csrf"] = found.value
+        if self._events is not None:
+            self._events.publish("csrf.refused", exchange.client, {"outcome": "refused", "detail": found.value})
+        return REFUSED

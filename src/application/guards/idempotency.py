@@ -1,0 +1,188 @@
+"""Idempotency-Key: the same request sent twice is done once (draft-ietf-httpapi-idempotency-key-header).
+
+The first request with a key goes through and its answer is kept; the same request again gets that answer, with
+`Idempotency-Replayed: true`. While the first is still in flight the second is refused with 409, another request under
+the same key with 422. Keys belong to their consumer (or client address) and route. Answers of 5xx and those that do not
+fit are not kept: then the key is free again. A store that is gone lets requests through, as without the guard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from application.kept_answers import KeepingSink
+from application.ports import Verdict
+from domain.http import Header
+from domain.outcomes import Denial, Respond
+
+if TYPE_CHECKING:
+    from application.exchange import Exchange
+
+log = logging.getLogger("spork.idempotency")
+
+METHODS = frozenset(("POST", "PATCH"))
+LONGEST_KEY = 255
+_TOO_LARGE = Denial("body_too_large", "A request with an Idempotency-Key has a smaller body than this.", close=True)
+_BAD_KEY = Denial("bad_request", "An Idempotency-Key is 1 to 255 printable characters, given once.")
+_MISMATCH = Denial("idempotency_mismatch", "This Idempotency-Key was used for another request.")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The key is this request's; settle it with `token`."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Another request under this key is not answered yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """This key stands for another request."""
+
+
+class StoreGone(Exception):
+    """The store does not answer."""
+
+
+class IdempotencyStore(Protocol):
+    """Keys and the answers kept under them. Raises StoreGone."""
+
+    async def begin(self, key: str, fingerprint: str, lease: float) -> Begun | InFlight | Mismatch | KeptAnswer:
+        """Take the key for at most `lease` seconds, or say what stands under it."""
+
+    async def settle(self, key: str, token: str, answer: KeptAnswer | None, keep: float) -> None:
+        """Keep `answer` for `keep` seconds, or free the key when it is None. Nothing if `token` lost the key."""
+
+
+class ArrivedBody:
+    """`ports.RequestBody` over bytes that were read already."""
+
+    __slots__ = ("_data", "_taken")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._taken = False
+
+    @property
+    def length(self) -> int:
+        return len(self._data)
+
+    @property
+    def received(self) -> int:
+        return len(self._data)
+
+    def whole(self) -> bytes | None:
+        if self._taken:
+            return None
+        self._taken = True
+        return self._data
+
+    async def read(self) -> bytes:
+        return self.whole() or b""
+
+    def limit(self, maximum: int) -> None:
+        """It is all here and was counted."""
+
+
+class IdempotencyGuard:
+    """`ports.Guard` for one route. `lease` and `keep` in seconds; bodies up to `most` bytes, both ways."""
+
+    phase = "idempotency"
+
+    def __init__(
+        self, store: IdempotencyStore, lease: float = 60.0, keep: float = 86400.0, most: int = 256 * 1024
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._keep = keep
+        self._most = most
+        self._settling: set[asyncio.Task[None]] = set()
+
+    def admit(self, exchange: Exchange) -> Verdict | Coroutine[Any, Any, Verdict]:
+        head = exchange.head
+        if head.method not in METHODS:
+            return None
+        keys = [value for name, value in head.headers if name == b"idempotency-key"]
+        if not keys:
+            return None
+        if len(keys) > 1 or not 0 < len(keys[0]) <= LONGEST_KEY or any(c <= 32 or c > 126 for c in keys[0]):
+            return _BAD_KEY
+        return self._admit(exchange, keys[0])
+
+    async def _admit(self, exchange: Exchange, given: bytes) -> Verdict:
+        body = exchange.body.whole()
+        if body is None:
+            pieces: list[bytes] = []
+            size = 0
+            while piece := await exchange.body.read():
+                size += len(piece)
+                if size > self._most:
+                    return _TOO_LARGE
+                pieces.append(piece)
+            body = b"".join(pieces)
+        exchange.body = ArrivedBody(body)
+        key, fingerprint = key_of(exchange, given), fingerprint_of(exchange, body)
+        try:
+            stands = await self._store.begin(key, fingerprint, self._lease)
+        except StoreGone as error:
+            log.warning("idempotency keys are not kept: %s", error)
+            return None
+        if isinstance(stands, Mismatch):
+            return _MISMATCH
+        if isinstance(stands, InFlight):
+            return Denial("idempotency_in_flight", "The first request with this key is in progress.", retry_after=1.0)
+        if isinstance(stands, KeptAnswer):
+            headers = (*stands.headers, (b"idempotency-replayed", b"true"))
+            return Respond("replay", headers, stands.body, stands.status)
+        sink = exchange.sink = KeepingSink(exchange.sink, self._most)
+        exchange.at_close(lambda closed: self._closed(key, stands.token, sink))
+        return None
+
+    def _closed(self, key: str, token: str, sink: KeepingSink) -> None:
+        body = sink.body
+        answer = None
+        if body is not None and 200 <= sink.status < 500 and sink.status not in (408, 409, 425, 429):
+            answer = KeptAnswer(sink.status, sink.headers, body)
+        task = asyncio.ensure_future(self._settle(key, token, answer))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle(self, key: str, token: str, answer: KeptAnswer | None) -> None:
+        try:
+            await self._store.settle(key, token, answer, self._keep)
+        except StoreGone as error:
+            log.warning("an answer was not kept: %s", error)
+
+
+def key_of(exchange: Exchange, given: bytes) -> str:
+    """Who, where and which key, hashed: keys of different callers never meet, and none is readable in the store."""
+    principal = exchange.principal
+    who = exchange.client if principal is None else f"{principal.issuer}\0{principal.consumer or principal.subject}"
+    route = exchange.plan.name if exchange.plan is not None else ""
+    return hashlib.sha256(f"{who}\n{route}\n".encode() + given).hexdigest()
+
+
+def fingerprint_of(exchange: Exchange, body: bytes) -> str:
+    head = exchange.head
+    digest = hashlib.sha256(f"{head.method}\n".encode())
+    content_type = head.header(b"content-type") or b""
+    for part in (head.target, content_type, body):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()

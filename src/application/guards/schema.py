@@ -1,0 +1,53 @@
+"""Request bodies must have the form the route declares (JSON Schema)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from application.exchange import Exchange
+from application.guards.screen import content_type
+from application.held import held, hold
+from application.identity import BodySchema
+from application.ports import Verdict
+from domain.outcomes import Denial
+
+#: Largest body that is checked, bytes; a larger one is refused where a schema is asked for.
+MAX_BODY = 1024 * 1024
+
+TOO_LARGE = Denial("body_too_large", "The request body is larger than this address takes.", close=True)
+NOT_JSON = Denial("unsupported_media_type", "The request body must be JSON.")
+_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+
+
+class SchemaGuard:
+    """Holds the body, checks it, and lets it go on to the target as it came."""
+
+    phase = "schema"
+
+    def __init__(self, schema: BodySchema, maximum: int = MAX_BODY) -> None:
+        self._schema = schema
+        self._maximum = maximum
+
+    def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
+        head = exchange.head
+        length = exchange.body.length
+        if head.method not in _WITH_BODY and length == 0:
+            return None
+        if length and length > self._maximum:
+            return TOO_LARGE
+        if content_type(head.headers) != b"application/json":
+            return NOT_JSON
+        whole = held(exchange)
+        return self._later(exchange) if whole is None else self._judge(whole)
+
+    async def _later(self, exchange: Exchange) -> Verdict:
+        whole = await hold(exchange, self._maximum)
+        return TOO_LARGE if whole is None else self._judge(whole)
+
+    def _judge(self, whole: bytes) -> Verdict:
+        problem = self._schema.problem(whole)
+        if problem is None:
+            return None
+        return Denial(
+            "body_invalid", "The request body does not have the required form.", members={"errors": [problem]}
+        )

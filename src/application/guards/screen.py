@@ -1,0 +1,117 @@
+"""The threat screen on a route: path, query, some headers and small bodies, only observed or refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Iterator
+
+from application.exchange import Exchange
+from application.held import held, hold
+from application.ports import EventSink, Verdict
+from domain.http import Headers
+from domain.outcomes import Denial
+from domain.screening import Hit, Screen, harmless, harmless_path, texts_of_query
+
+REFUSED = Denial("screened", "The request looks like an attack.")
+
+#: Largest body looked at, bytes. A larger one passes unseen: this is a net for the common case.
+MAX_BODY = 16 * 1024
+
+#: Headers that applications read and attackers fill; the protocol's own have a grammar and are full of signs.
+_HEADERS = frozenset((b"user-agent", b"referer", b"cookie", b"x-forwarded-host", b"x-original-url", b"x-api-version"))
+_TEXTS = (b"application/json", b"application/x-www-form-urlencoded", b"text/plain", b"application/graphql")
+
+
+class ScreenGuard:
+    """`block` refuses what a rule matches; otherwise it is only noted: `hints["screen"]` and an event say what."""
+
+    phase = "screen"
+
+    def __init__(self, screen: Screen, block: bool, events: EventSink | None = None) -> None:
+        self._look = screen.look
+        self._block = block
+        self._events = events
+
+    def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
+        hit = self._head(exchange)
+        if hit is not None:
+            return self._found(exchange, hit)
+        kind = content_type(exchange.head.headers)
+        length = exchange.body.length
+        if length == 0 or kind not in _TEXTS or (length is not None and length > MAX_BODY):
+            return None
+        whole = held(exchange)
+        return self._later(exchange, kind) if whole is None else self._body(exchange, whole, kind)
+
+    async def _later(self, exchange: Exchange, kind: bytes) -> Verdict:
+        whole = await hold(exchange, MAX_BODY)
+        return None if whole is None else self._body(exchange, whole, kind)
+
+    def _head(self, exchange: Exchange) -> Hit | None:
+        head = exchange.head
+        if not harmless_path(head.path) and (hit := self._look(head.path.decode("latin-1"), "path")) is not None:
+            return hit
+        if head.query:
+            for text in texts_of_query(head.query):
+                if (hit := self._look(text, "query")) is not None:
+                    return hit
+        for name, value in head.headers:
+            if name in _HEADERS and (hit := self._look(value.decode("latin-1"), "header")) is not None:
+                return hit
+        return None
+
+    def _body(self, exchange: Exchange, whole: bytes, kind: bytes) -> Verdict:
+        if len(whole) > MAX_BODY:
+            return None
+        for text in texts_of_body(whole, kind):
+            if (hit := self._look(text, "body")) is not None:
+                return self._found(exchange, hit)
+        return None
+
+    def _found(self, exchange: Exchange, hit: Hit) -> Verdict:
+        exchange.hints["screen"] = hit.rule
+        if self._events is not None:
+            outcome = "refused" if self._block else "observed"
+            said: dict[str, object] = {"outcome": outcome, "detail": f"{hit.rule} in the {hit.place}"}
+            self._events.publish("request.screened", exchange.client, said)
+        return REFUSED if self._block else None
+
+
+def content_type(headers: Headers) -> bytes:
+    """The media type without its parameters, lower-case; a `+json` type counts as JSON."""
+    for name, value in headers:
+        if name == b"content-type":
+            kind = value.partition(b";")[0].strip().lower()
+            return b"application/json" if kind.endswith(b"+json") else kind
+    return b""
+
+
+def texts_of_body(whole: bytes, kind: bytes) -> Iterator[str]:
+    """The texts in a body that could be attacks: strings of a JSON document, fields of a form, else the whole of it."""
+    if kind == b"application/x-www-form-urlencoded":
+        yield from texts_of_query(whole)
+        return
+    if kind == b"application/json":
+        try:
+            document = json.loads(whole)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            yield from _strings(document)
+            return
+    yield whole.decode("utf-8", "replace")
+
+
+def _strings(document: object) -> Iterator[str]:
+    """Every string in a JSON document, names included, without recursion."""
+    waiting = [document]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, str):
+            if not harmless(found.encode("utf-8", "replace")):
+                yield found
+        elif isinstance(found, dict):
+            waiting.extend(found)
+            waiting.extend(found.values())
+        elif isinstance(found, list):
+            waiting.extend(found)

@@ -1,0 +1,52 @@
+"""Transport and browser security of a route: https enforced, HSTS and the usual security headers on answers."""
+
+from __future__ import annotations
+
+from application.exchange import Exchange
+from application.ports import Verdict
+from domain.authorization import RequestSecurity
+from domain.http import Header
+from domain.outcomes import Denial, Respond
+
+HTTPS_REQUIRED = Denial("https_required", "This address is only served over https.")
+
+#: What answers carry with `headers: true`; a target that sets one of its own is not overruled for framing and referrer.
+SECURITY_HEADERS: tuple[Header, ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+
+
+class SecurityGuard:
+    """Stands first: nothing is said to a caller over plain http that should have been encrypted."""
+
+    phase = "security"
+
+    def __init__(self, policy: RequestSecurity) -> None:
+        self._https = policy.https
+        self._plain = SECURITY_HEADERS if policy.headers else ()
+        hsts = ((b"strict-transport-security", policy.hsts.encode("ascii")),) if policy.hsts else ()
+        self._secure = (*self._plain, *hsts)
+
+    def admit(self, exchange: Exchange) -> Verdict:
+        head = exchange.head
+        if head.scheme == "https":
+            exchange.response_headers.extend(self._secure)
+            return None
+        exchange.response_headers.extend(self._plain)
+        if self._https == "off":
+            return None
+        if self._https == "redirect" and head.method in ("GET", "HEAD") and not head.upgrade:
+            return Respond(
+                "redirect", ((b"location", b"https://" + _without_port(head.host) + head.target),), status=308
+            )
+        # Redirecting a write would invite the client to send its body, and its credentials, in clear once more.
+        return HTTPS_REQUIRED
+
+
+def _without_port(host: bytes) -> bytes:
+    """The host alone: the port of the plain listener is not that of the encrypted one."""
+    name, colon, port = host.rpartition(b":")
+    return name if colon and port.isdigit() else host

@@ -1,0 +1,50 @@
+"""Service level objectives: what share of requests must be good, and how fast the allowance for bad ones is spent.
+
+A request is bad when it failed (5xx) or, for a latency objective, took longer than promised. The error budget of an
+objective of 99.9 % is 0.1 % of requests. The burn rate of a window is its share of bad requests over that allowance: 1
+spends the budget exactly over its period, 14.4 spends 2 % of a 30-day budget in one hour (Google SRE Workbook, ch. 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Windows that burn rates are reported for, seconds, with their names.
+WINDOWS = ((300, "5m"), (1800, "30m"), (3600, "1h"), (21600, "6h"))
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """`target` 0..1 of the requests of `route` and `consumer` (empty: all) are to be good, over `period` seconds.
+
+    `latency` in seconds makes slow requests bad too; None asks only that they do not fail.
+    """
+
+    name: str
+    target: float
+    route: str = ""
+    consumer: str = ""
+    latency: float | None = None
+    period: float = 30 * 86400.0
+
+    def covers(self, route: str, consumer: str) -> bool:
+        return (not self.route or self.route == route) and (not self.consumer or self.consumer == consumer)
+
+    def bad(self, status: int, seconds: float) -> bool:
+        return status >= 500 or status == 0 or (self.latency is not None and seconds > self.latency)
+
+
+def burn_rate(bad: int, total: int, target: float) -> float:
+    """How many times faster than sustainable the budget is spent; 0 without requests."""
+    if total == 0 or bad == 0:
+        return 0.0
+    allowance = 1.0 - target
+    return (bad / total) / allowance if allowance > 0 else float("inf")
+
+
+def budget_left(bad: int, total: int, target: float) -> float:
+    """Share of the error budget that is left, 1 when nothing is spent, below 0 when overspent."""
+    if total == 0 or bad == 0:
+        return 1.0
+    allowed = (1.0 - target) * total
+    return 1.0 - bad / allowed if allowed > 0 else -1.0

@@ -1,0 +1,1 @@
+"""The httptools transport, part by part."""

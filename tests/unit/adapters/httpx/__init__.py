@@ -1,0 +1,1 @@
+"""What only the httpx transport can do."""
