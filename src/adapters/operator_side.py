@@ -26,7 +26,7 @@ from adapters.litestar.admin.acting import acting_handlers
 from adapters.litestar.admin.application import admin_application
 from adapters.litestar.admin.configuring import configuring_handlers
 from adapters.litestar.admin.logging import LogSettings, LogState, logging_handlers
-from adapters.litestar.admin.monitoring import monitoring_handlers
+from adapters.litestar.admin.monitoring import metrics_handlers, monitoring_handlers
 from adapters.litestar.admin.reading import reading_handlers
 from adapters.litestar.admin.streaming import streaming_handlers
 from adapters.litestar.health import health_handlers
@@ -278,6 +278,10 @@ class OperatorSide:
     def open_to_readers(self) -> bool:
         """Whether what only reads needs no token: the admin listener is on loopback."""
         return self.configuration.admin.host in ("127.0.0.1", "::1", "localhost")
+
+    def exposed_metrics(self) -> Sequence[Any]:
+        """Handlers for a data listener that exposes metrics: open, because the operator asked for it."""
+        return metrics_handlers(self.monitoring, expose)
 
     def admin_app(self, explainer: Explainer, extra: Sequence[Any] = ()) -> Any:
         """The ASGI application of the admin listener. `extra` handlers stand at its root."""
