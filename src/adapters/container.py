@@ -113,8 +113,9 @@ class GatewayContainer(containers.DeclarativeContainer):
     breakers = upstream_side.provided.breakers
     registry = upstream_side.provided.registry
 
+    pooled = providers.Singleton(HttptoolsTransport)
     transports = providers.Dict(
-        httptools=providers.Singleton(HttptoolsTransport),
+        httptools=pooled,
         httpx=providers.Singleton(HttpxTransport),
     )
     database = providers.Singleton(open_database, configuration.provided.records, configuration.provided.state_dir)
@@ -148,6 +149,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         limits=limits,
         nodes=providers.Singleton(fleet, configuration.provided.shared),
         engine=database,
+        connections=pooled.provided.connections,
     )
     sender = providers.Singleton(
         Sender,

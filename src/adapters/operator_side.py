@@ -72,6 +72,7 @@ from application.traffic import Traffic
 from application.upstream_control import RegistryControl
 from application.usage import UsageMeter
 from domain.circuit import Transition
+from domain.upstreams import Target
 
 log = logging.getLogger("spork.operators")
 
@@ -106,6 +107,7 @@ class OperatorSide:
         engine: AsyncEngine | None = None,
         controls: Controls | None = None,
         limits: LimitSide | None = None,
+        connections: Callable[[Target], int] | None = None,
     ) -> None:
         self.clock = clock
         self.configuration = configuration
@@ -119,7 +121,8 @@ class OperatorSide:
         self.access_log = AccessLog(line_sink(configuration.access_log))
         self.access_log.enabled = configuration.access_log != "off"
         self.controls = controls or Controls()
-        self.upstreams = RegistryControl(registry, clock.monotonic)
+        counted = None if connections is None else (lambda live: connections(live.declared))
+        self.upstreams = RegistryControl(registry, clock.monotonic, connections=counted)
         self.controls.upstreams = self.controls.upstreams or self.upstreams
         if limits is not None:
             self.controls.quotas = self.controls.quotas or limits.control

@@ -54,3 +54,15 @@ def test_what_the_edge_refuses_is_counted_and_logged(tmp_path: Path) -> None:
         line = next(json.loads(text) for text in log.read_text().splitlines() if "bad_request_target" in text)
         assert (line["status"], line["client"]) == (400, "127.0.0.1")
         assert b'gateway_refusals_total{reason="bad_request_target"' in get(gateway.port, "/metrics")[1]
+
+
+def test_open_connections_to_a_target_are_counted(tmp_path: Path) -> None:
+    with raw_target() as target:
+        with gateway_process(CONFIG.format(words="metrics", log='"off"', url=target.url), tmp_path) as gateway:
+            assert get(gateway.port, "/x")[0] == 200
+            wait_until(
+                lambda: f'upstream_pool_connections{{target="127.0.0.1:{target.port}",upstream="t"}} 1.0'.encode()
+                in get(gateway.port, "/metrics")[1],
+                10,
+                "the connection in the metrics",
+            )
