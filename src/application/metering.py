@@ -164,7 +164,7 @@ def report_of(worker: str, started: float, unix: float, tally: Tally, meters: It
         route, method, status, upstream, target = cell.key
         rows.append(
             (route, method, status, upstream, target, cell.count, cell.seconds, list(cell.buckets),
-             cell.upstream_seconds, list(cell.upstream_buckets), cell.bytes_in, cell.bytes_out, cell.retries, cell.exemplar)
+             cell.upstream_seconds, list(cell.upstream_buckets), cell.bytes_in, cell.bytes_out, cell.retries, _traced(cell.exemplar))
         )  # fmt: skip
     samples: list[Sample] = []
     for meter in meters:
@@ -173,6 +173,11 @@ def report_of(worker: str, started: float, unix: float, tally: Tally, meters: It
     samples += [("gateway_rate_limit_exceeded_total", key, value) for key, value in tally.throttled.items()]
     samples += [("gateway_authentications_total", key, value) for key, value in tally.authentications.items()]
     return WorkerReport(worker, unix, started, rows, list(tally.overhead), tally.overhead_seconds, samples)
+
+
+def _traced(exemplar: tuple[bytes, float, float] | None) -> tuple[str, float, float] | None:
+    """An exemplar with the trace id of its traceparent."""
+    return (exemplar[0][3:35].decode("ascii"), exemplar[1], exemplar[2]) if exemplar is not None else None
 
 
 @dataclass(slots=True)
