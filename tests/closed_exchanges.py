@@ -36,7 +36,9 @@ def closed_exchange(
     sink: Any = SimpleNamespace(sent=100)
     snapshot: Any = None
     exchange = Exchange(head, body, sink, snapshot, 1000.0, unix)
-    exchange.plan = SimpleNamespace(name=route) if route is not None else None  # type: ignore[assignment]
+    exchange.plan = (
+        SimpleNamespace(name=route, config=SimpleNamespace(metadata={}), timed=False) if route is not None else None
+    )  # type: ignore[assignment]
     exchange.status = status
     exchange.seconds = seconds
     exchange.attempts = attempts

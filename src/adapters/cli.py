@@ -16,9 +16,14 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "explain",
         "Which route takes a request, why the others lost, what would be sent.",
     ),
+    "register": ("adapters.commands.register", "register", "Announce a service to a gateway and keep its lease alive."),
     "keys": ("adapters.commands.keys", "keys", "Issue, rotate, revoke and list API keys."),
     "token": ("adapters.commands.token", "token", "Signing keys and development tokens."),
     "records": ("adapters.commands.keys", "records", "Upgrade the database of consumers, keys, audit and usage."),
+    "diff": ("adapters.commands.apply", "diff", "How a configuration differs from what a gateway runs (exit 0 or 2)."),
+    "apply": ("adapters.commands.apply", "apply", "Put a configuration into force on a running gateway."),
+    "audit": ("adapters.commands.audit", "audit", "Verify, export, thin out and clear the audit trail."),
+    "usage": ("adapters.commands.usage", "usage", "What consumers used, for people and for billing."),
     "schema": ("adapters.commands.check", "schema", "JSON Schema of the configuration, for editors."),
 }
 

@@ -85,6 +85,7 @@ def admission(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -
     return [
         *callers.makers([limits.guards.before], [limits.guards.after]),
         upstreams.idempotency_guard,
+        limits.shedding,
     ]
 
 
@@ -106,15 +107,13 @@ class GatewayContainer(containers.DeclarativeContainer):
     breakers = upstream_side.provided.breakers
     registry = upstream_side.provided.registry
 
-    engine = providers.Singleton(
-        open_database, records=configuration.provided.records, state_dir=configuration.provided.state_dir
-    )
-
     transports = providers.Dict(
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
-    limits = providers.Singleton(LimitSide, configuration=configuration, clock=clock, current=current)
+    limits = providers.Singleton(
+        LimitSide, configuration=configuration, clock=clock, current=current, chance=random_numbers.provided.random
+    )
     callers = providers.Singleton(
         CallerSide,
         configuration=configuration,
@@ -141,7 +140,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         path=config_path,
         limits=limits,
         nodes=providers.Singleton(fleet, configuration.provided.shared),
-        engine=engine,
+        engine=database,
     )
     sender = providers.Singleton(
         Sender,

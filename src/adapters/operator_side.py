@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.limit_side import LimitSide
@@ -26,6 +25,7 @@ from adapters.litestar.admin.accounting import accounting_handlers
 from adapters.litestar.admin.acting import acting_handlers
 from adapters.litestar.admin.application import admin_application
 from adapters.litestar.admin.configuring import configuring_handlers
+from adapters.litestar.admin.logging import LogSettings, LogState, logging_handlers
 from adapters.litestar.admin.monitoring import monitoring_handlers
 from adapters.litestar.admin.reading import reading_handlers
 from adapters.litestar.admin.streaming import streaming_handlers
@@ -35,10 +35,11 @@ from adapters.prometheus.process import ProcessMeter
 from adapters.redis.nodes import RedisHealth, RedisNodes
 from adapters.sqlalchemy.audit import SqlAuditTrail
 from adapters.sqlalchemy.health import RecordsHealth
-from adapters.sqlalchemy.migrations import upgrade
 from adapters.sqlalchemy.usage import SqlUsage
 from adapters.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature
 from adapters.structlog.access_log import AccessLog
+from adapters.structlog.application_log import level as log_level
+from adapters.structlog.application_log import set_level
 from adapters.structlog.sink import line_sink
 from adapters.yaml.load import load, loads
 from application.actions import Actions
@@ -47,6 +48,7 @@ from application.components import ConfigurationHealth, DiskHealth, LogHealth, L
 from application.configuration import AdminToken, Configuration
 from application.configuration_actions import ConfigurationActions
 from application.configure import Configurator
+from application.diagnostics import errors
 from application.events import EventLog
 from application.explain import Explainer
 from application.forward import Current
@@ -132,11 +134,11 @@ class OperatorSide:
             lambda: current.snapshot,
             self.controls,
             self.in_flight,
-            limits.control.consumers if limits is not None else (lambda: self.usage.consumers()),
+            lambda: self.usage.consumers(),
         )
         configurator.on_swap.append(self.configuration_swapped)
+        lifecycle.remarks = self.remarks
         self.revisions = Revisions(clock.unix)
-        self._engine = engine
         self.audit = SqlAuditTrail(engine) if engine is not None else None
         self.usage_store = SqlUsage(engine) if engine is not None else None
         self.usage = UsageMeter(clock.unix, self.usage_store)
@@ -198,7 +200,6 @@ class OperatorSide:
             self.add_component(limits)
         self.operators = Operators(self.admin_tokens)
         self._generated: AdminToken | None = None
-        self._records_open = False
         self._notes: set[asyncio.Future[Any]] = set()
 
     def in_flight(self) -> int:
@@ -215,6 +216,28 @@ class OperatorSide:
         self.levels.adopt(after.configuration.objectives)
         self.usage.forget_units()
         self.tally.forget(frozenset(after.plans))
+
+    def remarks(self) -> list[str]:
+        """What readiness adds: ready, but not all of the configuration is in force."""
+        problems = self.live.problems
+        if errors(problems):
+            return ["the configuration on disk is refused; the last good one serves"]
+        if any("left out" in problem.suggestion for problem in problems):
+            return ["parts of the configuration have errors and are left out"]
+        return []
+
+    def log_state(self) -> LogState:
+        sink = self.access_log.sink
+        return LogState(log_level(), self.access_log.enabled, list(self.access_log.fields), sink.lost + sink.failed)
+
+    def change_logging(self, wanted: LogSettings) -> None:
+        """Raises ValueError for a field that does not exist; then nothing is changed."""
+        if wanted.fields is not None:
+            self.access_log.choose(wanted.fields)
+        if wanted.access_log is not None:
+            self.access_log.enabled = wanted.access_log and self.configuration.access_log != "off"
+        if wanted.level is not None:
+            set_level(wanted.level)
 
     def circuit_moved(self, name: str, transition: Transition) -> None:
         """Hears every move of every circuit, for the metrics."""
@@ -270,6 +293,7 @@ class OperatorSide:
                 *acting_handlers(self.actions, self.operations),
                 *configuring,
                 *streaming_handlers(self.stream),
+                *logging_handlers(self.operations, self.log_state, self.change_logging),
                 *accounting_handlers(
                     self.queries, self.operations, self.levels, self.audit, self.usage_store, self.usage.flush
                 ),
@@ -288,7 +312,6 @@ class OperatorSide:
         """Observe, beat and watch until the block ends; then flush and say goodbye."""
         self.generate_token()
         self.access_log.sink.open()
-        await self._open_records()
         await self.live.adopt(await self.live.read_file())
         loops: list[Callable[[], Any]] = [self._beat, self.lag.watch, self._watch_files]
         tasks = [asyncio.create_task(loop()) for loop in loops]
@@ -320,24 +343,12 @@ class OperatorSide:
                 await asyncio.to_thread(self.shelf.put, report)
                 await self.live.follow()
                 self.levels.tick()
-                if self._records_open or await self._open_records():
-                    await self.usage.tick()
-                    for entry in self.security.due():
-                        await self.operations.note(entry)
+                await self.usage.tick()
+                for entry in self.security.due():
+                    await self.operations.note(entry)
             except Exception:
                 log.exception("heartbeat")
             await asyncio.sleep(1.0)
-
-    async def _open_records(self) -> bool:
-        """Bring the records' tables up to date; False when they cannot be reached, to be tried again."""
-        if self._engine is None:
-            return False
-        try:
-            await upgrade(self._engine)
-            self._records_open = True
-        except (SQLAlchemyError, OSError) as error:
-            log.error("records cannot be opened, audit and usage wait: %s", type(error).__name__)
-        return self._records_open
 
     async def _watch_files(self) -> None:
         await self.live.watch(file_signature)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from application.identity import Conflict
 from application.insight import Act, Controls, now_or_later
 from application.operations import OperationRefused, Prepared
 from application.overview import Overview
@@ -164,7 +165,10 @@ class Actions:
         secrets: list[str] = []
 
         async def perform() -> str:
-            view, secret = await now_or_later(control.issue(wanted, act))
+            try:
+                view, secret = await now_or_later(control.issue(wanted, act))
+            except ValueError as error:
+                raise OperationRefused("invalid", str(error), errors=_errors(key=str(error))) from error
             secrets.append(secret)
             return f"active, id {view.id}"
 
@@ -180,7 +184,10 @@ class Actions:
         secrets: list[str] = []
 
         async def perform() -> None:
-            _, secret = await now_or_later(control.rotate(id, overlap, act))
+            try:
+                _, secret = await now_or_later(control.rotate(id, overlap, act))
+            except Conflict as error:
+                raise OperationRefused("conflict", str(error), current=view.state) from error
             secrets.append(secret)
 
         blast = f"{view.consumer}'s old secret ends in {overlap:g} s."

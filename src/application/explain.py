@@ -93,7 +93,7 @@ class Explainer:
         if plan is None or isinstance(verdict, Denial):
             assert isinstance(verdict, Denial)
             return _refused(f"{method} {url}", verdict, candidates, plan)
-        guards = [await _ask(guard, exchange) for guard in plan.guards]
+        guards = [await ask(guard, exchange) for guard in plan.guards]
         refusal = next((f"{g.phase}: {g.detail}" for g in guards if g.verdict == "refuse"), None)
         return self._explanation(f"{method} {url}", exchange, plan, candidates, tuple(guards), refusal)
 
@@ -158,7 +158,7 @@ class Explainer:
         )  # fmt: skip
 
 
-async def _ask(guard: Guard, exchange: Exchange) -> GuardVerdict:
+async def ask(guard: Guard, exchange: Exchange) -> GuardVerdict:
     """What a guard would say. A guard without `explain` is only named: asking it could consume."""
     asks = getattr(guard, "explain", None)
     if asks is None:

@@ -28,6 +28,7 @@ from application.ports import (
 )
 from application.redirecting import redirect
 from application.sending import Sender
+from application.server_timing import server_timing
 from application.tunnelling import splice
 from domain import forwarding
 from domain.circuit import CallResult, result_of_fault
@@ -227,6 +228,8 @@ class Forwarder:
             headers += exchange.response_headers
         if plan.response_transform is not None:
             headers = plan.response_transform.apply(headers)
+        if plan.timed:
+            headers.append(server_timing(exchange, self._monotonic()))
         return headers
 
     # --------------------------------------------------------------------------------- answers of the gateway's own
@@ -260,6 +263,8 @@ class Forwarder:
         headers = [*answer.headers, (b"date", formatdate(exchange.unix, usegmt=True).encode("ascii"))]
         headers.append((b"x-request-id", exchange.request_id_bytes))
         headers += exchange.response_headers
+        if exchange.plan is not None and exchange.plan.timed:
+            headers.append(server_timing(exchange, exchange.answer_started))
         if answer.close:
             headers.append((b"connection", b"close"))
         exchange.sink.start(answer.status, headers)

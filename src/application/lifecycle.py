@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 
 
@@ -19,6 +20,8 @@ class Lifecycle:
     def __init__(self) -> None:
         self.phase = Phase.STARTING
         self.started_at: float | None = None
+        #: What operators should know although the process is ready; one sentence each.
+        self.remarks: Callable[[], list[str]] = list
         self._draining = asyncio.Event()
 
     @property

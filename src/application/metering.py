@@ -103,6 +103,10 @@ FAMILIES = (
     ),
     Family("upstream_requests_in_flight", "gauge", ("upstream", "target"), "Requests a target is serving for us now."),
     Family("upstream_pool_connections", "gauge", ("upstream", "target"), "Open connections to a target."),
+    Family(
+        "upstream_concurrency_limit", "gauge", ("upstream",), "Requests an upstream may have in flight, by latency."
+    ),
+    Family("upstream_shed_total", "counter", ("upstream",), "Requests shed because an upstream had no place left."),
     Family("upstream_ejections_total", "counter", ("upstream", "target"), "Passive ejections of a target."),
     Family("upstream_retries_total", "counter", ("upstream",), "Tries after the first."),
     Family(
@@ -160,7 +164,7 @@ def report_of(worker: str, started: float, unix: float, tally: Tally, meters: It
         route, method, status, upstream, target = cell.key
         rows.append(
             (route, method, status, upstream, target, cell.count, cell.seconds, list(cell.buckets),
-             cell.upstream_seconds, list(cell.upstream_buckets), cell.bytes_in, cell.bytes_out, cell.retries, cell.exemplar)
+             cell.upstream_seconds, list(cell.upstream_buckets), cell.bytes_in, cell.bytes_out, cell.retries, _traced(cell.exemplar))
         )  # fmt: skip
     samples: list[Sample] = []
     for meter in meters:
@@ -169,6 +173,11 @@ def report_of(worker: str, started: float, unix: float, tally: Tally, meters: It
     samples += [("gateway_rate_limit_exceeded_total", key, value) for key, value in tally.throttled.items()]
     samples += [("gateway_authentications_total", key, value) for key, value in tally.authentications.items()]
     return WorkerReport(worker, unix, started, rows, list(tally.overhead), tally.overhead_seconds, samples)
+
+
+def _traced(exemplar: tuple[bytes, float, float] | None) -> tuple[str, float, float] | None:
+    """An exemplar with the trace id of its traceparent."""
+    return (exemplar[0][3:35].decode("ascii"), exemplar[1], exemplar[2]) if exemplar is not None else None
 
 
 @dataclass(slots=True)

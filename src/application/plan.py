@@ -5,12 +5,14 @@ Compiled once per configuration: nothing here is looked up, parsed or formatted 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from application.configuration import Configuration, HeaderEdit, RouteConfig
 from application.guards.security import SECURITY_HEADERS
 from application.ports import Guard
+from application.server_timing import TimedGuard
 from application.upstreams import LiveUpstream
 from domain.cors import RESPONSE_FIELDS
 from domain.http import Header
@@ -69,6 +71,7 @@ class RoutePlan:
         "response_transform",
         "rewriter",
         "splits",
+        "timed",
         "timeout",
         "upstream",
         "upstream_param",
@@ -96,6 +99,8 @@ class RoutePlan:
         self.ours = answered_by_us(config)
         self.body_bytes = body_bytes
         self.timeout = config.timeout
+        #: Whether answers carry Server-Timing; then the guards are timed.
+        self.timed = config.server_timing
         self.splits = tuple(SplitRule(s.upstream, s.weight, s.header, s.consumers) for s in config.splits)
         self.mirror = config.mirror
 
@@ -123,6 +128,8 @@ def compile_snapshot(
     plans: dict[str, RoutePlan] = {}
     for route in configuration.routes:
         guards = tuple(guard for make in guard_makers if (guard := make(route, configuration)) is not None)
+        if route.server_timing:
+            guards = tuple(TimedGuard(guard, time.monotonic) for guard in guards)
         upstream = upstreams.get(route.upstream) if route.upstream else None
         body_bytes = configuration.edge.body_bytes if route.body_bytes is None else route.body_bytes
         plans[route.name] = RoutePlan(route, guards, upstream, body_bytes)

@@ -67,8 +67,8 @@ class Cell:
         self.bytes_in = 0
         self.bytes_out = 0
         self.retries = 0
-        #: (trace id, seconds, Unix time) of the latest traced exchange.
-        self.exemplar: tuple[str, float, float] | None = None
+        #: (traceparent, seconds, Unix time) of the latest exchange.
+        self.exemplar: tuple[bytes, float, float] | None = None
         self.dirty = False
         self.ticked = 0
         # One more than the window, so that the state before the window is still there.
@@ -220,7 +220,7 @@ class Tally:
         self.overhead[bisect_left(BOUNDS, took)] += 1
         cell.bytes_in += exchange.body.received
         cell.bytes_out += exchange.sink.sent
-        cell.exemplar = (exchange.trace_id, exchange.seconds, exchange.unix)
+        cell.exemplar = (exchange.traceparent, exchange.seconds, exchange.unix)
         if not cell.dirty:
             cell.dirty = True
             self._dirty.append(cell)

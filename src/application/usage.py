@@ -219,3 +219,33 @@ class UsageMeter:
 def _row(key: tuple[int, str, str], sums: list[float]) -> UsageRow:
     requests, errors, refused, units, bytes_in, bytes_out = (int(value) for value in sums[:6])
     return UsageRow(*key, requests, errors, refused, units, bytes_in, bytes_out, sums[6])
+
+
+def totals(rows: Sequence[UsageRow]) -> dict[tuple[str, str], UsageRow]:
+    """Sums over the hours, per consumer and route, and of all of them last as `("total", "")`."""
+    sums: dict[tuple[str, str], UsageRow] = {}
+    for row in rows:
+        key = (row.consumer, row.route)
+        sums[key] = _added(sums.get(key), row, *key)
+    found = {key: sums[key] for key in sorted(sums)}
+    everything: UsageRow | None = None
+    for row in sums.values():
+        everything = _added(everything, row, "total", "")
+    return found | ({("total", ""): everything} if everything is not None else {})
+
+
+def _added(one: UsageRow | None, other: UsageRow, consumer: str, route: str) -> UsageRow:
+    if one is None:
+        one = UsageRow(other.hour, consumer, route)
+    return UsageRow(
+        min(one.hour, other.hour),
+        consumer,
+        route,
+        one.requests + other.requests,
+        one.errors + other.errors,
+        one.refused + other.refused,
+        one.units + other.units,
+        one.bytes_in + other.bytes_in,
+        one.bytes_out + other.bytes_out,
+        one.seconds + other.seconds,
+    )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -18,13 +16,14 @@ from adapters.commands.options import chosen_config, config_option
 def serve(config: Path | None, workers: int) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
     from adapters.main import Sockets, run
+    from adapters.structlog.application_log import set_up_logging
     from adapters.uvicorn.sockets import CannotListen, listening_socket
     from adapters.uvicorn.workers import supervise
     from adapters.yaml.load import load
     from application.check import needs_shared_state
     from application.diagnostics import check_report
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    set_up_logging()
     path = chosen_config(config)
     loaded = load(path, os.environ)
     if loaded.problems:

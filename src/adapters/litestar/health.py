@@ -22,9 +22,12 @@ def health_handlers(lifecycle: Lifecycle, names: frozenset[str]) -> list[HTTPRou
     @get(
         "/ready", sync_to_thread=False, summary="Readiness: a valid configuration is in force and no shutdown has begun"
     )
-    def ready() -> Response[dict[str, str]]:
+    def ready() -> Response[dict[str, object]]:
         status = 200 if lifecycle.ready else 503
-        return Response({"status": lifecycle.phase.value}, status_code=status, headers=_NO_STORE)
+        body: dict[str, object] = {"status": lifecycle.phase.value}
+        if remarks := lifecycle.remarks():
+            body["remarks"] = remarks
+        return Response(body, status_code=status, headers=_NO_STORE)
 
     @get("/health/startup", sync_to_thread=False, summary="Whether start-up has finished, and how long ago")
     def startup() -> Response[dict[str, object]]:

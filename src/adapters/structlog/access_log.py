@@ -83,8 +83,7 @@ class AccessLog:
     def __init__(self, sink: LineSink, fields: Sequence[str] = DEFAULT_FIELDS) -> None:
         self.sink = sink
         self.enabled = True
-        self._encoder = msgspec.json.Encoder()
-        self._buffer = bytearray()
+        self._encode = msgspec.json.Encoder().encode
         self._second = 0
         self._stamp = ""
         self._readers: list[tuple[str, Callable[[AccessLine, Exchange], Any]]] | None = None
@@ -94,6 +93,7 @@ class AccessLog:
         """Change the fields of the lines to come. Raises ValueError for a field that does not exist."""
         chosen = tuple(fields)
         self._readers = None if chosen == DEFAULT_FIELDS else [(name, _reader(name)) for name in chosen]
+        self.fields = chosen
 
     def closed(self, exchange: Exchange) -> None:
         if not self.enabled:
@@ -101,10 +101,7 @@ class AccessLog:
         line: object = self.line(exchange)
         if self._readers is not None:
             line = {name: read(line, exchange) for name, read in self._readers}  # type: ignore[arg-type]
-        buffer = self._buffer
-        self._encoder.encode_into(line, buffer)
-        buffer += b"\n"
-        self.sink.put(bytes(buffer))
+        self.sink.put(self._encode(line))
 
     def line(self, exchange: Exchange) -> AccessLine:
         head = exchange.head

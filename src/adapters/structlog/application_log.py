@@ -42,7 +42,7 @@ class _ToSink(logging.Handler):
         except Exception:
             self._sink.failed += 1
             return
-        self._sink.put_from_thread(line.encode("utf-8", "backslashreplace") + b"\n")
+        self._sink.put_from_thread(line.encode("utf-8", "backslashreplace"))
 
 
 def set_up_logging(sink: LineSink | None = None, level: str = "info", people: bool | None = None) -> None:

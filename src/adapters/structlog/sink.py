@@ -65,8 +65,8 @@ class LineSink:
         self._thread.start()
 
     def put(self, line: bytes) -> None:
-        """Take one line, newline included. Never blocks."""
-        size = len(line)
+        """Take one line, without its newline. Never blocks."""
+        size = len(line) + 1
         if self._accepted - self._done + size > self._bound:
             self.lost += 1
             return
@@ -129,7 +129,7 @@ class LineSink:
                 return
 
     def _write_batch(self, batch: list[bytes]) -> None:
-        joined = b"".join(batch)
+        joined = b"\n".join(batch) + b"\n"
         lost = self.lost
         try:
             if lost > self._reported:
