@@ -111,6 +111,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
+    database = providers.Singleton(open_database, configuration.provided.records, configuration.provided.state_dir)
     limits = providers.Singleton(
         LimitSide, configuration=configuration, clock=clock, current=current, chance=random_numbers.provided.random
     )
@@ -118,7 +119,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         CallerSide,
         configuration=configuration,
         clock=clock,
-        engine=engine,
+        engine=database,
         limiter=limits.provided.limiter,
         events=events,
     )

@@ -57,7 +57,7 @@ async def serve(
         await stack.enter_async_context(limits.running())
         container.breakers().on_transition = both(container.registry().circuit_moved, operators.circuit_moved)
         callers = container.callers()
-        stack.push_async_callback(container.engine().dispose)
+        stack.push_async_callback(container.database().dispose)
         operators.controls.keys = operators.controls.sessions = operators.controls.plans = callers.control
         container.configurator().apply(configuration)
         upstreams = container.upstream_side()
