@@ -231,7 +231,8 @@ class Forwarder:
 
     def response_headers(self, exchange: Exchange, plan: RoutePlan, received: list[Header]) -> list[Header]:
         """A target's headers, with the gateway's own."""
-        headers = [header for header in received if header[0] != b"x-request-id"]
+        ours = plan.ours
+        headers = [header for header in received if header[0] not in ours]
         headers.append((b"x-request-id", exchange.request_id_bytes))
         headers.append(forwarding.VIA)
         if exchange.response_headers:
