@@ -133,6 +133,11 @@ class Client:
                 return body
             body += piece[:-2]
 
+    async def exactly(self, size: int) -> bytes:
+        """The next `size` raw bytes."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.reader.readexactly(size)
+
     async def rest(self) -> bytes:
         """Everything until the other side closes."""
         async with asyncio.timeout(PATIENCE):

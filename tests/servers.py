@@ -242,7 +242,9 @@ class GatewayProcess:
 
     @property
     def admin_token(self) -> str:
-        return (self.directory / ".spork" / "admin-token").read_text().strip()
+        path = self.directory / ".spork" / "admin-token"
+        wait_until(path.exists, 10, "the admin token")
+        return path.read_text().strip()
 
     def terminate(self, seconds: float = 15.0) -> int:
         self.process.terminate()

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import os
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.argon2.passwords import Argon2Passwords
-from adapters.cryptography.keygen import generate_key
+from adapters.httpx.auth_service import HttpAuthService
 from adapters.httpx.fetch import HttpCalls
 from adapters.httpx.introspection import Authority, AuthServiceVerifier, IntrospectionVerifier
 from adapters.jsonschema.body_schema import JsonBodySchema
@@ -26,13 +25,15 @@ from adapters.jwt.signer import JwtIdentitySigner
 from adapters.jwt.verifier import JwtVerifier, trust
 from adapters.memory.announcements import MemoryAnnouncements
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from adapters.own_secrets import key_pepper, signing_key
 from adapters.redis.announcements import RedisAnnouncements
 from adapters.redis.connection import RedisConnection, connect
 from adapters.sqlalchemy.database import is_sqlite
 from adapters.sqlalchemy.identity import SqlRecords
 from adapters.sqlalchemy.migrations import pending, upgrade
 from adapters.sqlalchemy.sessions import SqlSessions
-from adapters.state_files import private_directory, secret_file
+from adapters.state_files import private_directory
+from application.auth_desk import AuthDesk
 from application.caller_control import CallerControl
 from application.configuration import Configuration, RouteConfig
 from application.consumers import Consumers
@@ -85,21 +86,6 @@ class _Verifiers:
         return (self.jwt, *self.introspection, *last)
 
 
-def key_pepper(state_dir: str) -> bytes:
-    """What digests of API keys are keyed with: SPORK_KEY_PEPPER, or a file made on first use. Whoever shares records
-    shares it."""
-    given = os.environ.get("SPORK_KEY_PEPPER", "")
-    return given.encode() if given else secret_file(state_dir, "key-pepper")
-
-
-def signing_key(configured: str, state_dir: str) -> str:
-    """The gateway's own signing key as PEM or JWK text: the configured one (a file, or the text itself), or one made on
-    first use in the state directory."""
-    if not configured:
-        return secret_file(state_dir, "signing-key.pem", lambda: generate_key("EdDSA").encode()).decode()
-    return configured if "-----BEGIN" in configured else Path(configured).read_text()
-
-
 class CallerSide:
     """Everything about callers in this process. Guard makers are methods, in the order they are listed in `makers`."""
 
@@ -146,6 +132,23 @@ class CallerSide:
             return MemoryAnnouncements()
         self._redis = connect(self._configuration.shared, connections=4, operation=0.5)
         return RedisAnnouncements(self._redis.client, self._clock.unix)
+
+    # ------------------------------------------------------------------------------------------- what callers may ask
+
+    def desk(self) -> AuthDesk:
+        """The use cases behind `/auth`."""
+        return AuthDesk(
+            lambda: self.verifiers(self._configuration).all(),
+            self.ring,
+            self.sessions,
+            self.failures,
+            self._clock,
+            self._auth_service,
+        )
+
+    def _auth_service(self) -> HttpAuthService | None:
+        url = self._configuration.auth_service
+        return HttpAuthService(url, self._authority("auth_service_login")) if url else None
 
     # ------------------------------------------------------------------------------------------------- what guards use
 
@@ -284,6 +287,7 @@ class CallerSide:
 
     def configured(self, configuration: Configuration) -> None:
         """A new configuration is in force."""
+        self._configuration = configuration
         self.consumers.declare(configuration.consumers)
         self.trust.forget()
         current = self.verifiers(configuration).all()

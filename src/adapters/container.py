@@ -18,6 +18,7 @@ from adapters.httptools.transport import HttptoolsTransport
 from adapters.httpx.transport import HttpxTransport
 from adapters.limit_side import LimitSide
 from adapters.litestar.applications import application
+from adapters.litestar.auth import auth_router, jwks_handler
 from adapters.litestar.health import health_handlers
 from adapters.litestar.problems import Problems
 from adapters.litestar.proxy import proxy_mount
@@ -45,9 +46,21 @@ def empty_snapshot() -> Snapshot:
     return Snapshot("", Configuration(), RouteTable(()), {}, {})
 
 
-def data_application(gateway: Gateway, refusals: Refusals, lifecycle: Lifecycle, expose: tuple[str, ...]) -> Litestar:
+def data_application(
+    gateway: Gateway,
+    refusals: Refusals,
+    lifecycle: Lifecycle,
+    expose: tuple[str, ...],
+    callers: CallerSide,
+    clients: ClientFinder,
+) -> Litestar:
     """The data listener's application: the proxy and the endpoints it exposes."""
-    return application([proxy_mount(gateway, refusals), *health_handlers(lifecycle, frozenset(expose))])
+    handlers: list[Any] = [proxy_mount(gateway, refusals), *health_handlers(lifecycle, frozenset(expose))]
+    if "auth" in expose:
+        handlers.append(auth_router(callers.desk(), refusals, clients))
+    if "jwks" in expose:
+        handlers.append(jwks_handler(lambda: callers.signer.key_set()))
+    return application(handlers)
 
 
 def admin_application(operators: OperatorSide, explainer: Explainer, upstreams: UpstreamSide) -> Any:
@@ -72,6 +85,7 @@ def admission(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -
     return [
         *callers.makers([limits.guards.before], [limits.guards.after]),
         upstreams.idempotency_guard,
+        limits.shedding,
     ]
 
 
@@ -97,8 +111,10 @@ class GatewayContainer(containers.DeclarativeContainer):
         httptools=providers.Singleton(HttptoolsTransport),
         httpx=providers.Singleton(HttpxTransport),
     )
-    limits = providers.Singleton(LimitSide, configuration=configuration, clock=clock, current=current)
     database = providers.Singleton(open_database, configuration.provided.records, configuration.provided.state_dir)
+    limits = providers.Singleton(
+        LimitSide, configuration=configuration, clock=clock, current=current, chance=random_numbers.provided.random
+    )
     callers = providers.Singleton(
         CallerSide,
         configuration=configuration,
@@ -145,6 +161,8 @@ class GatewayContainer(containers.DeclarativeContainer):
         clients=clients,
         sender=sender,
     )
-    data_app = providers.Singleton(data_application, gateway, refusals, lifecycle, configuration.provided.expose)
+    data_app = providers.Singleton(
+        data_application, gateway, refusals, lifecycle, configuration.provided.expose, callers, clients
+    )
     explainer = providers.Singleton(Explainer, forwarder=gateway, sender=sender)
     admin_app = providers.Singleton(admin_application, operators, explainer, upstream_side)

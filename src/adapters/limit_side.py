@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.connection import RedisConnection, connect
+from adapters.redis.limit_leases import LeasingRateLimiter
 from adapters.redis.limit_overrides import RedisOverrides
 from adapters.redis.rate_limiter import RedisRateLimiter
 from application.configuration import Configuration
 from application.forward import Current
 from application.guards.limits import LimitGuards, PlanOf
+from application.guards.shedding import SheddingGuards
 from application.limit_overrides import LimitOverrides
 from application.ports import Clock
 from application.quota_control import QuotaControl
@@ -33,7 +36,7 @@ MEASURE_EVERY = 5
 
 
 class LimitSide:
-    """`guards.before` and `guards.after` are guard makers; `control` is what operators use. `nodes` counts live ones
+    """`guards.before`, `guards.after` and `shedding` are guard makers; `control` is what operators use. `nodes` counts live ones
     and may be set later; `plan_of` says which plan a principal is on, None for what its credential says."""
 
     def __init__(
@@ -41,6 +44,7 @@ class LimitSide:
         configuration: Configuration,
         clock: Clock,
         current: Current,
+        chance: Callable[[], float] = random.random,
         plan_of: PlanOf | None = None,
         nodes: Callable[[], int] = lambda: 1,
     ) -> None:
@@ -48,17 +52,20 @@ class LimitSide:
         self.nodes = nodes
         self.memory = MemoryRateLimiter(clock=clock.unix)
         self.redis: RedisRateLimiter | None = None
+        self.leases: LeasingRateLimiter | None = None
         self._connection: RedisConnection | None = None
         self.limiter: RateLimiter = self.memory
         overrides = LimitOverrides()
         if configuration.shared != "memory":
             self._connection = connect(configuration.shared)
             self.redis = RedisRateLimiter(self._connection, self.memory, nodes=lambda: self.nodes())
-            self.limiter = self.redis
+            self.leases = LeasingRateLimiter(self.redis)
+            self.limiter = self.leases
             overrides = LimitOverrides(RedisOverrides(self._connection))
         self.overrides = overrides
         self.insight = UsageInsight()
         self.guards = LimitGuards(self.limiter, self.insight, self.overrides, plan_of)
+        self.shedding = SheddingGuards(clock.monotonic, chance)
         self.control = QuotaControl(
             self.limiter,
             self.insight,
@@ -77,7 +84,7 @@ class LimitSide:
         """For detailed health: losing the store degrades limits, never the gateway."""
         if self.redis is None:
             return ComponentHealth("limits", "ok", "counted in this process", facts=dict(self.memory.stats()))
-        facts = dict[str, object](self.redis.stats())
+        facts: dict[str, object] = {**self.redis.stats(), **(self.leases.stats() if self.leases is not None else {})}
         if self.redis.health.down:
             return ComponentHealth("limits", "degraded", self.redis.health.last_error, facts=facts)
         return ComponentHealth("limits", "ok", "counted in the shared store", facts=facts)
@@ -85,6 +92,7 @@ class LimitSide:
     def samples(self) -> Iterator[tuple[str, tuple[str, ...], float]]:
         """For `metering`."""
         yield from self.control.samples()
+        yield from self.shedding.samples()
         if self.redis is not None:
             stats = self.redis.stats()
             yield "gateway_store_failures_total", ("limits",), float(stats["errors"] + stats["timeouts"])
@@ -115,6 +123,8 @@ class LimitSide:
                 self.insight.fold(now)
                 await self.overrides.refresh(now)
                 self.memory.sweep(now, most=5000)
+                if self.leases is not None:
+                    self.leases.sweep()
                 if turn % MEASURE_EVERY == 0:
                     await self.control.measure()
             except Exception:

@@ -25,7 +25,13 @@ from domain.circuit import Transition, TransitionListener
 log = logging.getLogger("spork")
 
 #: Endpoints of the gateway's own on the data listener, by the name `expose:` uses.
-EXPOSABLE = {"health": "/health", "ready": "/ready", "startup": "/health/startup"}
+EXPOSABLE = {
+    "health": "/health",
+    "ready": "/ready",
+    "startup": "/health/startup",
+    "auth": "/auth/*",
+    "jwks": "/.well-known/jwks.json",
+}
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,16 +20,17 @@ from adapters.litestar.discovery import Sights, discovery_router, registration_r
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from adapters.memory.idempotency import MemoryIdempotency
 from adapters.memory.registrations import MemoryRegistrations
-from adapters.nats.events import NatsHub
 from adapters.operator_side import OperatorSide
 from adapters.redis.circuit_breaker import RedisCircuitBreakers
 from adapters.redis.connection import RedisConnection, connect
+from adapters.redis.drains import RedisDrains
 from adapters.redis.events import RedisHub
 from adapters.redis.idempotency import RedisIdempotency
 from adapters.redis.registrations import RedisRegistrations
 from application import upstream_views
 from application.configuration import Configuration, RouteConfig
-from application.discovery import Names
+from application.discovery import Names, WatchedFile
+from application.drains import FleetDrains
 from application.event_delivery import EventDelivery, Hub, log_event
 from application.events import EventLog
 from application.forward import Current
@@ -54,6 +56,8 @@ def hub_for(url: str) -> Hub | None:
     if parts.scheme.startswith("redis"):
         return RedisHub(connect(bare, connections=1, operation=2.0).client, options.get("stream", "spork:events"))
     if parts.scheme in ("nats", "tls"):
+        from adapters.nats.events import NatsHub  # a tenth of a second of start-up that few need
+
         return NatsHub(bare, options.get("prefix", "spork.events"))
     return WebhookHub(url)
 
@@ -79,6 +83,12 @@ class UpstreamSide:
         self.probes = Probes(self.registry, HttpxProber(), clock, chance.random, events)
         resolver = DnsResolver()
         self.names = Names(self.registry, resolver, clock, lambda: current.snapshot.configuration.upstreams)
+        self.drains: FleetDrains | None = None
+        if self._redis is not None:
+            self.drains = FleetDrains(self.registry, RedisDrains(self._redis.client), clock)
+        self.file: WatchedFile | None = None
+        if configuration.discovery_file:
+            self.file = WatchedFile(Path(configuration.discovery_file), self.registry, clock)
         self.registrations: Registrations | None = None
         self._registration = configuration.registration
         if configuration.registration != "off":
@@ -136,7 +146,7 @@ class UpstreamSide:
         async with contextlib.AsyncExitStack() as stack:
             if self._redis is not None:
                 stack.push_async_callback(self._redis.close)
-            parts: list[Any] = [self.delivery, self.registrations, self.names, self.probes]
+            parts: list[Any] = [self.delivery, self.registrations, self.names, self.file, self.drains, self.probes]
             if isinstance(self.breakers, RedisCircuitBreakers):
                 parts.insert(1, self.breakers)
             for part in parts:

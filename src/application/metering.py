@@ -103,6 +103,10 @@ FAMILIES = (
     ),
     Family("upstream_requests_in_flight", "gauge", ("upstream", "target"), "Requests a target is serving for us now."),
     Family("upstream_pool_connections", "gauge", ("upstream", "target"), "Open connections to a target."),
+    Family(
+        "upstream_concurrency_limit", "gauge", ("upstream",), "Requests an upstream may have in flight, by latency."
+    ),
+    Family("upstream_shed_total", "counter", ("upstream",), "Requests shed because an upstream had no place left."),
     Family("upstream_ejections_total", "counter", ("upstream", "target"), "Passive ejections of a target."),
     Family("upstream_retries_total", "counter", ("upstream",), "Tries after the first."),
     Family(

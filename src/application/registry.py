@@ -15,6 +15,8 @@ from domain.circuit_machine import Circuit, CircuitBreakers
 from domain.upstreams import Target, Upstream
 
 TargetListener = Callable[[LiveTarget], None]
+#: Hears (upstream, target, (reason, seconds or None)), or None instead of the pair when it is undrained.
+DrainListener = Callable[[str, str, tuple[str, float | None] | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class UpstreamRegistry:
         self.on_joined: list[TargetListener] = []
         self.on_left: list[TargetListener] = []
         self.on_changed: list[Callable[[], None]] = []
+        self.on_drained: list[DrainListener] = []
         self._events = events
         self._upstreams: dict[str, LiveUpstream] = {}
         self._found: dict[str, dict[str, Discovered]] = {}
@@ -165,6 +168,8 @@ class UpstreamRegistry:
         live.drained_until = math.inf if ttl is None else now + ttl
         live.drain_reason = reason
         live.upstream.changed()
+        for hear in self.on_drained:
+            hear(upstream, target, (reason, ttl))
         self.tell("target.draining", f"{upstream}/{target}", {"detail": reason, "in_flight": live.active})
         return live
 
@@ -174,6 +179,8 @@ class UpstreamRegistry:
         live.drain_reason = ""
         live.warm_since = now
         live.upstream.changed()
+        for hear in self.on_drained:
+            hear(upstream, target, None)
         self.tell("target.undrained", f"{upstream}/{target}", {"detail": reason})
         return live
 

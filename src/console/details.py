@@ -62,7 +62,7 @@ def _when(at: float | None, moment: Moment) -> str:
 def service(row: ServiceView, moment: Moment, width: int) -> list[Line]:
     up = f"{row.targets_up} of {row.targets_total} targets up"
     lines = [
-        fact("state", said(row.state), "   ", up, "   breaker ", said(row.breaker), f"   balance {row.balance}"),
+        fact("state", said(row.state), "   ", up, "   breaker ", said(row.breaker)),
         fact(
             "traffic",
             (rate(row.rps), "bold"),
@@ -77,6 +77,7 @@ def service(row: ServiceView, moment: Moment, width: int) -> list[Line]:
             f"availability {percent(row.availability)}%",
         ),
     ]
+    lines.append(fact("balance", row.balance))
     return lines + text_fact("routes", ", ".join(row.routes), width)
 
 

@@ -4,8 +4,8 @@ It is a net under services, not a wall: it sees the common, automated attempts. 
 into words and signs; a rule is a short sequence of them. Matching a rule at a place looks at no more than the rule's
 own length, so the work is linear in the text whatever it says: there is no pattern that can blow up.
 
-In a rule, `a|b` is either, `?x` may be there or not, `*` is any one word or sign, `#` a number, `ON` an event handler's
-name, `PIPE` the sign `|`, `END` the end of the text.
+In a rule, `a|b` is either, `?x` may be there or not, `+x` stands directly behind what is before it and `_x` apart from
+it; `*` is any one word or sign, `#` a number, `ON` an event handler's name, `PIPE` the sign `|`, `END` the end.
 """
 
 from __future__ import annotations
@@ -33,51 +33,60 @@ class Rule:
 
 RULES = (
     # SQL: joining another query, always-true conditions after a quote, stacked statements, probing functions
-    Rule("sql-union", "sql", "union ?all|distinct select"),
-    Rule("sql-union-comment", "sql", "union / * * / select"),
-    Rule("sql-or-true-text", "sql", "' or|and|xor ?not ' * ' = ' *"),
+    Rule("sql-union-value", "sql", "union ?all|distinct select #|null|@|(|'|\"|char|concat|group_concat|version|user"),
+    Rule("sql-union-column", "sql", "union ?all|distinct select * ,|from|(|."),
+    Rule("sql-union-comment", "sql", "union / +* +* +/ ?all select"),
+    Rule("sql-or-true-text", "sql", "' ?) or|and|xor ?not ?( ' * ' = ' *"),
     Rule("sql-or-true-number", "sql", "'|) or|and|xor ?not # = #"),
-    Rule("sql-or-true-quoted", "sql", "'|\" or|and|xor ?not '|\" # '|\" = '|\" #"),
-    Rule("sql-or-true-comment", "sql", "'|) or|and * =|<|> * ?' - -"),
-    Rule("sql-quote-comment", "sql", "' - -"),
-    Rule("sql-quote-close-comment", "sql", "' ) - -"),
+    Rule("sql-or-true-bare", "sql", "or # = # END|-|#|;|)"),
+    Rule("sql-or-true-comment", "sql", "'|) or|and * =|<|> * ?' - +-"),
+    Rule("sql-quote-comment", "sql", "' ?) - +- END"),
+    Rule("sql-quote-comment-text", "sql", "' ?) - +- _*"),
     Rule("sql-stacked", "sql", "; drop|truncate|alter|create table|database|schema|view|index|user"),
-    Rule("sql-stacked-write", "sql", "; insert|delete|update into|from|*"),
-    Rule("sql-stacked-exec", "sql", "; exec|execute|declare|shutdown"),
-    Rule("sql-sleep", "sql", "sleep|pg_sleep|benchmark|waitfor ( #"),
+    Rule("sql-stacked-insert", "sql", "; insert into *"),
+    Rule("sql-stacked-delete", "sql", "; delete from *"),
+    Rule("sql-stacked-update", "sql", "; update * set"),
+    Rule("sql-stacked-exec", "sql", "; exec|execute xp_cmdshell|sp_executesql|sp_oacreate|master|immediate|(|@"),
+    Rule("sql-sleep", "sql", "sleep|pg_sleep|benchmark|waitfor +( #"),
     Rule("sql-waitfor", "sql", "waitfor delay|time '"),
-    Rule("sql-schema", "sql", "from information_schema|pg_catalog|sqlite_master|mysql|sysobjects|syscolumns . *"),
-    Rule("sql-schema-sqlite", "sql", "from sqlite_master|sysobjects|syscolumns"),
+    Rule("sql-schema", "sql", "from information_schema|pg_catalog|mysql +. *"),
+    Rule("sql-schema-table", "sql", "from sqlite_master|sysobjects|syscolumns"),
     Rule("sql-order-probe", "sql", "' order|group by #"),
-    Rule("sql-load-file", "sql", "load_file|xp_cmdshell|extractvalue|updatexml|utl_http ("),
+    Rule("sql-function", "sql", "load_file|xp_cmdshell|extractvalue|updatexml|utl_http ("),
     Rule("sql-into-outfile", "sql", "into outfile|dumpfile '|\""),
     # XSS: markup that runs, or attributes that do
     Rule("xss-script", "xss", "< ?/ script >|/"),
-    Rule("xss-script-attribute", "xss", "< script src|type|async|defer|language|x"),
-    Rule("xss-iframe", "xss", "< iframe|object|embed|applet|base|meta|link src|srcdoc|href|data|http|rel|code ="),
-    Rule("xss-svg", "xss", "< svg|math|body|img|video|audio|details|input|marquee|select|a|div ?/ ON ="),
-    Rule("xss-handler", "xss", "'|\" ?> ?/ ON = ?'|\" *"),
-    Rule("xss-img-handler", "xss", "< img src ?= * ON ="),
-    Rule("xss-javascript-url", "xss", "javascript|vbscript : *"),
-    Rule("xss-data-url", "xss", "data : text / html"),
-    Rule("xss-cookie", "xss", "document . cookie|location|write|domain"),
-    # traversal: climbing out, or well-known files
-    Rule("traversal-up", "traversal", ". . /|\\ . . /|\\"),
-    Rule("traversal-up-to", "traversal", ". . /|\\ etc|windows|winnt|proc|var|boot|root"),
-    Rule("traversal-passwd", "traversal", "/ etc / passwd|shadow|group|hosts|sudoers"),
-    Rule("traversal-proc", "traversal", "/ proc / self /"),
-    Rule("traversal-windows", "traversal", "c : \\|/ windows|winnt|boot \\|/|."),
-    Rule("traversal-wrapper", "traversal", "php|file|expect|phar|zip : / /"),
-    # shell: a separator and a command that only a shell would want, or a substitution
+    Rule("xss-script-attribute", "xss", "< script src|type|async|defer|language ="),
+    Rule("xss-embedding", "xss", "< iframe|object|embed|applet|base|meta|link src|srcdoc|href|data|http|rel|code ="),
     Rule(
-        "shell-command", "shell", ";|&|` cat|ls|id|whoami|uname|wget|curl|nc|bash|sh|ping|nslookup|rm|chmod END|-|/|*"
+        "xss-tag-handler",
+        "xss",
+        "< +svg|math|body|img|video|audio|details|input|marquee|select|a|div|p ?/ ?* ?= ?* ON =",
     ),
-    Rule("shell-pipe", "shell", "PIPE cat|id|whoami|uname|wget|curl|nc|netcat|bash|sh|nslookup END|-|/"),
-    Rule("shell-substitution", "shell", "$ ( cat|ls|id|whoami|uname|wget|curl|nc|bash|sh|ping|nslookup|printenv"),
-    Rule("shell-backtick", "shell", "` id|whoami|uname|hostname|printenv `"),
-    Rule("shell-reverse", "shell", "/ dev / tcp|udp /"),
-    Rule("shell-binary", "shell", "/ bin / sh|bash|dash|zsh|nc|cat"),
-    Rule("shell-log4j", "shell", "$ { jndi : ldap|ldaps|rmi|dns|http|iiop|corba|nis|$"),
+    Rule("xss-attribute-handler", "xss", "'|\" ?> ?/ ON = *"),
+    Rule("xss-script-url", "xss", "javascript|vbscript +: +*"),
+    Rule("xss-data-url", "xss", "data +: +text +/ +html"),
+    Rule("xss-document", "xss", "document +. +cookie|location|write|domain"),
+    # traversal: climbing out, or well-known files
+    Rule("traversal-up", "traversal", ". +. +/|\\ ?/ . +. +/|\\"),
+    Rule("traversal-up-to", "traversal", ". +. +/|\\ ?/ etc|windows|winnt|proc|boot|root"),
+    Rule("traversal-file", "traversal", "/ +etc +/ +passwd|shadow|group|hosts|sudoers"),
+    Rule("traversal-proc", "traversal", "/ +proc +/ +self +/"),
+    Rule("traversal-windows", "traversal", "c +: +\\|/ +windows|winnt|boot +\\|/|."),
+    Rule("traversal-php", "traversal", "php +: +/ +/ filter|input|stdin|memory|temp"),
+    Rule("traversal-local-url", "traversal", "file +: +/ +/ +/"),
+    Rule("traversal-wrapper", "traversal", "phar|zip|expect +: +/ +/ id|ls|whoami|cat|uname|/|."),
+    # shell: a separator and a command that only a shell would want, or a substitution
+    Rule("shell-alone", "shell", ";|&|`|PIPE id|ls|whoami|uname|bash|sh|printenv END|;|&|PIPE|>"),
+    Rule("shell-option", "shell", ";|&|`|PIPE cat|ls|id|uname|wget|curl|nc|netcat|bash|sh|ping|rm|chmod _- +*"),
+    Rule("shell-path", "shell", ";|&|`|PIPE cat|ls|bash|sh|rm|chmod|head|tail|more|less _/ +*"),
+    Rule("shell-fetch", "shell", ";|&|`|PIPE wget|curl|fetch ?' http|https|ftp +:"),
+    Rule("shell-connect", "shell", ";|&|`|PIPE nc|netcat|telnet|nslookup|ping * +. +*"),
+    Rule("shell-substitution", "shell", "$ +( cat|ls|id|whoami|uname|wget|curl|nc|bash|sh|ping|nslookup|printenv"),
+    Rule("shell-backtick", "shell", "` +id|whoami|uname|hostname|printenv +` END|;|&|PIPE|'|\""),
+    Rule("shell-reverse", "shell", "/ +dev +/ +tcp|udp +/"),
+    Rule("shell-binary", "shell", "/ +bin +/ +sh|bash|dash|zsh|nc|cat"),
+    Rule("shell-log4j", "shell", "$ +{ jndi +: ldap|ldaps|rmi|dns|http|iiop|corba|nis|$"),
     Rule("shell-shellshock", "shell", "( ) { : ;"),
 )
 
@@ -92,21 +101,25 @@ class Hit:
 
 
 class _Step:
-    """One place of a rule: the words it takes, and whether it may be left out."""
+    """One place of a rule: the words it takes, whether it may be left out, and whether it must be glued or apart."""
 
-    __slots__ = ("optional", "words")
+    __slots__ = ("glued", "optional", "words")
 
     def __init__(self, text: str) -> None:
-        self.optional = len(text) > 1 and text[0] == "?"
-        self.words = frozenset((text[1:] if self.optional else text).split("|"))
+        mark = text[0] if len(text) > 1 else ""
+        self.optional = mark == "?"
+        self.glued = {"+": True, "_": False}.get(mark) if text[1:2] != "" else None
+        self.words = frozenset((text[1:] if mark in ("?", "+", "_") else text).split("|"))
 
-    def takes(self, word: str) -> bool:
+    def takes(self, word: str, glued: bool) -> bool:
         """Whether the word (or "" at the end of the text) fits here."""
         words = self.words
-        if word in words or ("*" in words and word):
-            return True
+        if self.glued is not None and self.glued is not glued:
+            return False
         if not word:
             return "END" in words
+        if word in words or "*" in words:
+            return True
         if word == "|":
             return "PIPE" in words
         if "#" in words and word.isdigit():
@@ -140,25 +153,32 @@ class Screen:
         return None
 
     def _match(self, text: str) -> Rule | None:
-        words = _PIECES.findall(text.lower())
         begin = self._begin
-        for index, word in enumerate(words):
-            rules = begin.get(word)
-            if rules is not None:
-                for rule, steps in rules:
-                    if _follows(words, index + 1, steps, 0):
-                        return rule
+        words: list[str] = []
+        glued: list[bool] = []
+        started: list[int] = []
+        behind = -1
+        for piece in _PIECES.finditer(text.lower()):
+            word = piece.group()
+            if word in begin:
+                started.append(len(words))
+            words.append(word)
+            glued.append(piece.start() == behind)
+            behind = piece.end()
+        for index in started:
+            for rule, steps in begin[words[index]]:
+                if _follows(words, glued, index + 1, steps, 0):
+                    return rule
         return None
 
 
-def _follows(words: list[str], at: int, steps: tuple[_Step, ...], step: int) -> bool:
-    """Whether `steps` from `step` on match at `at`. Only an optional step branches, and rules have two at most."""
+def _follows(words: list[str], glued: list[bool], at: int, steps: tuple[_Step, ...], step: int) -> bool:
+    """Whether `steps` from `step` on match at `at`. Only an optional step branches, and rules have few."""
     while step < len(steps):
         wanted = steps[step]
-        word = words[at] if at < len(words) else ""
-        fits = wanted.takes(word)
+        fits = wanted.takes(words[at], glued[at]) if at < len(words) else wanted.takes("", False)
         if wanted.optional:
-            if fits and _follows(words, at + 1, steps, step + 1):
+            if fits and at < len(words) and _follows(words, glued, at + 1, steps, step + 1):
                 return True
         elif fits:
             at += 1

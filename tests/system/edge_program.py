@@ -1,6 +1,6 @@
 """A small program around `EdgeServer`, for tests of its life: `python edge_program.py PORT [workers]`.
 
-Answers its process id, waits a second on /slow, a minute on /stuck, keeps /tunnel open; prints what its hooks heard of.
+Answers its process id, echoes on /echo, waits a second on /slow, a minute on /stuck; prints what its hooks heard of.
 """
 
 from __future__ import annotations
@@ -34,6 +34,15 @@ class Pid:
                 pass
         if head.path == b"/die":
             os._exit(3)
+        if head.path == b"/echo":
+            body.limit(1 << 40)
+            sink.start(200, [] if body.length is None else [(b"content-length", b"%d" % body.length)])
+            while piece := await body.read():
+                sink.write(piece)
+                if sink.paused:
+                    await sink.drain()
+            sink.finish()
+            return
         await asyncio.sleep(wait)
         sink.start(200, [])
         sink.write(str(os.getpid()).encode())

@@ -57,6 +57,9 @@ def bearer(raw: str) -> dict[str, str]:
 
 CONFIG = """
 access_log: off
+expose: [health, ready, auth, jwks]
+auth_service: "{idp}"
+trusted_proxies: [127.0.0.1/32]
 issuers:
   idp: {{issuer: "https://idp.example.com", audiences: [api], algorithms: [RS256], jwks_url: "{idp}/jwks"}}
 plans: {{basic: {{}}, premium: {{}}}}
@@ -129,7 +132,15 @@ def configured(tmp: Path, idp: Authority, target: Authority, extra: str = "") ->
 
 def ready(gateway: GatewayProcess) -> None:
     """Sockets listen before the gateway serves: wait until it says so."""
-    servers.wait_until(lambda: httpx.get(gateway.url + "/ready", trust_env=False).status_code == 200, 20, "readiness")
+
+    def ask() -> bool:
+        try:
+            return httpx.get(gateway.url + "/ready", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            assert gateway.process.poll() is None, gateway.log()
+            return False
+
+    servers.wait_until(ask, 20, "readiness")
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +155,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             httpx.Client(base_url=gateway.admin_url, headers=bearer(gateway.admin_token), trust_env=False)
         )
         yield World(gateway, client, idp, target, admin)
+
+
+@pytest.fixture(autouse=True)
+def address(request: pytest.FixtureRequest) -> None:
+    """An address of its own for each test that shares the gateway: failures are counted by address."""
+    if "world" in request.fixturenames:
+        number = sum(request.node.name.encode()) % 60_000
+        client: httpx.Client = request.getfixturevalue("world").client
+        client.headers["x-forwarded-for"] = f"198.18.{number // 250}.{number % 250}"
 
 
 # ---------------------------------------------------------------------------------------------------------------- tokens
@@ -330,6 +350,16 @@ def test_passwords(world: World) -> None:
         assert answer.headers["www-authenticate"] == 'Basic realm="spork", charset="UTF-8"'
 
 
+def test_failures_of_one_address_end_in_429_and_leave_its_neighbours_alone(world: World) -> None:
+    statuses = [world.client.get("/tokens/x", headers=bearer("nonsense")).status_code for _ in range(40)]
+    assert statuses[:25] == [401] * 25
+    assert statuses[-1] == 429
+    assert int(world.client.get("/tokens/x", headers=bearer("nonsense")).headers["retry-after"]) >= 1
+    neighbour = {**bearer("nonsense"), "x-forwarded-for": "198.19.0.1"}
+    assert world.client.get("/tokens/x", headers=neighbour).status_code == 401
+    assert world.client.get("/tokens/x", headers=bearer(token())).status_code == 200
+
+
 def test_signed_requests(world: World) -> None:
     import base64
     import hashlib
@@ -361,6 +391,60 @@ def test_both_credentials(world: World) -> None:
     key = {"x-api-key": world.issue()["text"]}
     assert world.client.get("/both/x", headers={**bearer(token()), **key}).status_code == 200
     assert world.client.get("/both/x", headers=key).status_code == 401
+
+
+# ------------------------------------------------------------------------------------------------------------- the desk
+
+
+def test_a_caller_sees_its_sessions_and_ends_them(world: World) -> None:
+    mine, other = (bearer(token(sid=sid, sub="carol")) for sid in ("c-1", "c-2"))
+    for headers in (mine, other):
+        assert world.client.get("/tokens/x", headers=headers).status_code == 200
+    listed = world.client.get("/auth/sessions", headers=mine).json()["items"]
+    assert {item["id"] for item in listed} == {"c-1", "c-2"}
+    assert world.client.post("/auth/logout", headers=mine).status_code == 204
+    assert world.client.get("/tokens/x", headers=mine).status_code == 401
+    assert world.client.get("/tokens/x", headers=other).status_code == 200
+    assert world.client.get("/auth/sessions").status_code == 401
+
+
+def test_introspection_and_revocation_of_tokens(world: World) -> None:
+    raw = token(sub="dave", jti="d-1")
+    own, stranger = bearer(raw), bearer(token(sub="erin"))
+    may = bearer(token(sub="ops", scope="auth:introspect auth:revoke"))
+    said = world.client.post("/auth/introspect", data={"token": raw}, headers=own).json()
+    assert (said["active"], said["sub"], said["jti"]) == (True, "dave", "d-1")
+    assert world.client.post("/auth/introspect", data={"token": "x"}, headers=own).json() == {"active": False}
+    assert world.client.post("/auth/introspect", data={"token": raw}, headers=stranger).status_code == 403
+    assert world.client.post("/auth/introspect", data={"token": raw}, headers=may).json()["active"] is True
+    assert world.client.post("/auth/introspect", data={"token": raw}).status_code == 401
+    assert world.client.post("/auth/revoke", data={"token": raw}, headers=stranger).status_code == 403
+    assert world.client.post("/auth/revoke", json={"token": raw}, headers=may).status_code == 200
+    assert world.client.get("/tokens/x", headers=own).status_code == 401
+    assert world.client.post("/auth/introspect", data={"token": raw}, headers=may).json() == {"active": False}
+    assert world.client.post("/auth/revoke", data={"subject": "erin"}, headers=may).status_code == 200
+    assert world.client.get("/tokens/x", headers=stranger).status_code == 401
+    assert world.client.post("/auth/revoke", data={}, headers=may).status_code == 400
+
+
+def test_signing_in_is_the_auth_services_work(world: World) -> None:
+    world.idp.active["ticket"] = {"token": "ticket"}
+    answer = world.client.post("/auth/login", json={"name": "a"})
+    assert answer.status_code == 404  # what this authority says
+    assert world.idp.asked[-1][1] == "/login"
+    assert json.loads(world.idp.asked[-1][3]) == {"name": "a"}
+    world.client.post("/auth/refresh", json={})
+    assert world.idp.asked[-1][1] == "/refresh"
+
+
+def test_the_gateways_public_keys(world: World) -> None:
+    import jwt
+
+    signed = world.client.get("/told/x", headers=bearer(token())).json()["headers"]["x-gateway-identity"]
+    keys = jwt.PyJWKSet.from_dict(world.client.get("/.well-known/jwks.json").json())
+    key = keys[jwt.get_unverified_header(signed)["kid"]]
+    assert jwt.decode(signed, key, ["EdDSA"], audience="echo")["sub"] == "alice"
+    assert "d" not in world.client.get("/.well-known/jwks.json").json()["keys"][0]
 
 
 # ------------------------------------------------------------------------------------------------------ request security
@@ -396,6 +480,7 @@ def test_screen_headers_addresses_https_and_schemas(world: World) -> None:
     assert world.client.get("/web/x", params={"q": "1' OR '1'='1"}).status_code == 403
     assert world.client.get("/web/x", params={"q": "O'Brien & sons"}).headers["x-content-type-options"] == "nosniff"
     assert world.client.get("/far/x").status_code == 403
+    assert world.client.get("/far/x", headers={"x-forwarded-for": "10.1.2.3"}).status_code == 200
     moved = world.client.get("/secure/x?a=1")
     assert (moved.status_code, moved.headers["location"]) == (308, "https://127.0.0.1/secure/x?a=1")
     assert world.client.post("/secure/x").status_code == 403

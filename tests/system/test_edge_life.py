@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.servers import free_port, listening, python_env, wait_until
 
@@ -151,6 +154,42 @@ def test_without_httptools_there_is_no_start(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "the httptools package is missing" in done.stderr.strip().splitlines()[-1]
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def resident(running: Program) -> int:
+    """The most memory the program ever had, in bytes."""
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_memory_is_flat_whatever_passes(chunked: bool) -> None:
+    """256 MiB through the edge both ways at once, every byte compared."""
+    piece = random.Random(7).randbytes(1 << 20)
+    count = 256
+    with program() as running:
+        running.get("/x")
+        before = resident(running)
+        with socket.create_connection(("127.0.0.1", running.port), timeout=30) as connection:
+            framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (count * len(piece))
+            connection.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n")
+
+            def send() -> None:
+                for _ in range(count):
+                    connection.sendall(b"100000\r\n" + piece + b"\r\n" if chunked else piece)
+                connection.sendall(b"0\r\n\r\n" if chunked else b"")
+
+            sender, _ = in_background(send)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            for _ in range(count):
+                assert answer.read(len(piece)) == piece
+            assert answer.read() == b""
+            sender.join(10)
+        assert resident(running) - before < 16 << 20
 
 
 # -- workers -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.servers import GatewayProcess, RedisProcess, gateway_process, redis_process, wait_until
-from tests.system.raw import RawTarget, raw_target
+from tests.system.raw import OK, RawTarget, Visit, raw_target
 
 FIVE = [200] * 5 + [429] * 15
 
@@ -165,6 +165,80 @@ def test_concurrency_is_released_when_requests_end(tmp_path: Path, target: RawTa
             assert 200 in asyncio.run(statuses(gateways, 30))
             time.sleep(0.05)
         wait_until(lambda: asyncio.run(statuses(gateways, 3)) == [200] * 3, 5, "all permits given back")
+
+
+def test_an_upstream_that_is_slow_is_not_drowned(tmp_path: Path) -> None:
+    """Thirty at once for a target of which three are let through while its latency is not known."""
+
+    def slow(visit: Visit) -> None:
+        while visit.read_request() is not None:
+            time.sleep(0.05)
+            visit.send(OK)
+
+    with raw_target(slow) as made:
+        config = f"""
+access_log: "off"
+upstreams: {{t: {{targets: ["{made.url}"], adaptive_concurrency: true}}}}
+routes: [{{name: all, match: {{path: /*}}, upstream: t}}]
+"""
+        with gateway_process(config, tmp_path / "gw") as gateway:
+            seen = asyncio.run(statuses([gateway], 30, "/x"))
+            assert set(seen) == {200, 503}
+            assert 3 <= seen.count(200) < 30
+            refused = next(answer for answer in burst(gateway.url + "/x", 30) if answer.status_code == 503)
+            assert refused.json()["type"].endswith("shed")
+            assert int(refused.headers["retry-after"]) >= 1
+            assert httpx.get(gateway.url + "/x").status_code == 200
+
+
+def test_a_plan_change_holds_from_the_next_request_on_every_replica(
+    tmp_path: Path, target: RawTarget, redis: RedisProcess
+) -> None:
+    config = f"""
+access_log: "off"
+shared: {redis.url}
+records: sqlite:///{tmp_path}/records.db
+plans:
+  basic: {{limits: [{{quota: 4, per: 1h}}]}}
+  premium: {{limits: [{{quota: 6, per: 1h}}]}}
+consumers: {{acme: {{plan: basic}}}}
+upstreams: {{t: {{targets: ["{target.url}"]}}}}
+routes:
+  - {{name: all, match: /x, upstream: t, auth: {{any_of: [api_key]}}, limits: [{{name: plan, by: consumer, from: plan}}]}}
+"""
+    with contextlib.ExitStack() as stack:
+        pepper = {"SPORK_KEY_PEPPER": "a pepper that both gateways share"}
+        gateways = [
+            stack.enter_context(gateway_process(config, tmp_path / f"gw{number}", **pepper)) for number in range(2)
+        ]
+        operator = stack.enter_context(admin(gateways[0]))
+        issued = operator.post("/keys", json={"consumer": "acme", "reason": "test"})
+        assert issued.status_code in (200, 201), issued.text
+        key = {"x-api-key": issued.json()["secret"]}
+
+        def spend(requests: int) -> list[int]:
+            urls = [gateways[number % 2].url + "/x" for number in range(requests)]
+            return [httpx.get(url, headers=key).status_code for url in urls]
+
+        assert spend(6) == [200] * 4 + [429] * 2
+        moved = operator.post("/consumers/acme/plan", json={"plan": "premium", "reason": "paid"})
+        assert moved.status_code == 200, moved.text
+        here = httpx.get(gateways[0].url + "/x", headers=key)
+        assert here.headers["ratelimit-policy"] == '"plan";q=6;w=3600'
+        wait_until(
+            lambda: httpx.get(gateways[1].url + "/x", headers=key).headers["ratelimit-policy"] == '"plan";q=6;w=3600',
+            2,
+            "the other replica's obedience",
+        )
+        assert spend(10).count(200) == 4
+
+
+def burst(url: str, requests: int) -> list[httpx.Response]:
+    async def go() -> list[httpx.Response]:
+        async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+            return list(await asyncio.gather(*(client.get(url) for _ in range(requests))))
+
+    return asyncio.run(go())
 
 
 def test_metrics_and_health_tell_of_limits(tmp_path: Path, target: RawTarget) -> None:

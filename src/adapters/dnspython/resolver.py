@@ -6,9 +6,6 @@ import asyncio
 import socket
 from collections.abc import Sequence
 
-import dns.asyncresolver
-import dns.exception
-
 from application.discovery import ServiceRecord
 
 
@@ -33,6 +30,9 @@ class DnsResolver:
         return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
 
     async def services(self, name: str) -> Sequence[ServiceRecord]:
+        import dns.asyncresolver  # start-up need not wait for what few use
+        import dns.exception
+
         resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
         if self._nameservers:
             resolver.nameservers = list(self._nameservers)

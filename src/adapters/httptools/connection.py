@@ -8,6 +8,7 @@ the bytes mean; at most one task waits, on one future.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, cast
 
 from adapters.httptools import faults
@@ -83,14 +84,24 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.alive = False
         if self.response is not None:
-            self.response.ended(None)
+            self.response.ended(None if self._orderly() else ConnectionResetError("no end of the TLS session"))
         return False
+
+    def _orderly(self) -> bool:
+        """Whether the target itself ended the stream: over TLS the event loops report a mere FIN the same way."""
+        session = self.transport.get_extra_info("ssl_object")
+        if session is None:
+            return True
+        try:
+            return bool(session.read(1) == b"")
+        except ssl.SSLError:
+            return False
 
     def connection_lost(self, error: Exception | None) -> None:
         self.alive = False
         self._wake()
         if self.response is not None:
-            self.response.ended(error)
+            self.response.ended(error or ConnectionResetError("no orderly end"))
         else:
             self.pool.lost(self)
 
@@ -225,7 +236,10 @@ class Response(ResponseReader):
             self._connection.transport.pause_reading()
 
     def ended(self, error: Exception | None) -> None:
-        """The target closed its side, or the connection broke."""
+        """The target closed its side in good order, or the connection broke with `error`.
+
+        Good order means FIN, and over TLS the end of the session before it (RFC 9112 9.8).
+        """
         if self.error is not None or self.closed:
             return
         if error is not None and self.phase == UNTIL_CLOSE:
@@ -245,8 +259,8 @@ class Response(ResponseReader):
         return faults.upstream(kind, note, fresh=self._connection.served <= 1)
 
     def fail(self, error: FaultError) -> None:
-        """End the exchange with `error`; what has arrived may still be taken."""
-        if self.error is None:
+        """End the exchange with `error`; what has arrived may still be taken, and a whole answer stays one."""
+        if self.error is None and self.phase != DONE:
             self.error = error
         self.keep = False
         self._stop_pump()

@@ -35,12 +35,6 @@ class Sweeper:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
 
-    def stop(self) -> None:
-        self.fast = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _tick(self) -> None:
         now = self._clock()
         busy, idle = self.sweep(now)

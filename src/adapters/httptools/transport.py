@@ -23,6 +23,9 @@ from domain.http import IDEMPOTENT
 from domain.outcomes import FaultKind
 from domain.upstreams import PoolPolicy, Target, TlsToTarget
 
+#: A body up to this size goes out in one write with its head.
+_WORTH_COPYING = 65536
+
 _Key = tuple[str, str, int, str | None, TlsToTarget | None, PoolPolicy]
 
 
@@ -79,9 +82,8 @@ class HttptoolsTransport:
         return await self._repeat(route, connection, request, head, payload)
 
     async def close(self) -> None:
-        """End every connection that is not in use, and those in use as they come back."""
+        """End every connection that is not in use, and those in use as they come back; their deadlines still hold."""
         self._closed = True
-        self._sweeper.stop()
         for pool, _ in self._pools.values():
             pool.shut()
 
@@ -108,7 +110,11 @@ class HttptoolsTransport:
         response = Response(connection, request, loop.create_future(), now)
         connection.response = response
         connection.served += 1
-        connection.transport.write(head + payload if payload else head)
+        if len(payload) < _WORTH_COPYING:
+            connection.transport.write(head + payload)
+        else:
+            connection.transport.write(head)
+            connection.transport.write(payload)
         if body is not None:
             response.stream(loop.create_task(pump(connection, response, body, length)))
         return response

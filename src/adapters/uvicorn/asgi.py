@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: The path every proxied request shows to the application: its router remembers paths, so it must never see clients'
 #: ones, whose number has no bound; the gateway's own table routes by `raw_path` and the head in the extension.
 MOUNT_PATH = "/"
-_VERSIONS = {"version": "3.0", "spec_version": "2.4"}
+_VERSIONS = {"version": "3.0", "spec_version": "2.3"}
 
 
 def own_scope(protocol: EdgeProtocol, cycle: Cycle) -> dict[str, Any]:
@@ -78,10 +78,10 @@ class AsgiExchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Raises OSError when the client is gone, as ASGI's specification asks for."""
+        """Messages for a client that is gone are dropped, as uvicorn does; `receive` says that it is."""
         cycle = self.cycle
         if cycle.gone:
-            raise OSError("the client is gone")
+            return
         kind = message["type"]
         if kind == "http.response.start":
             headers = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())]

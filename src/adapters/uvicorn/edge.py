@@ -125,6 +125,10 @@ class Edge:
         self._authorities[raw] = named
         return named
 
+    def no_host(self) -> bytes | Denial:
+        """What stands for Host where a 1.0 client sent none: nothing, unless only some hosts are served."""
+        return b"" if self._hosts.accepts(b"") else UNKNOWN_HOST
+
     def name(self, raw: bytes) -> bytes | None:
         """The lower-case header name, one object per name, or None when it is refused."""
         known = self.names.get(raw)

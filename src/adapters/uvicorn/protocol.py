@@ -1,12 +1,10 @@
-"""The wire edge: a subclass of uvicorn's httptools protocol that counts, times and refuses.
+"""The wire edge: one client connection, from accept to the last byte.
 
-Theory. llhttp guarantees the grammar of what it hands over (tokens, no bare CR or LF, one numeric Content-Length, never
-together with Transfer-Encoding); what it leaves open is decided here before anything runs (SEMANTICS of the edge,
-RFC 9112). A connection is a line of `Cycle`s: `_parsing` is the newest, `serving` the oldest whose answer is not
-finished, `_queue` those between. While a whole request waits for its answer, further bytes are kept unparsed, and above
-a mark not even read. Refusals take their turn in that line too; after one that puts framing in doubt the connection is
-deaf: what still arrives is read and thrown away for a moment, so that the client gets to read the answer instead of a
-reset (RFC 9112 9.6).
+Theory. `parsing.py` turns bytes into `Cycle`s and refusals; here they are put in line, timed and ended. A connection is
+a line of `Cycle`s: `_parsing` is the newest, `serving` the oldest whose answer is not finished, `_queue` those between.
+While a whole request waits for its answer, further bytes are kept unparsed, and above a mark not even read. Refusals
+take their turn in that line too; after one that puts framing in doubt the connection is deaf: what still arrives is read
+and thrown away for a moment, so that the client gets to read the answer instead of a reset (RFC 9112 9.6).
 
 Two front doors. A path of the gateway's own goes to the ASGI application. Any other goes straight to the `Gateway`, or,
 with the `mount` door, through the ASGI application that finds the `Cycle` in its scope.
@@ -18,74 +16,38 @@ import asyncio
 import struct
 from collections import deque
 from socket import SO_LINGER, SOL_SOCKET
-from typing import Any, cast
+from typing import Any
 
-# httptools is uvicorn's parser here (`uvicorn[standard]`); the edge's promises hold for it alone, never for h11.
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from adapters.uvicorn.asgi import AsgiExchange, mount_scope, own_scope
 from adapters.uvicorn.certificate import certificate_facts
 from adapters.uvicorn.cycle import Cycle
-from adapters.uvicorn.edge import DECISIVE, Edge, log
+from adapters.uvicorn.edge import Edge, log
+from adapters.uvicorn.parsing import BODY_SLICE, NEVER, RequestParsing
 from adapters.uvicorn.tunnel import ClientTunnel
 from adapters.uvicorn.wire import UnsafeHeader
 from application.ports import Answer
-from domain.http import (
-    BAD_FRAMING,
-    BAD_HEADER_NAME,
-    BAD_HOST,
-    BAD_METHOD,
-    BAD_VERSION,
-    HEAD_TOO_LARGE,
-    HEADER_TIMEOUT,
-    INTERNAL_ERROR,
-    MALFORMED,
-    METHODS,
-    OVERLOADED,
-    TARGET_TOO_LONG,
-    Header,
-    RequestHead,
-    expectation,
-    split_target,
-    transfer_coding,
-    websocket_upgrade,
-)
+from domain.http import HEADER_TIMEOUT, OVERLOADED
 from domain.outcomes import Denial, Fault, FaultKind, Side
-
-NEVER = float("inf")
 
 #: Bytes parsed at once while heads may be in them: bounds how many pipelined requests one read can start.
 _HEAD_SLICE = 4 * 1024
-_BODY_SLICE = 16 * 1024
 #: Unparsed bytes kept while a request waits for its answer, beyond which the socket is no longer read. Until then it
 #: is, because a client that leaves is only noticed by reading.
 _BACKLOG = 64 * 1024
 #: A client that half-closes gets this many seconds for its answer: it may also be one that left, nothing tells.
 _HALF_CLOSED = 0.5
-#: Chunked framing may cost this much, and this much per byte of body, before it counts as an attack.
-_FRAMING_SLACK = 16 * 1024
-_FRAMING_RATIO = 16
 
 _BODY, _BEHIND = 1, 2
 
-_METHOD_NAMES = {method.encode("ascii"): method for method in METHODS}
-#: Fields that decide how a request is read, in their usual spellings; any other is only carried.
-_DECISIVE = {name: name.lower() for name in (*DECISIVE, b"Host", b"Content-Length", b"Transfer-Encoding")}
-_NO_NAMES: dict[bytes, bytes] = {}
-_NOWHERE = RequestHead("", b"", None, (), "", b"")
 _INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
 _RESET = struct.pack("ii", 1, 0)
 
 
-class _Stop(Exception):
-    """Ends parsing from inside a parser callback; the refusal is in line already."""
-
-
-class EdgeProtocol(HttpToolsProtocol):
+class EdgeProtocol(RequestParsing):
     """One client connection. Built by uvicorn through `partial(EdgeProtocol, edge)`."""
 
     def __init__(
@@ -96,49 +58,25 @@ class EdgeProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        # The parent's constructor is left out: its parser leniency, flow control, loggers and timers are not used.
-        self.edge = edge
+        super().__init__(edge)
         self.app = config.loaded_app
         self.loop = _loop or asyncio.get_running_loop()
-        self.parser = HttpRequestParser(self)
         self.app_state = app_state
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
-        self.peer = ""
-        self.peer_port = 0
-        self.certificate: dict[str, object] | None = None
         self.server: tuple[str, int | None] | None = None
         self.secure = False
-        #: When the sweeper calls `expire`, on the edge's coarse clock.
-        self.deadline = NEVER
-        self.serving: Cycle | None = None
         self.write_paused = False
         self._excess = False
-        self._parsing: Cycle | None = None
         self._queue: deque[Cycle] = deque()
         self._backlog: list[bytes] = []
-        self._behind = 0
         self._holds = 0
-        self._deaf = False
-        self._ending = False
         self._half_closed = False
         self._tunnel: ClientTunnel | None = None
-        self._early: list[bytes] | None = None
         self._writer: asyncio.Future[None] | None = None
-        self._in_head = False
-        self._head_bytes = 0
-        self._framing = 0
-        self._trailer_bytes = 0
-        self._trailers = 0
         self._patience = edge.body_grace
         self._counted = 0
         self._unsent = 0
         self._stalled = 0.0
-        self._fields: list[Header] = []
-        self._decisive: dict[bytes, list[bytes]] | None = None
-        self._host: bytes | None = None
-        self._names: dict[bytes, bytes] = edge.names
-        #: What is being parsed, if the next head begins where it begins; else b"".
-        self._fed: bytes | memoryview = b""
 
     def __repr__(self) -> str:
         state = "tunnel" if self._tunnel else "deaf" if self._deaf else repr(self.serving) if self.serving else "idle"
@@ -175,6 +113,8 @@ class EdgeProtocol(HttpToolsProtocol):
                 # A tunnel's exchange ends by reading the end of it; an own endpoint by `http.disconnect`.
                 if cycle.task is not None and self._tunnel is None and not self.edge.is_own(cycle.head.path):
                     cycle.task.cancel()
+        self.serving = self._parsing = None  # nothing is left in a circle for the collector
+        self.parser = None  # type: ignore[assignment]
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more. True keeps our direction open, which TLS cannot do."""
@@ -245,261 +185,10 @@ class EdgeProtocol(HttpToolsProtocol):
         if cycle is None or cycle.complete or self._in_head:
             return _HEAD_SLICE
         if cycle.length is None:
-            return _BODY_SLICE
+            return BODY_SLICE
         return max(cycle.length - cycle.received, 1)
 
-    def _feed(self, data: bytes | memoryview) -> None:
-        cycle = self._parsing
-        before = cycle.received if cycle is not None and not cycle.complete else -1
-        self._fed = b"" if self._in_head or before >= 0 else data
-        try:
-            self.parser.feed_data(data)
-        except HttpParserUpgrade as upgrade:
-            self._behind = 0
-            self._early = []
-            rest = bytes(data[upgrade.args[0] :])
-            if rest:
-                self._keep(self._early, rest)
-            return
-        except HttpParserError as error:
-            self._parser_failed(error)
-            return
-        if self._in_head:
-            self._count_head(len(data))
-        elif before >= 0 and cycle is self._parsing and cycle is not None and not cycle.complete:
-            self._count_framing(cycle, len(data) - cycle.received + before)
-
-    def _count_head(self, size: int) -> None:
-        """Count bytes of an unfinished head, whatever they are: fields in the making, or padding.
-
-        The bound is looser than the limit on fields, which is exact and does not depend on how the bytes arrive.
-        """
-        self._head_bytes += size
-        limits = self.edge.limits
-        if self._head_bytes > limits.target_bytes + 2 * limits.header_bytes + _BODY_SLICE:
-            self._refuse(HEAD_TOO_LARGE)
-
-    def _count_framing(self, cycle: Cycle, size: int) -> None:
-        """Count bytes of chunked framing, among them extensions and trailers still in the making."""
-        self._framing += size
-        if self._framing > _FRAMING_SLACK + _FRAMING_RATIO * cycle.received:
-            self._break_body(cycle, FaultKind.BODY_MALFORMED)
-
-    def _parser_failed(self, error: HttpParserError) -> None:
-        cause = error.__context__
-        if isinstance(cause, _Stop):
-            return
-        if cause is not None and not isinstance(cause, HttpParserError):
-            log.error("The edge failed while parsing", exc_info=cause)
-            self._refuse(INTERNAL_ERROR)
-            return
-        cycle = self._parsing
-        if cycle is not None and not cycle.complete and not self._in_head:
-            self._break_body(cycle, FaultKind.BODY_MALFORMED)
-        elif cycle is not None and not self._in_head and not cycle.keep_alive:
-            self._deaf = True  # bytes behind a request that said `close` are nobody's (RFC 9112 9.6)
-        else:
-            self._refuse(MALFORMED)
-
-    def _break_body(self, cycle: Cycle, kind: FaultKind) -> None:
-        """The body being parsed is beyond repair: its exchange hears of it, the connection hears no more."""
-        self._deaf = True
-        cycle.break_body(kind)
-        if cycle.finished:
-            self._linger()
-
-    # -- parser callbacks --------------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        self.url = b""
-        self._fields = []
-        self._decisive = None
-        self._host = None
-        self._names = self.edge.names
-        self._in_head = True
-        self.deadline = self.edge.now + self.edge.limits.header_timeout
-
-    def on_url(self, url: bytes) -> None:
-        self.url = self.url + url if self.url else url
-        if len(self.url) > self.edge.limits.target_bytes:
-            self._stop(TARGET_TOO_LONG)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        lower = self._names.get(name)
-        if lower is None:
-            self._weigh(name, value)
-            return
-        if value and value[-1] <= 32:  # llhttp leaves trailing white space on, which is not part of the value
-            value = value.rstrip(b" \t")
-        self._fields.append((lower, value))
-
-    def _weigh(self, name: bytes, value: bytes) -> None:
-        """A field that decides something, whose name was not seen before, or that is a trailer."""
-        if not self._in_head:
-            self._drop_trailer(name, value)
-            return
-        lower = _DECISIVE.get(name) or self.edge.name(name)
-        if lower is None:
-            self._stop(BAD_HEADER_NAME)
-            return
-        value = value.rstrip(b" \t")
-        if lower == b"host" and self._host is None:
-            self._host = value
-        elif lower in _DECISIVE:
-            if self._decisive is None:
-                self._decisive = {}
-            self._decisive.setdefault(lower, []).append(value)
-        self._fields.append((lower, value))
-
-    def _drop_trailer(self, name: bytes, value: bytes) -> None:
-        """Trailers are counted and dropped: merged into headers they would be unverified ones (RFC 9110 6.5.1)."""
-        self._trailers += 1
-        self._trailer_bytes += len(name) + len(value) + 4
-        limits = self.edge.limits
-        if self._trailers > limits.header_fields or self._trailer_bytes > limits.header_bytes:
-            cycle = self._parsing
-            assert cycle is not None
-            self._break_body(cycle, FaultKind.BODY_MALFORMED)
-            raise _Stop
-
-    def on_headers_complete(self) -> None:
-        self._check_size()
-        parser = self.parser
-        word = parser.get_method()
-        # The version is looked up only where the request line is not seen to be a plain one of 1.1: asking the parser
-        # formats a text each time.
-        if self._fed[len(word) + len(self.url) + 1 : len(word) + len(self.url) + 12] == b" HTTP/1.1\r\n":
-            version = "1.1"
-        else:
-            version = parser.get_http_version()
-            if version != "1.1" and version != "1.0":
-                self._stop(BAD_VERSION)
-        self._fed = b""
-        method = _METHOD_NAMES.get(word)
-        if method is None:
-            self._stop(BAD_METHOD)
-            return
-        denial: Denial | None = None
-        edge = self.edge
-        host: bytes | Denial = b""
-        if self._host is not None:
-            host = edge.host(self._host)
-        elif version == "1.1":
-            host = BAD_HOST
-        if host.__class__ is not bytes:
-            denial = cast(Denial, host)
-            host = b""
-        path: bytes = b""
-        query: bytes | None = None
-        if denial is None:
-            target = split_target(method, self.url, host)
-            if target.__class__ is tuple:
-                path, query = target
-            else:
-                denial = cast(Denial, target)
-        head = RequestHead(
-            method,
-            path,
-            query,
-            tuple(self._fields),
-            cast(str, self.scheme),
-            host,
-            version,
-            self.peer,
-            self.peer_port,
-            self.certificate,
-        )
-        length: int | None = 0
-        expect = False
-        if self._decisive is not None:
-            verdict = self._judge(head)
-            if verdict.__class__ is tuple:
-                length, expect = verdict
-            else:
-                denial = cast(Denial, verdict) if denial is None or not denial.close else denial
-        self._in_head = False
-        self._names = _NO_NAMES
-        self._head_bytes = 0
-        self._framing = self._trailer_bytes = self._trailers = 0
-        self.deadline = NEVER
-        cycle = Cycle(self, head, length, expect, parser.should_keep_alive(), edge.limits.body_bytes, denial)
-        self._parsing = cycle
-        if length != 0:
-            self._patience = edge.body_grace
-            self._counted = 0
-        if denial is not None and (denial.close or length != 0 or head.upgrade):
-            cycle.keep_alive = False
-            self._line_up(cycle)
-            self._deaf = True
-            raise _Stop
-        self._line_up(cycle)
-
-    def _check_size(self) -> None:
-        """The limits on fields. Summed up only when the bytes that came could exceed the limit at all."""
-        limits = self.edge.limits
-        fields = self._fields
-        if len(fields) > limits.header_fields:
-            self._stop(HEAD_TOO_LARGE)
-        possible = self._head_bytes + _BODY_SLICE > limits.header_bytes
-        if possible and sum(len(name) + len(value) + 4 for name, value in fields) > limits.header_bytes:
-            self._stop(HEAD_TOO_LARGE)
-
-    def _judge(self, head: RequestHead) -> tuple[int | None, bool] | Denial:
-        """Body length (None: chunked) and whether 100-continue is expected, of a request with decisive fields."""
-        said = self._decisive or {}
-        if b"host" in said:
-            return BAD_HOST
-        lengths = said.get(b"content-length")
-        codings = said.get(b"transfer-encoding")
-        length: int | None = 0
-        if codings is not None:
-            length = None
-            denial = transfer_coding(codings, head.version, lengths is not None)
-            if denial is not None:
-                return denial
-        elif lengths is not None:
-            if len(lengths) != 1 or not lengths[0].isdigit():
-                return BAD_FRAMING
-            length = int(lengths[0])
-        if b"upgrade" in said:
-            denial = websocket_upgrade(head, length != 0)
-            if denial is not None:
-                return denial
-            head.upgrade = True
-        expected = said.get(b"expect")
-        if expected is None:
-            return length, False
-        denial = expectation(expected)
-        if denial is not None:
-            return denial
-        return length, length != 0 and head.version == "1.1"
-
-    def on_body(self, body: bytes) -> None:
-        cycle = self._parsing
-        if cycle is not None:
-            cycle.feed(body)
-
-    def on_message_complete(self) -> None:
-        cycle = self._parsing
-        if cycle is None:
-            return
-        cycle.end()
-        if cycle.finished and cycle is self.serving and not self._ending:
-            self._next()
-
     # -- the line of cycles ------------------------------------------------------------------------------------------
-
-    def _stop(self, denial: Denial) -> None:
-        self._refuse(denial)
-        raise _Stop
-
-    def _refuse(self, denial: Denial) -> None:
-        """Put a refusal in line that ends the connection; nothing more is parsed."""
-        self._in_head = False
-        self._deaf = True
-        method = _METHOD_NAMES.get(self.parser.get_method(), "")
-        head = RequestHead("HEAD", b"", None, (), "", b"") if method == "HEAD" else _NOWHERE
-        self._line_up(Cycle(self, head, 0, False, False, 0, denial))
 
     def _line_up(self, cycle: Cycle) -> None:
         if self.serving is None:

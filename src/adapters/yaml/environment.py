@@ -37,11 +37,13 @@ NOT_CONFIGURATION = frozenset(
         "SPORK_ADMIN_TOKEN",
         "SPORK_VIEWER_TOKEN",
         "SPORK_CONTEXT",
+        "SPORK_NAME",
         "SPORK_NODE",
         "SPORK_WORKER",
         "SPORK_KEY_PEPPER",
     )
 )
+_NOT_CONFIGURATION_PREFIXES = ("SPORK_CONSOLE_", "SPORK_DEMO_", "SPORK_TEST_")
 #: What Kubernetes sets in every pod beside a Service called spork.
 _KUBERNETES = re.compile(r"SPORK_(SERVICE_(HOST|PORT.*)|PORT(_[0-9].*)?)\Z")
 _SERVICE = re.compile(r"([A-Z][A-Z0-9_]*)_SERVICE_URL\Z")
@@ -70,7 +72,7 @@ def override(root: MappingNode, environ: Mapping[str, str], asked: Collection[st
             or _KUBERNETES.match(variable)
         ):
             continue
-        if variable.startswith("SPORK_TEST_"):
+        if variable.startswith(_NOT_CONFIGURATION_PREFIXES):
             continue
         parts = variable.removeprefix(PREFIX).split("__")
         problem = _set(root, Record(Document), parts, environ[variable], variable)

@@ -70,7 +70,7 @@ class CredentialsGuard:
         if not policy.forward_credentials:
             self.consumes = frozenset().union(*(method.consumes for method in methods))
         self._absent = Denial("unauthenticated", "A credential is needed.", headers=_challenges(methods, ""))
-        self._bad = Denial("invalid_credential", "The credential is not good.", headers=_challenges(methods, _INVALID))
+        self._bad = Denial("invalid_credentials", "The credential is not good.", headers=_challenges(methods, _INVALID))
 
     def __repr__(self) -> str:
         how = "all of" if self._all else "any of"
@@ -159,7 +159,7 @@ class CredentialsGuard:
     def _unavailable(self, exchange: Exchange, outcome: Unverifiable) -> Denial:
         exchange.hints["credential"] = outcome.reason
         return Denial(
-            "identity_unavailable", "Credentials cannot be checked right now.", retry_after=outcome.retry_after
+            "authentication_unavailable", "Credentials cannot be checked right now.", retry_after=outcome.retry_after
         )
 
 

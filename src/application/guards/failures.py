@@ -41,10 +41,12 @@ class FailedAuthentication:
 
     def wait(self, exchange: Exchange) -> float:
         """Seconds this exchange's address still has to wait; 0.0 when it may try."""
-        if not self._blocked:
-            return 0.0
-        identity = network_of(exchange.client)
-        left = self._blocked.get(identity, 0.0) - exchange.now
+        return self.wait_of(exchange.client, exchange.now) if self._blocked else 0.0
+
+    def wait_of(self, client: str, now: float) -> float:
+        """The same for an address. `now` is monotonic seconds."""
+        identity = network_of(client)
+        left = self._blocked.get(identity, 0.0) - now
         if left <= 0.0:
             self._blocked.pop(identity, None)
             return 0.0
@@ -52,23 +54,29 @@ class FailedAuthentication:
 
     def count(self, exchange: Exchange, denial: Denial) -> Denial | Awaitable[Denial]:
         """Charge one failure: `denial` itself, or a 429-like one in its place."""
-        identity = network_of(exchange.client)
-        now = None if self._limiter.keeps_time else exchange.unix
-        decision = self._limiter.acquire((Charge(self._limit, identity),), now)
+        decision = self._charge(exchange.client, exchange.unix)
         if isinstance(decision, Awaitable):
-            return self._count_later(exchange, denial, identity, decision)
-        return self._judge(exchange, denial, identity, decision)
+            return self._count_later(exchange.client, exchange.now, denial, decision)
+        return self._judge(exchange.client, exchange.now, denial, decision)
 
-    async def _count_later(
-        self, exchange: Exchange, denial: Denial, identity: str, decision: Awaitable[Decision]
-    ) -> Denial:
-        return self._judge(exchange, denial, identity, await decision)
+    async def failed(self, client: str, now: float, unix: float, denial: Denial) -> Denial:
+        """`count` outside an exchange."""
+        decision = self._charge(client, unix)
+        waited = await decision if isinstance(decision, Awaitable) else decision
+        return self._judge(client, now, denial, waited)
 
-    def _judge(self, exchange: Exchange, denial: Denial, identity: str, decision: Decision) -> Denial:
+    def _charge(self, client: str, unix: float) -> Decision | Awaitable[Decision]:
+        charge = Charge(self._limit, network_of(client))
+        return self._limiter.acquire((charge,), None if self._limiter.keeps_time else unix)
+
+    async def _count_later(self, client: str, now: float, denial: Denial, decision: Awaitable[Decision]) -> Denial:
+        return self._judge(client, now, denial, await decision)
+
+    def _judge(self, client: str, now: float, denial: Denial, decision: Decision) -> Denial:
         if not isinstance(decision, Throttled) or decision.unavailable:
             return denial
         if len(self._blocked) >= _MOST_BLOCKED:
-            self._blocked = {who: until for who, until in self._blocked.items() if until > exchange.now}
+            self._blocked = {who: until for who, until in self._blocked.items() if until > now}
         if len(self._blocked) < _MOST_BLOCKED:
-            self._blocked[identity] = exchange.now + decision.retry_after
+            self._blocked[network_of(client)] = now + decision.retry_after
         return too_many(decision.retry_after)

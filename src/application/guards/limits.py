@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -54,7 +55,16 @@ class LimitSet:
             for limit, tally in zip(self.limits, self.tallies, strict=True)
         )
         self.policy: Header = (b"ratelimit-policy", b", ".join(policy_item(limit) for limit in self.limits))
-        self.format = b", ".join(quoted(limit.name).replace(b"%", b"%%") + b";r=%d;t=%d" for limit in self.limits)
+        self.format = b", ".join(state_format(limit) for limit in self.limits)
+
+
+    def as_charged(self, charges: Sequence[Charge]) -> LimitSet:
+        """This set, or one that announces the quotas that operators raised for this caller."""
+        if all(charge.limit is limit for charge, limit in zip(charges, self.limits, strict=True)):
+            return self
+        raised = copy(self)
+        raised.policy = (b"ratelimit-policy", b", ".join(policy_item(charge.limit) for charge in charges))
+        return raised
 
 
 class LimitGuard:
@@ -98,6 +108,7 @@ class LimitGuard:
             charges.append(_new(Charge, (limit, identity, cost)))
         if self._overrides.any:
             charges = self._overrides.apply(charges)
+            chosen = chosen.as_charged(charges)
         decision = self._limiter.acquire(charges, None if self._own_time else exchange.unix)
         if isinstance(decision, Admitted):
             self._admitted(exchange, chosen, charges, decision)
@@ -270,6 +281,15 @@ def quoted(name: str) -> bytes:
     """A limit's name as a Structured Field string (RFC 9651 3.3.3)."""
     text = "".join(c if " " <= c <= "~" else "?" for c in name)
     return b'"' + text.replace("\\", "\\\\").replace('"', '\\"').encode("ascii") + b'"'
+
+
+def state_format(limit: Limit) -> bytes:
+    """The format of one member of RateLimit, of what is left and seconds until whole.
+
+    Permits come back when requests end, no clock knows when: the seconds are taken and not written.
+    """
+    seconds = b"%.0a" if limit.algorithm == "concurrency" else b";t=%d"
+    return quoted(limit.name).replace(b"%", b"%%") + b";r=%d" + seconds
 
 
 def policy_item(limit: Limit) -> bytes:

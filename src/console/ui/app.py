@@ -9,8 +9,10 @@ from typing import Any
 
 from textual.app import App, SystemCommand
 from textual.screen import Screen
+from textual.worker import Worker, WorkerState
 
 from console import actions
+from console.clean import clean
 from console.contexts import BadContext, Context
 from console.faults import Fault
 from console.formats import clock
@@ -104,9 +106,25 @@ class ConsoleApp(App[None]):
         for topic, key in session.store.give_up(session.mono()):
             session.store.notice(f"{topic} {key}: applied, but not confirmed by the stream", "warn", session.wall())
         self._poll_visible()
-        if self.screen is self.main:
+        if self.is_running and self.main.is_mounted and self.screen is self.main:
             with self.batch_update():
-                self.main.pump()
+                self._paint()
+
+    def _paint(self) -> None:
+        """A defect while painting costs that picture and is told; it must not cost the operator the console."""
+        try:
+            self.main.pump()
+        except Exception as error:
+            self._defect(error)
+
+    def _defect(self, error: BaseException) -> None:
+        text = clean(f"console defect: {error!r}", 200)
+        if all(notice.text != text for notice in self.session.store.notices.newest(1)):
+            self.session.store.notice(text, "bad", self.session.wall())
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR and event.worker.error is not None:
+            self._defect(event.worker.error)
 
     def _poll_visible(self) -> None:
         """Lists without a stream are read each five seconds while they are what is shown."""

@@ -214,7 +214,9 @@ class Picker(ModalScreen[str | None]):
             yield Box("picker-list", on="bar")
 
     def on_mount(self) -> None:
-        width = max((len(name) + len(note) for name, note in self.choices), default=20) + 8
+        names = max((len(name) for name, _ in self.choices), default=0)
+        notes = max((len(note) for _, note in self.choices), default=0)
+        width = names + notes + 12
         self.query_one("#picker").styles.width = max(30, width, len(self.heading) + 8)
         self.query_one("#picker-list").styles.height = len(self.choices)
         self.query_one("#picker-title", Box).show([[(self.heading, "title")]])

@@ -62,23 +62,26 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._told: tuple[Line, float] | None = None
         self._copyable = ""
         self._small = False
-        self._polled_at = 0.0
+        self._header, self._tabs, self._footer = Bar("header"), Bar("tabs", on="body"), Bar("footer")
+        self._crumbs, self._said, self._small_card = Box("crumbs"), Box("message"), Box("card")
+        self._prompt, self._line = Box("prompt", on="bar"), CommandLine(self._complete)
+        self._body = Container(id="body")
 
     @property
     def desk(self) -> ConsoleApp:
         return cast("ConsoleApp", self.app)
 
     def compose(self) -> ComposeResult:
-        yield Bar("header")
-        yield Bar("tabs", on="body")
-        yield Box("crumbs")
-        yield Container(id="body")
-        yield Box("message")
+        yield self._header
+        yield self._tabs
+        yield self._crumbs
+        yield self._body
+        yield self._said
         with Horizontal(id="typing"):
-            yield Box("prompt", on="bar")
-            yield CommandLine(self._complete)
-        yield Bar("footer")
-        yield Box("card")
+            yield self._prompt
+            yield self._line
+        yield self._footer
+        yield self._small_card
 
     def on_mount(self) -> None:
         self.go("pulse")
@@ -108,11 +111,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 self.pane.remove()
         self.pane = pane
         if pane.parent is None:
-            self.query_one("#body").mount(pane)
+            self._body.mount(pane)
         pane.display = True
         self.set_focus(None)
         self.desk.session.look_at(tuple(topic for topic in pane.topics))
-        self._polled_at = 0.0
         self.call_after_refresh(self.pump, True)
 
     def _make(self, place: str, key: str) -> Pane:
@@ -133,7 +135,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     async def forget(self) -> None:
         """Another gateway: no pane of the old one stays."""
-        await self.query_one("#body").remove_children()
+        await self._body.remove_children()
         self._lists.clear()
         self.pane = None
         place = self.places[self.at] if self.places and self.places[self.at][1] == "" else ("pulse", "")
@@ -148,7 +150,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         session = desk.session
         now, wall = session.mono(), session.wall()
         fresh = session.store.freshness("pulse", now)
-        self.query_one("#header", Bar).show(
+        self._header.show(
             [(status.header(session.store, session.context, session.lock, fresh, now, wall, self.size.width), "")]
         )
         if self._small:
@@ -177,11 +179,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
             "consumer": "quotas",
             "targets": "services",
         }
-        self.query_one("#tabs", Bar).show(status.tabs(top.get(pane.place, pane.place), width, denied))
-        self.query_one("#crumbs", Box).show(
-            [spread([(" ", ""), *status.crumbs(pane.trail())], [*pane.side(), (" ", "")], width)]
-        )
-        self.query_one("#footer", Bar).show(status.footer(self._hints(pane), width))
+        self._tabs.show(status.tabs(top.get(pane.place, pane.place), width, denied))
+        self._crumbs.show([spread([(" ", ""), *status.crumbs(pane.trail())], [*pane.side(), (" ", "")], width)])
+        self._footer.show(status.footer(self._hints(pane), width))
 
     def _hints(self, pane: Pane) -> list[Command]:
         """Commands worth a hint here; writes only if the operator's role and the row allow them."""
@@ -209,7 +209,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if not line and notices:
             said = notices[0]
             line = [(f" {age(max(0.0, self.desk.session.wall() - said.wall))} ago  ", "dim"), (said.text, said.tone)]
-        self.query_one("#message", Box).show([line])
+        self._said.show([line])
 
     def tell(self, text: str, tone: str = "", seconds: float = 6.0) -> None:
         """A passing remark in the message line."""
@@ -232,7 +232,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             [(" ", ""), (str(c.state), c.state.tone), (f" {c.what} {c.object}  ", "bold"), (c.detail, "dim")]
             for c in newest
         ]
-        self.query_one("#card", Box).show(lines)
+        self._small_card.show(lines)
 
     # ------------------------------------------------------------------------------------------------ keys
 
@@ -297,11 +297,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _type(self, mode: str, text: str = "") -> None:
         self.add_class("typing")
-        self.query_one("#prompt", Box).show([[(f" {mode}", "key")]])
-        self.query_one(CommandLine).begin(mode, text)
-        self.query_one(CommandLine).placeholder = (
-            "command" if mode == ":" else "filter: words, a|b, !not, field:word, re:expression"
-        )
+        self._prompt.show([[(f" {mode}", "key")]])
+        self._line.begin(mode, text)
+        self._line.placeholder = "command" if mode == ":" else "filter: words, a|b, !not, field:word, re:expression"
 
     def on_command_line_typed(self, message: CommandLine.Typed) -> None:
         if message.mode == "/" and self.has_class("typing"):

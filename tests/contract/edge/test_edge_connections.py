@@ -526,6 +526,28 @@ async def test_own_endpoints_learn_of_body_faults_by_a_disconnect() -> None:
         assert answer.status == 413
 
 
+async def test_own_endpoints_hear_that_the_client_left(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[str] = []
+
+    async def stream(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        heard.append((await receive())["type"])
+        heard.append((await receive())["type"])
+        await send({"type": "http.response.body", "body": b"two", "more_body": False})
+        heard.append("ended")
+
+    async with serving(app=stream) as served:
+        client = await served.client()
+        await client.send(get(b"/own"))
+        assert (await client.reader.readuntil(b"one\r\n")).endswith(b"3\r\none\r\n")
+        client.close()
+        await until(lambda: "ended" in heard)
+        assert heard == ["http.request", "http.disconnect", "ended"]
+        await until(lambda: not served.edge.in_flight)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_the_mount_sees_one_path() -> None:
     async with serving(EdgeLimits(front_door="mount"), Recorder(echo_path)) as served:
         assert (await served.ask(get(b"/a/b"))).body == b"/a/b"

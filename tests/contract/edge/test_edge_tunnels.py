@@ -57,9 +57,9 @@ async def test_bytes_pass_as_they_are(size: int | None) -> None:
         early = bytes(range(256)) * (4 if size else 100)
         await client.send(HANDSHAKE + early, size)
         await shaken(client)
-        assert await client.reader.readexactly(len(early)) == early
+        assert await client.exactly(len(early)) == early
         await client.send(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n")
-        assert await client.reader.readexactly(22) == b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"
+        assert await client.exactly(22) == b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"
         client.writer.write_eof()
         assert await client.closed()
         assert served.gateway.cancelled == 0

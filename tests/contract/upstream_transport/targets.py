@@ -69,10 +69,16 @@ class Peer:
             body += piece[:-2]
 
     def send(self, data: bytes) -> None:
+        self._still_there()
         self.writer.write(data)
 
     async def flush(self) -> None:
+        self._still_there()
         await self.writer.drain()
+
+    def _still_there(self) -> None:
+        if self.writer.is_closing():  # uvloop would raise RuntimeError
+            raise ConnectionResetError
 
     def close(self) -> None:
         """An orderly end (FIN)."""

@@ -99,8 +99,8 @@ async def test_idle_between_two_pieces(transport):
 
 @having()
 async def test_pieces_within_the_idle_time_keep_an_answer_alive(transport):
-    async with scripted(dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n", b"a", 0.1)) as server:
-        request = ask(timeouts=Timeouts(first_byte=0.3, idle=0.3))
+    async with scripted(dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n", b"a", 0.25)) as server:
+        request = ask(timeouts=Timeouts(first_byte=1.0, idle=1.0))
         assert (await exchange(transport, server.target, request))[2] == b"aaaaaa"
 
 

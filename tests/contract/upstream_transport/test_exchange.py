@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from application.ports import FaultError
-from domain.outcomes import FaultKind
+from domain.outcomes import Fault, FaultKind, Side
 from tests.contract.upstream_transport.targets import Peer, answering, answering_then_close, plain, scripted
 from tests.contract.upstream_transport.transports import Pieces, ask, exchange, fault_of, having, read_all, until
 
@@ -102,8 +104,6 @@ async def test_a_body_that_differs_from_its_declared_length_ends_the_exchange(tr
 
 @having()
 async def test_a_fault_of_the_clients_while_its_body_is_read_is_passed_on_and_ends_the_connection(transport):
-    from domain.outcomes import Fault, Side
-
     gone = FaultError(Fault(FaultKind.CLIENT_GONE, Side.DOWNSTREAM))
     async with scripted(answering(plain())) as server:
         request = ask("PUT", body=Pieces([b"abc"], None, error=gone, hang=False))
@@ -214,8 +214,6 @@ async def test_a_target_that_will_close_is_not_sent_another_request(transport, a
 @having()
 async def test_pieces_arrive_as_they_are_sent(transport):
     """An event stream: each piece is answered by the test before the target sends the next."""
-    import asyncio
-
     seen = asyncio.Queue()
 
     async def script(peer: Peer) -> None:
@@ -323,3 +321,29 @@ async def test_a_response_that_ends_before_its_request_stops_the_pump_and_the_co
         await until(lambda: body.cancelled and server.ended == 1, 1.0, "pump and connection ended")
         assert (await exchange(transport, server.target))[2] == b"other"
     assert server.connections == 2
+
+
+@having("duplex")
+async def test_a_whole_answer_stays_one_when_the_client_fails_afterwards(transport):
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        peer.send(plain(b"enough", status=b"413 Too Large"))
+        await peer.gone()
+
+    gone = FaultError(Fault(FaultKind.CLIENT_GONE, Side.DOWNSTREAM))
+    body = Pieces([b"x"], None, hang=True, error=gone)
+    async with scripted(script) as server:
+        response = await transport.send(server.target, ask("POST", body=body))
+        body.more.set()
+        await until(lambda: server.ended == 1, 1.0, "the connection's end")
+        assert await read_all(response) == b"enough"
+        response.close()
+
+
+@having()
+async def test_a_body_at_hand_arrives_whole_whatever_its_size(transport):
+    async with scripted(answering(plain())) as server:
+        for size in (1, 65535, 65536, 3_000_000):
+            await exchange(transport, server.target, ask("POST", body=b"z" * size))
+            assert server.requests[-1].body == b"z" * size
+    assert server.connections == 1

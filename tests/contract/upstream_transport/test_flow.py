@@ -151,8 +151,8 @@ async def test_many_exchanges_at_once_each_get_their_own_answer(transport):
             path = b"/%d" % number
             assert (await exchange(transport, server.target, ask("GET", path)))[2] == path
 
-        for _ in range(5):
-            await asyncio.gather(*(one(number) for number in range(60)))
+        for _ in range(3):
+            await asyncio.gather(*(one(number) for number in range(30)))
 
 
 @having()

@@ -173,3 +173,35 @@ async def test_surplus_and_cuts_over_tls(transport, authority, local):
 
     async with scripted(cut, tls=local.context(), trust=trust) as server:
         assert (await fault_of(exchange(transport, server.target))).kind is FaultKind.HTTP_RESPONSE_INCOMPLETE
+
+
+@having("strict_head")
+async def test_a_body_that_ends_with_the_connection_must_end_with_the_tls_session(transport, authority, local):
+    """RFC 9112 9.8: anyone on the way can cut a TCP connection; only the target can end the session."""
+
+    def ending(clean: bool):
+        async def script(peer) -> None:
+            await peer.request()
+            peer.send(b"HTTP/1.1 200 OK\r\n\r\npart")
+            await peer.flush()
+            await seen.wait()
+            if clean:
+                peer.close()
+            else:
+                peer.writer.transport.abort()
+
+        return script
+
+    trust = TlsToTarget(ca=authority.ca)
+    for clean in (True, False):
+        seen = asyncio.Event()
+        async with scripted(ending(clean), tls=local.context(), trust=trust) as server:
+            response = await transport.send(server.target, ask())
+            data = response.take()[0] or await response.read()
+            seen.set()
+            assert data == b"part"
+            if clean:
+                assert await response.read() == b""
+            else:
+                assert (await fault_of(response.read())).kind is FaultKind.HTTP_RESPONSE_INCOMPLETE
+            response.close()

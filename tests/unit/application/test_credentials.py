@@ -381,9 +381,9 @@ async def test_a_good_token_makes_a_principal_and_its_headers(slow: bool) -> Non
     [
         ({}, "unauthenticated", b'Bearer realm="spork"'),
         ({"Authorization": "Basic YTpi"}, "unauthenticated", b'Bearer realm="spork"'),
-        (bearer(b"bad"), "invalid_credential", b'Bearer realm="spork", error="invalid_token"'),
-        ({"Authorization": "Bearer "}, "invalid_credential", b'Bearer realm="spork", error="invalid_token"'),
-        ({"Authorization": "bearer bad"}, "invalid_credential", b'Bearer realm="spork", error="invalid_token"'),
+        (bearer(b"bad"), "invalid_credentials", b'Bearer realm="spork", error="invalid_token"'),
+        ({"Authorization": "Bearer "}, "invalid_credentials", b'Bearer realm="spork", error="invalid_token"'),
+        ({"Authorization": "bearer bad"}, "invalid_credentials", b'Bearer realm="spork", error="invalid_token"'),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("slow", [False, True])
@@ -401,7 +401,7 @@ async def test_two_authorization_headers_are_ambiguous() -> None:
     twice = [(b"authorization", b"Bearer good"), (b"authorization", b"Bearer good")]
     one = exchange(headers=twice)
     denial = await settle(guard(jwt_method(good=GOOD)).admit(one))
-    assert denial.reason == "invalid_credential"
+    assert denial.reason == "invalid_credentials"
     assert one.hints["credential"] == "ambiguous"
 
 
@@ -410,7 +410,7 @@ async def test_a_bad_credential_is_not_made_good_by_another() -> None:
     both = guard(jwt_method(good=GOOD), ApiKeyHeader(ring.ring, "users"))
     mixed = {**bearer(b"bad"), "X-API-Key": ring.text.decode()}
     denial = await settle(both.admit(exchange(headers=mixed)))
-    assert denial.reason == "invalid_credential"
+    assert denial.reason == "invalid_credentials"
     alone = exchange(headers={"X-API-Key": ring.text.decode()})
     assert await settle(both.admit(alone)) is None
     assert alone.principal is not None
@@ -426,15 +426,15 @@ async def test_a_token_that_is_not_mine_goes_to_the_next_method(slow: bool) -> N
     assert one.principal is GOOD.principal
     assert (
         await settle(guard(first, second).admit(exchange(headers=bearer(b"foreign"))))
-    ).reason == "invalid_credential"
-    assert (await settle(guard(first).admit(exchange(headers=bearer(b"opaque"))))).reason == "invalid_credential"
+    ).reason == "invalid_credentials"
+    assert (await settle(guard(first).admit(exchange(headers=bearer(b"opaque"))))).reason == "invalid_credentials"
 
 
 @pytest.mark.parametrize("slow", [False, True])
 async def test_an_authority_out_of_reach_is_not_the_callers_fault(slow: bool) -> None:
     method = jwt_method(slow, t=Unverifiable("keys_unavailable", 3.0))
     denial = await settle(guard(method).admit(exchange(headers=bearer(b"t"))))
-    assert (denial.reason, denial.retry_after, denial.headers) == ("identity_unavailable", 3.0, ())
+    assert (denial.reason, denial.retry_after, denial.headers) == ("authentication_unavailable", 3.0, ())
 
 
 async def test_anonymous_means_no_credential_not_a_bad_one() -> None:
@@ -443,7 +443,7 @@ async def test_anonymous_means_no_credential_not_a_bad_one() -> None:
     assert await settle(guard(jwt_method(), policy=policy).admit(one)) is None
     assert one.principal is None
     denial = await settle(guard(jwt_method(), policy=policy).admit(exchange(headers=bearer(b"bad"))))
-    assert denial.reason == "invalid_credential"
+    assert denial.reason == "invalid_credentials"
 
 
 async def test_a_route_takes_tokens_of_its_own_issuers_only() -> None:
@@ -452,7 +452,7 @@ async def test_a_route_takes_tokens_of_its_own_issuers_only() -> None:
     subject = guard(jwt_method(good=GOOD, other=other), policy=policy)
     assert await settle(subject.admit(exchange(headers=bearer(b"good")))) is None
     one = exchange(headers=bearer(b"other"))
-    assert (await settle(subject.admit(one))).reason == "invalid_credential"
+    assert (await settle(subject.admit(one))).reason == "invalid_credentials"
     assert one.principal is None
 
 
@@ -468,7 +468,7 @@ async def test_all_of_takes_every_one_and_joins_what_they_know() -> None:
     assert dict(one.request_headers)[b"x-consumer-id"] == b"acme"
     assert (await settle(both.admit(exchange(headers=bearer(b"good"))))).reason == "unauthenticated"
     assert (await settle(both.admit(exchange(headers=key)))).reason == "unauthenticated"
-    assert (await settle(both.admit(exchange(headers={**bearer(b"bad"), **key})))).reason == "invalid_credential"
+    assert (await settle(both.admit(exchange(headers={**bearer(b"bad"), **key})))).reason == "invalid_credentials"
 
 
 async def test_consumed_credentials_are_named_unless_the_route_forwards_them() -> None:
@@ -483,7 +483,7 @@ async def test_failures_have_a_bucket_per_address(slow: bool) -> None:
     bucket = Bucket(2, slow)
     subject = guard(jwt_method(good=GOOD), failures=FailedAuthentication(bucket, Limit("f", 2, 60)))
     reasons = [(await settle(subject.admit(exchange(headers=bearer(b"bad"))))).reason for _ in range(3)]
-    assert reasons == ["invalid_credential", "invalid_credential", "too_many_failures"]
+    assert reasons == ["invalid_credentials", "invalid_credentials", "too_many_failures"]
     assert bucket.charged == ["192.0.2.1"] * 3
     # A good credential that costs nothing to check still passes, and nothing is charged for it.
     assert await settle(subject.admit(exchange(headers=bearer(b"good")))) is None

@@ -105,4 +105,6 @@ async def console(
             await pilot.pause(0.05)
             app.main.pump(True)
         yield running
+        defects = [notice.text for notice in session.store.notices if "defect" in notice.text]
+        assert not defects
         assert app.return_code in (None, 0)

@@ -103,7 +103,9 @@ class FakeGateway:
             queue.put_nowait(None)
 
     def _on_loop(self, call: Callable[[], object]) -> None:
-        if self._loop is not None and not self._loop.is_closed():
+        if self._thread is threading.current_thread():
+            call()
+        elif self._loop is not None and not self._loop.is_closed():
             done = threading.Event()
 
             def run() -> None:

@@ -41,7 +41,9 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(gateway: FakeGateway, token: str = "viewer-token", poll: float | None = None, wait: bool = True) -> AsyncIterator[Reader]:
+async def reading(
+    gateway: FakeGateway, token: str = "viewer-token", poll: float | None = None, wait: bool = True
+) -> AsyncIterator[Reader]:
     reader = Reader(gateway, token, poll)
     task = asyncio.create_task(reader.feed.run())
     try:
@@ -91,7 +93,9 @@ async def test_a_gap_costs_one_snapshot_and_is_counted(gateway: FakeGateway) -> 
         assert len(calls(gateway, "/snapshot")) == 2
 
 
-async def test_a_stopped_gateway_is_retried_and_found_again(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stopped_gateway_is_retried_and_found_again(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(feeding, "BACKOFF_MOST", 0.2)
     async with reading(gateway) as reader:
         gateway.stop()
@@ -141,9 +145,9 @@ async def test_malformed_topics_fail_alone_and_heal(gateway: FakeGateway) -> Non
         b"event: delta\nid: 99999999\ndata: {\n\n",
         b'event: delta\nid: 99999999\ndata: {"topic": "breakers", "rows": [{"name": 1}]}\n\n',
         b"event: tick\ndata: []\n\n",
-        b"event: sample\ndata: {\"rows\": 7}\n\n",
+        b'event: sample\ndata: {"rows": 7}\n\n',
         b"event: unheard-of\ndata: {}\n\n",
-        b"event: delta\ndata: {\"topic\": \"unheard-of\", \"rows\": []}\n\n",
+        b'event: delta\ndata: {"topic": "unheard-of", "rows": []}\n\n',
         b"\xff\xfe\x00\n\ndata: " + b"[" * 5000 + b"\n\n",
     ],
 )
@@ -161,7 +165,9 @@ async def test_without_a_stream_it_polls_with_an_etag(gateway: FakeGateway, monk
     gateway.no_stream = True
     async with reading(gateway) as reader:
         await reader.until(lambda: reader.store.link.mode == "poll", "polling")
-        await reader.until(lambda: any("if-none-match" in headers for headers in calls(gateway, "/snapshot")), "an ETag")
+        await reader.until(
+            lambda: any("if-none-match" in headers for headers in calls(gateway, "/snapshot")), "an ETag"
+        )
         gateway.topics["breakers"] = [replace(row, rps=3.5) for row in gateway.topics["breakers"]]
         gateway.rev += 1
         await reader.until(lambda: {row.rps for row in reader.store.rows("breakers")} == {3.5}, "the polled change")

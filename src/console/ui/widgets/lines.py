@@ -26,13 +26,42 @@ def paint(line: Line, width: int, colours: Palette, on: str = "body") -> Strip:
     return Strip(segments).adjust_cell_length(width, colours.style("", on))
 
 
+_ASCII = str.maketrans(
+    {
+        "…": "~",
+        "·": "-",
+        "↑": "^",
+        "↓": "v",
+        "■": "#",
+        "›": ">",
+        "→": ">",
+        "≥": ">",
+        "×": "x",
+        "▌": ">",
+        "─": "-",
+        "━": "=",
+        "│": "|",
+        "╭": "+",
+        "╮": "+",
+        "╰": "+",
+        "╯": "+",
+        "▾": "v",
+        "▴": "^",
+    }
+)
+
+
+def ascii_strip(strip: Strip) -> Strip:
+    """The same cells in ASCII where they are the console's own decoration; what others wrote stays."""
+    return Strip([Segment(text.translate(_ASCII), style) for text, style, _ in strip], strip.cell_length)
+
+
 def paint_framed(
-    y: int, height: int, width: int, colours: Palette, title: Line, note: Line, ascii_only: bool, focused: bool = False
+    y: int, height: int, width: int, colours: Palette, title: Line, note: Line, focused: bool = False
 ) -> Strip | None:
     """The top or bottom line of a box, None for the lines between. The note stands at the right of the top."""
     edge = "accent" if focused else "line"
-    corner = "++++" if ascii_only else "╭╮╰╯"
-    rule = "-" if ascii_only else "─"
+    corner, rule = "╭╮╰╯", "─"
     if y == 0:
         note = crop_line([*note, (" ", "")] if note else [], width - 8)
         head = crop_line(title, max(0, width - 8 - line_cells(note)))
@@ -47,7 +76,14 @@ def paint_framed(
 
 
 class Painted(Widget):
-    """Base of widgets that paint by line."""
+    """Base of widgets that paint by line: subclasses say `line_at`."""
+
+    def line_at(self, y: int) -> Strip:
+        raise NotImplementedError
+
+    def render_line(self, y: int) -> Strip:
+        strip = self.line_at(y)
+        return ascii_strip(strip) if self.ascii_only else strip
 
     @property
     def console_app(self) -> ConsoleApp:
@@ -84,30 +120,20 @@ class Box(Painted):
             self.lines, self.head, self.note = lines, head, note
             self.refresh()
 
-    def render_line(self, y: int) -> Strip:
+    def line_at(self, y: int) -> Strip:
         width, height = self.size
         if not self.framed:
             return paint(self.lines[y] if y < len(self.lines) else [], width, self.colours, self.on)
-        edge = paint_framed(y, height, width, self.colours, self.head, self.note, self.ascii_only)
+        edge = paint_framed(y, height, width, self.colours, self.head, self.note)
         if edge is not None:
             return edge
-        return framed_row(self.lines[y - 1] if y <= len(self.lines) else [], width, self.colours, self.ascii_only)
+        return framed_row(self.lines[y - 1] if y <= len(self.lines) else [], width, self.colours)
 
 
-def framed_row(
-    line: Line, width: int, colours: Palette, ascii_only: bool, on: str = "body", focused: bool = False
-) -> Strip:
+def framed_row(line: Line, width: int, colours: Palette) -> Strip:
     """A line between the sides of a box."""
-    side = "|" if ascii_only else "│"
-    edge = "accent" if focused else "line"
-    inner = paint([(" ", ""), *crop_line(line, width - 4)], width - 2, colours, on)
-    return Strip.join(
-        [
-            paint([(side, edge)], 1, colours),
-            inner,
-            paint([(side, edge)], 1, colours),
-        ]
-    )
+    side = paint([("│", "line")], 1, colours)
+    return Strip.join([side, paint([(" ", ""), *crop_line(line, width - 4)], width - 2, colours), side])
 
 
 class Bar(Painted):
@@ -136,7 +162,7 @@ class Bar(Painted):
     def text(self) -> str:
         return "".join(text for line, _ in self.parts for text, _ in line)
 
-    def render_line(self, y: int) -> Strip:
+    def line_at(self, y: int) -> Strip:
         return paint([span for line, _ in self.parts for span in line], self.size.width, self.colours, self.on)
 
     def on_click(self, event: events.Click) -> None:
@@ -168,6 +194,10 @@ class Text(ScrollView, can_focus=False):
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
+        strip = self._line_at(y)
+        return ascii_strip(strip) if cast("ConsoleApp", self.app).session.ascii_only else strip
+
+    def _line_at(self, y: int) -> Strip:
         left, top = self.scroll_offset
         width = self.size.width
         row = top + y

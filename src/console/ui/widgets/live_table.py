@@ -20,7 +20,7 @@ from textual.strip import Strip
 from console.columns import GAP, Column, Moment, Table, layout, total_width
 from console.spans import Line, cells, crop, fit
 from console.ui.palette import Palette
-from console.ui.widgets.lines import paint, paint_framed
+from console.ui.widgets.lines import ascii_strip, paint, paint_framed
 
 if TYPE_CHECKING:
     from console.ui.app import ConsoleApp
@@ -169,13 +169,17 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         return cast("ConsoleApp", self.app).session.ascii_only
 
     def render_line(self, y: int) -> Strip:
+        strip = self._line_at(y)
+        return ascii_strip(strip) if self.ascii_only else strip
+
+    def _line_at(self, y: int) -> Strip:
         width, height = self.size
         if not self.framed:
             return self._content(y, width)
-        edge = paint_framed(y, height, width, self.colours, self.head, self.note, self.ascii_only, self.active)
+        edge = paint_framed(y, height, width, self.colours, self.head, self.note, self.active)
         if edge is not None:
             return edge
-        side = paint([("|" if self.ascii_only else "│", "accent" if self.active else "line")], 1, self.colours)
+        side = paint([("│", "accent" if self.active else "line")], 1, self.colours)
         return Strip.join([side, self._content(y - 1, width - 2), side])
 
     def _content(self, y: int, width: int) -> Strip:
@@ -198,7 +202,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
     def _header(self) -> Strip:
         colours = self.colours
         name, descending = self.sorted_by
-        arrow = ("v" if descending else "^") if self.ascii_only else ("▾" if descending else "▴")
+        arrow = "▾" if descending else "▴"
         segments = [Segment(" " * GUTTER, colours.style("", "head"))]
         for column, width in self._placed:
             here = column.name == name
@@ -212,7 +216,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
 
     def _row(self, index: int, ground: str) -> Strip:
         colours, moment, row, key = self.colours, self.moment, self.rows[index], self.keys[index]
-        pointer = (">" if self.ascii_only else "▌") if ground == "cursor" else " "
+        pointer = "▌" if ground == "cursor" else " "
         marked = "*" if key in self.marks else " "
         segments = [Segment(pointer, colours.style("accent", ground)), Segment(marked, colours.style("forced", ground))]
         gap = Segment(" " * GAP, colours.style("", ground))

@@ -12,6 +12,7 @@ from adapters.yaml.load import load, loads
 from adapters.yaml.shapes import fields_of
 from adapters.yaml.written import Document
 from application.configuration import Configuration
+from application.diagnostics import errors
 from domain.routing import Matched, RouteTable
 
 ROOT = Path(__file__).parents[4]
@@ -37,8 +38,9 @@ def examples() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("where", "text"), examples(), ids=lambda value: value if "\n" not in value else "")
 def test_examples_load(where: str, text: str) -> None:
-    loaded = loads(text, where, ENVIRON)
-    assert loaded.configuration is not None, "\n".join(map(str, loaded.problems))
+    """Files that an example names need not be here."""
+    wrong = [p for p in errors(loads(text, where, ENVIRON).problems) if not p.message.startswith("no file ")]
+    assert not wrong, "\n".join(map(str, wrong))
 
 
 def test_there_are_examples() -> None:

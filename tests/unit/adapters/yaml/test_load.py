@@ -127,6 +127,10 @@ class TestOverrides:
         }  # fmt: skip
         assert loads("", environ=environ).problems == ()
 
+    def test_nor_is_what_the_other_programs_go_by(self) -> None:
+        environ = dict.fromkeys(("SPORK_CONSOLE_URL", "SPORK_DEMO_HOST", "SPORK_TEST_STRICT", "SPORK_CONFIG"), "x")
+        assert loads("", environ=environ).problems == ()
+
     def test_a_variable_that_the_document_asks_for_is_no_override(self) -> None:
         assert loads("state_dir: ${SPORK_MY_DIR}", environ={"SPORK_MY_DIR": "x"}).problems == ()
 

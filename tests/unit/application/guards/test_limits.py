@@ -208,6 +208,7 @@ def test_permits_come_back_when_the_exchange_closes() -> None:
     first = exchange()
     assert guard.admit(first) is None
     assert fields(first)[b"ratelimit-policy"] == b'"at-once";q=1;qu="concurrent-requests"'
+    assert fields(first)[b"ratelimit"] == b'"at-once";r=0'
     second = exchange()
     denial = guard.admit(second)
     assert isinstance(denial, Denial)
@@ -227,7 +228,10 @@ def test_an_override_raises_one_identity_until_it_expires() -> None:
 
     async def act() -> None:
         await house.overrides.put(raised)
-        assert [guard.admit(exchange()) for _ in range(5)] == [None] * 5
+        told = exchange()
+        assert guard.admit(told) is None
+        assert fields(told) == {b"ratelimit-policy": b'"l";q=5;w=60', b"ratelimit": b'"l";r=4;t=12'}
+        assert [guard.admit(exchange()) for _ in range(4)] == [None] * 4
         assert isinstance(guard.admit(exchange()), Denial)
         assert guard.admit(exchange("10.0.0.2")) is None
         assert isinstance(guard.admit(exchange("10.0.0.2")), Denial)

@@ -1,0 +1,62 @@
+"""The guard that sheds load before an upstream drowns: refusals cost microseconds and say when to come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from application.configuration import Configuration, RouteConfig
+from application.exchange import Exchange
+from application.shedding import RETRY_AFTER, SHARES, AdaptiveConcurrency
+from domain.adaptive import AdaptivePolicy
+from domain.outcomes import Answered, Denial
+
+_SHED = Denial("shed", "The service has more to do than it can; come back shortly.", retry_after=RETRY_AFTER)
+
+
+class SheddingGuard:
+    """Takes a place in the upstream's concurrency, and gives it back with the latency seen when the exchange closes."""
+
+    phase = "shed"
+
+    def __init__(self, live: AdaptiveConcurrency, priority: str, clock: Callable[[], float]) -> None:
+        self._live = live
+        self._share = SHARES.get(priority, SHARES["normal"])
+        self._clock = clock
+
+    def admit(self, exchange: Exchange) -> Denial | None:
+        if not self._live.admit(self._share):
+            return _SHED
+        exchange.at_close(self._done)
+        return None
+
+    def _done(self, exchange: Exchange) -> None:
+        answered = isinstance(exchange.outcome, Answered) and exchange.attempts == 1
+        self._live.done(exchange.upstream_seconds if answered else None, self._clock())
+
+
+class SheddingGuards:
+    """Makes the guards of routes whose upstream bounds its concurrency by latency; all routes of it share one limit,
+    which lives on when the configuration is compiled anew."""
+
+    def __init__(self, clock: Callable[[], float], chance: Callable[[], float]) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._live: dict[str, AdaptiveConcurrency] = {}
+
+    def __call__(self, route: RouteConfig, configuration: Configuration) -> SheddingGuard | None:
+        upstream = next((each for each in configuration.upstreams if each.name == route.upstream), None)
+        if upstream is None or not upstream.adaptive_concurrency:
+            return None
+        live = self._live.get(upstream.name)
+        if live is None:
+            live = self._live[upstream.name] = AdaptiveConcurrency(AdaptivePolicy(), self._chance)
+        return SheddingGuard(live, route.priority, self._clock)
+
+    def of(self, upstream: str) -> AdaptiveConcurrency | None:
+        return self._live.get(upstream)
+
+    def samples(self) -> Iterator[tuple[str, tuple[str, ...], float]]:
+        """For `metering`."""
+        for name, live in self._live.items():
+            yield "upstream_concurrency_limit", (name,), float(live.state.limit)
+            yield "upstream_shed_total", (name,), float(live.refused)

@@ -1,0 +1,70 @@
+"""Load shedding by concurrency, per upstream: a live holder around the pure controller, and who goes first.
+
+Priorities share one limit: a route of priority `low` is refused when 70 % of it is taken, `normal` at 90 %, `high` only when
+all of it is. What the gateway answers itself (health, admin) is no exchange of an upstream and is never shed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from domain.adaptive import AdaptivePolicy, AdaptiveState, measured, moved, start
+
+#: Share of the limit that routes of a priority may fill.
+SHARES = {"low": 0.7, "normal": 0.9, "high": 1.0}
+#: Seconds a refused caller is asked to wait.
+RETRY_AFTER = 1.0
+
+
+class AdaptiveConcurrency:
+    """One upstream's limit. `admit` and `done` are called once each per request that was let in."""
+
+    __slots__ = ("_chance", "_ends", "_last", "_latencies", "in_flight", "policy", "refused", "state")
+
+    def __init__(self, policy: AdaptivePolicy, chance: Callable[[], float]) -> None:
+        self.policy = policy
+        self.state: AdaptiveState = start(policy)
+        self.in_flight = 0
+        self.refused = 0
+        self._chance = chance
+        self._latencies: list[float] = []
+        self._ends = 0.0
+        self._last = policy.least
+
+    def admit(self, share: float) -> bool:
+        """Whether one more may go. At least one of any priority may when nothing is in flight."""
+        if self.in_flight and self.in_flight >= self.state.limit * share:
+            self.refused += 1
+            return False
+        self.in_flight += 1
+        return True
+
+    def done(self, latency: float | None, now: float) -> None:
+        """One ended; `latency` is None when it says nothing about the target (it never got there, the client left)."""
+        self.in_flight -= 1
+        if latency is not None:
+            self._latencies.append(latency)
+        if self.state.measuring:
+            if len(self._latencies) >= self.policy.requests:
+                self._settle(now)
+        elif now >= self._ends:
+            self._move(now)
+
+    def _settle(self, now: float) -> None:
+        """The minimum was measured: go on from half of the limit that held before."""
+        known = AdaptiveState(max(self._last // 2, self.policy.least))
+        self.state = measured(self.policy, known, self._latencies, now, self._chance())
+        self._open_window(now)
+
+    def _move(self, now: float) -> None:
+        self._last = self.state.limit
+        self.state = moved(self.policy, self.state, self._latencies, now)
+        self._open_window(now)
+
+    def _open_window(self, now: float) -> None:
+        self._latencies.clear()
+        self._ends = now + self.policy.window
+
+    def __repr__(self) -> str:
+        word = "measuring" if self.state.measuring else f"minimum {self.state.minimum:.4f} s"
+        return f"<AdaptiveConcurrency {self.in_flight} of {self.state.limit}, {word}>"

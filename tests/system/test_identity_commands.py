@@ -1,0 +1,86 @@
+"""`spork keys`, `spork token`, `spork records`: run as an operator runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import python_env
+
+CONFIG = """
+state_dir: {state}
+issuers:
+  dev: {{issuer: "https://dev.example", audiences: [api], algorithms: [EdDSA], jwks_file: {state}/jwks.json}}
+"""
+
+
+class Spork:
+    def __init__(self, directory: Path) -> None:
+        self.state = directory / "state"
+        self.state.mkdir()
+        (directory / "spork.yaml").write_text(CONFIG.format(state=self.state))
+        self.directory = directory
+
+    def __call__(self, *args: str, given: str = "", fails: bool = False) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "adapters.cli", *args],
+            cwd=self.directory, env=python_env(), input=given, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert (done.returncode != 0) is fails, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr if fails else done.stdout
+
+
+@pytest.fixture
+def spork(tmp_path: Path) -> Spork:
+    made = Spork(tmp_path)
+    made("token", "keygen", "--out", str(made.state / "signing-key.pem"), "--jwks", str(made.state / "jwks.json"))
+    return made
+
+
+def test_the_life_of_a_key(spork: Spork) -> None:
+    text = spork("keys", "issue", "acme", "--scope", "a", "--scope", "b", "--plan", "basic", "--days", "2").strip()
+    assert text.startswith("spk_")
+    key_id = text.split("_")[1]
+    again = spork("keys", "rotate", key_id, "--overlap", "1").strip()
+    assert again.split("_")[1] == key_id
+    assert again != text
+    listed = spork("keys", "list", "--consumer", "acme")
+    assert f"{key_id}  acme" in listed
+    assert "rotating" in listed
+    assert text.split("_")[2] not in listed
+    spork("keys", "revoke", key_id, "--reason", "lost")
+    assert "revoked" in spork("keys", "list")
+    assert "there is no key nope" in spork("keys", "revoke", "nope", fails=True)
+    assert "the key is revoked" in spork("keys", "rotate", key_id, fails=True)
+    assert spork("records", "upgrade").strip() == "up to date"
+
+
+def test_a_development_token_is_good_for_its_issuer(spork: Spork) -> None:
+    from adapters.jwt.keys import read_static
+    from adapters.jwt.sources import StaticKeys
+    from adapters.jwt.verifier import JwtVerifier, TrustedIssuer
+    from domain.tokens import ClaimNames, ClaimPolicy, Verified
+
+    raw = spork("token", "issue", "alice", "--role", "reader", "--scope", "a", "--claim", 'x={"y": 1}').strip()
+    shown = json.loads(spork("token", "inspect", "-", given=raw))
+    assert shown["claims"]["sub"] == "alice"
+    assert shown["claims"]["x"] == {"y": 1}
+    policy = ClaimPolicy("https://dev.example", frozenset(("api",)))
+    keys = StaticKeys(read_static([(spork.state / "jwks.json").read_text()]))
+    verifier = JwtVerifier([TrustedIssuer("dev", keys, frozenset(("EdDSA",)), policy, ClaimNames())])
+    found = verifier.verify(raw.encode(), shown["claims"]["iat"])
+    assert isinstance(found, Verified)
+    assert found.principal.roles == {"reader"}
+
+
+def test_a_signing_key_is_private_and_never_written_over(spork: Spork) -> None:
+    path = spork.state / "signing-key.pem"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "exists" in spork("token", "keygen", "--out", str(path), fails=True)
+    assert '"d"' not in (spork.state / "jwks.json").read_text()
+    assert "not a well-formed token" in spork("token", "inspect", "a.b", fails=True)
