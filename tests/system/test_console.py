@@ -84,7 +84,7 @@ async def ask(gateway: GatewayProcess, path: str, times: int = 1) -> list[int]:
     return [await asyncio.to_thread(curl, gateway.url + path) for _ in range(times)]
 
 
-def on(gateway: GatewayProcess, **more: object):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def on(gateway: GatewayProcess, **more: object):  # type: ignore[no-untyped-def]
     return console(Admin(gateway), **{"token": gateway.admin_token, **more})  # type: ignore[arg-type]
 
 
