@@ -26,7 +26,7 @@ from adapters.litestar.admin.acting import acting_handlers
 from adapters.litestar.admin.application import admin_application
 from adapters.litestar.admin.configuring import configuring_handlers
 from adapters.litestar.admin.logging import LogSettings, LogState, logging_handlers
-from adapters.litestar.admin.monitoring import monitoring_handlers
+from adapters.litestar.admin.monitoring import metrics_handlers, monitoring_handlers
 from adapters.litestar.admin.reading import reading_handlers
 from adapters.litestar.admin.streaming import streaming_handlers
 from adapters.litestar.health import health_handlers
@@ -72,6 +72,7 @@ from application.traffic import Traffic
 from application.upstream_control import RegistryControl
 from application.usage import UsageMeter
 from domain.circuit import Transition
+from domain.upstreams import Target
 
 log = logging.getLogger("spork.operators")
 
@@ -106,6 +107,7 @@ class OperatorSide:
         engine: AsyncEngine | None = None,
         controls: Controls | None = None,
         limits: LimitSide | None = None,
+        connections: Callable[[Target], int] | None = None,
     ) -> None:
         self.clock = clock
         self.configuration = configuration
@@ -119,7 +121,8 @@ class OperatorSide:
         self.access_log = AccessLog(line_sink(configuration.access_log))
         self.access_log.enabled = configuration.access_log != "off"
         self.controls = controls or Controls()
-        self.upstreams = RegistryControl(registry, clock.monotonic)
+        counted = None if connections is None else (lambda live: connections(live.declared))
+        self.upstreams = RegistryControl(registry, clock.monotonic, connections=counted)
         self.controls.upstreams = self.controls.upstreams or self.upstreams
         if limits is not None:
             self.controls.quotas = self.controls.quotas or limits.control
@@ -278,6 +281,10 @@ class OperatorSide:
     def open_to_readers(self) -> bool:
         """Whether what only reads needs no token: the admin listener is on loopback."""
         return self.configuration.admin.host in ("127.0.0.1", "::1", "localhost")
+
+    def exposed_metrics(self) -> Sequence[Any]:
+        """Handlers for a data listener that exposes metrics: open, because the operator asked for it."""
+        return metrics_handlers(self.monitoring, expose)
 
     def admin_app(self, explainer: Explainer, extra: Sequence[Any] = ()) -> Any:
         """The ASGI application of the admin listener. `extra` handlers stand at its root."""
