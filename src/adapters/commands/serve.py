@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import click
@@ -48,9 +49,13 @@ def serve(config: Path | None, workers: int) -> None:
     def started() -> None:
         click.echo(f"spork serves http://{configuration.host}:{configuration.port}", err=True)
 
+    os.environ["SPORK_RUN"] = f"{os.getpid()}-{int(time.time() * 1000)}"
+
+    def work(index: int) -> None:
+        os.environ["SPORK_WORKER"] = str(index)
+        run(configuration, path, sockets, started if index == 0 else None)
+
     if workers == 1:
         run(configuration, path, sockets, started)
     else:
-        raise SystemExit(
-            supervise(workers, lambda index: run(configuration, path, sockets, started if index == 0 else None))
-        )
+        raise SystemExit(supervise(workers, work))
