@@ -27,7 +27,7 @@ from adapters.litestar.admin.acting import acting_handlers
 from adapters.litestar.admin.application import admin_application
 from adapters.litestar.admin.configuring import configuring_handlers
 from adapters.litestar.admin.logging import LogSettings, LogState, logging_handlers
-from adapters.litestar.admin.monitoring import monitoring_handlers
+from adapters.litestar.admin.monitoring import metrics_handlers, monitoring_handlers
 from adapters.litestar.admin.reading import reading_handlers
 from adapters.litestar.admin.streaming import streaming_handlers
 from adapters.litestar.health import health_handlers
@@ -73,6 +73,7 @@ from application.traffic import Traffic
 from application.upstream_control import RegistryControl
 from application.usage import UsageMeter
 from domain.circuit import Transition
+from domain.upstreams import Target
 
 log = logging.getLogger("spork.operators")
 
@@ -113,6 +114,7 @@ class OperatorSide:
         engine: AsyncEngine | None = None,
         controls: Controls | None = None,
         limits: LimitSide | None = None,
+        connections: Callable[[Target], int] | None = None,
     ) -> None:
         self.clock = clock
         self.configuration = configuration
@@ -128,7 +130,8 @@ class OperatorSide:
         self.controls = controls or Controls()
         self.nodes = nodes or LoneNode()
         board = self.nodes if isinstance(self.nodes, RedisNodes) else None
-        self.upstreams = RegistryControl(registry, clock.monotonic, board=board)
+        counted = None if connections is None else (lambda live: connections(live.declared))
+        self.upstreams = RegistryControl(registry, clock.monotonic, connections=counted, board=board)
         self.controls.upstreams = self.controls.upstreams or self.upstreams
         if limits is not None:
             self.controls.quotas = self.controls.quotas or limits.control
@@ -286,6 +289,10 @@ class OperatorSide:
     def open_to_readers(self) -> bool:
         """Whether what only reads needs no token: the admin listener is on loopback."""
         return self.configuration.admin.host in ("127.0.0.1", "::1", "localhost")
+
+    def exposed_metrics(self) -> Sequence[Any]:
+        """Handlers for a data listener that exposes metrics: open, because the operator asked for it."""
+        return metrics_handlers(self.monitoring, expose)
 
     def admin_app(self, explainer: Explainer, extra: Sequence[Any] = ()) -> Any:
         """The ASGI application of the admin listener. `extra` handlers stand at its root."""

@@ -320,3 +320,28 @@ async def test_a_canary_takes_its_share(tmp_path: Path, by: str) -> None:
                 assert canary.requests == 20
             else:
                 assert canary.requests == pytest.approx(60, abs=25)
+
+
+async def test_health_of_the_system_and_history_of_a_service(tmp_path: Path) -> None:
+    well = True
+    async with Target(lambda path: (200 if well else 500, 0.0)).up() as target, client() as caller:
+        config = upstream(target.url, probe="{path: /health, every: 100ms, rise: 1, fall: 1}")
+        with gateway_process(config, tmp_path) as gateway:
+            health = f"{gateway.admin_url}/discovery/health"
+            token = admin(gateway)
+
+            async def status(word: str) -> bool:
+                return (await caller.get(health, headers=token)).json()["status"] == word
+
+            await until(lambda: status("healthy"), 5)
+            well = False
+            await until(lambda: status("down"), 5)
+            one = (await caller.get(f"{health}/users", headers=token)).json()
+            assert one["status"] == "down"
+            assert 0 < one["availability"] < 1
+            assert one["history"][-1]["response_ms"] > 0
+            assert abs(one["history"][-1]["at"] - time.time()) < 120
+            assert (await caller.get(f"{health}/nobody", headers=token)).status_code == 404
+            listed = (await caller.get(f"{gateway.admin_url}/api/v1/services", headers=token)).json()
+            assert listed["services"][0]["routes"] == [{"name": "users", "path": "/users/*", "methods": []}]
+            assert (await caller.get(f"{gateway.url}/ready")).status_code in (200, 404), "readiness asks no upstream"

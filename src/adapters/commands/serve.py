@@ -16,6 +16,12 @@ from adapters.commands.options import chosen_config, config_option
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
 def serve(config: Path | None, workers: int) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
+    try:
+        import httptools  # noqa: F401 - the edge reads HTTP with nothing else, so say so before anything fails deeper
+    except ImportError as error:
+        raise click.ClickException(
+            "the httptools package is missing: install it, the gateway reads HTTP with it"
+        ) from error
     from adapters.main import Sockets, run
     from adapters.structlog.application_log import set_up_logging
     from adapters.uvicorn.sockets import CannotListen, listening_socket
