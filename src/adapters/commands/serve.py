@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import click
@@ -56,7 +57,10 @@ def serve(config: Path | None, workers: int) -> None:
     def started() -> None:
         click.echo(f"spork serves http://{configuration.host}:{configuration.port}", err=True)
 
+    os.environ["SPORK_RUN"] = f"{os.getpid()}-{int(time.time() * 1000)}"
+
     def work(index: int) -> None:
+        os.environ["SPORK_WORKER"] = str(index)
         try:
             run(configuration, path, sockets, started if index == 0 else None)
         except (CannotStart, RecordsNotReady) as error:
