@@ -93,7 +93,8 @@ async def ask(gateway: GatewayProcess, path: str, times: int = 1) -> list[int]:
 
 
 def on(gateway: GatewayProcess, **more: object):  # type: ignore[no-untyped-def]
-    return console(Admin(gateway), **{"token": gateway.admin_token, **more})  # type: ignore[arg-type]
+    token = more.pop("token", None) or gateway.admin_token
+    return console(Admin(gateway), token=token, **more)  # type: ignore[arg-type]
 
 
 async def test_every_screen_reads_the_real_api(gateway: GatewayProcess) -> None:
