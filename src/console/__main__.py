@@ -112,6 +112,8 @@ def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Co
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         print("spork-console: no terminal; try `spork-console get services`, or --plain", file=sys.stderr)
         return USAGE
+    for name in ("COLUMNS", "LINES"):  # exported ones would outweigh the terminal's real size, at every resize
+        os.environ.pop(name, None)
     if "SSH_CONNECTION" in os.environ:
         os.environ.setdefault(
             "TEXTUAL_FPS", "15"

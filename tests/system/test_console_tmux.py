@@ -105,7 +105,6 @@ def test_keys_resize_and_a_clean_exit(terminal: Terminal, gateway: FakeGateway) 
     terminal.tmux("resize-window", "-t", "t", "-x", "80", "-y", "24")
     terminal.hides("FORCED BY")
     terminal.shows("RETRY IN", "? help")
-    time.sleep(1.0)  # two resizes within milliseconds: see docs/console.md, Limits
     terminal.tmux("resize-window", "-t", "t", "-x", "60", "-y", "20")
     terminal.shows("needs 80x24, has 60x20")
     terminal.tmux("resize-window", "-t", "t", "-x", "120", "-y", "36")

@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from textual import events
 from textual.app import App, SystemCommand
-from textual.geometry import Size
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
@@ -106,22 +104,9 @@ class ConsoleApp(App[None]):
         for topic, key in session.store.give_up(session.mono()):
             session.store.notice(f"{topic} {key}: applied, but not confirmed by the stream", "warn", session.wall())
         self._poll_visible()
-        self._heal_size()
         if self.is_running and self.main.is_mounted and self.screen is self.main:
             with self.batch_update():
                 self._paint()
-
-    def _heal_size(self) -> None:
-        """Two resizes in quick succession can cost the second one's signal; the screen must not stay garbled for it."""
-        driver: Any = self._driver
-        look = getattr(driver, "_get_terminal_size", None)
-        if look is None or driver.is_headless:
-            return
-        size = Size(*look())
-        if size != self.size:
-            self.post_message(events.Resize(size, size))
-        elif size != self.screen.size:
-            self.screen.post_message(events.Resize(size, size))
 
     def _paint(self) -> None:
         """A defect while painting costs that picture and is told; it must not cost the operator the console."""
