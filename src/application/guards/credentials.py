@@ -6,6 +6,7 @@ wrong is told to operators (event, `hints["credential"]`), never to the caller, 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -75,6 +76,12 @@ class CredentialsGuard:
     def __repr__(self) -> str:
         how = "all of" if self._all else "any of"
         return f"CredentialsGuard({how} {', '.join(method.name for method in self._methods)})"
+
+    def quiet(self) -> CredentialsGuard:
+        """The same guard with nothing counted, remembered or told: for explaining."""
+        guard = copy.copy(self)
+        guard._failures = guard._sightings = guard._events = guard._sign = None
+        return guard
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
         if self._all:
