@@ -67,7 +67,6 @@ def python_env(**more: str) -> dict[str, str]:
         if not k.startswith(("SPORK_", "UPSTREAM_")) and not k.endswith("_SERVICE_URL")
     }
     env["PYTHONPATH"] = str(ROOT / "src")
-    env["PYTHONDONTWRITEBYTECODE"] = "1"
     return env | more
 
 

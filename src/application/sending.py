@@ -182,8 +182,11 @@ class Sender:
     def _sent(
         self, exchange: Exchange, response: UpstreamResponse, target: LiveTarget, permit: Permit, began: float
     ) -> Sent:
-        seconds = self._monotonic() - began
+        now = self._monotonic()
+        seconds = now - began
         exchange.upstream_seconds += seconds
+        if permit.probe:
+            target.upstream.answered(target, permit, response.status, seconds, now)
         return response, target, permit, seconds
 
     def _again(

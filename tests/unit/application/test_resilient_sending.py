@@ -15,7 +15,7 @@ from adapters.memory.upstream_transport import Received, Reply
 from application.configuration import Mirror, Split
 from application.guards.idempotency import IdempotencyGuard
 from application.ports import FaultError
-from domain.circuit import BreakerPolicy
+from domain.circuit import BreakerPolicy, BreakerState
 from domain.http import RequestHead
 from domain.outcomes import Fault, FaultKind, Local, Side
 from domain.retries import RetryPolicy
@@ -195,6 +195,22 @@ async def test_retries_go_elsewhere_and_the_last_answer_is_relayed() -> None:
     exchange = both_fail.closed_one()
     assert (exchange.attempts, exchange.retry_stop) == (3, "attempts")
     assert all(t.active == 0 for t in both_fail.configurator.snapshot.upstreams["u"].targets)
+
+
+async def test_a_probe_counts_by_its_head_for_its_body_may_be_a_stream() -> None:
+    statuses = iter((503, 200))
+
+    def answer(_: Received) -> Reply:
+        return Reply(next(statuses), [], [b"event 1"], cut=True)
+
+    policy = BreakerPolicy(min_requests=1, open_for=0.0, ramp=0)
+    house = House(answer, upstreams=(Upstream("u", (ONE,), breaker=policy),))
+    breaker = house.configurator.snapshot.upstreams["u"].breaker
+    assert breaker is not None
+    await house.get()
+    assert breaker.state is BreakerState.OPEN
+    await house.get()
+    assert breaker.state is BreakerState.CLOSED
 
 
 # ----------------------------------------------------------------------------------------------------- idempotency keys
