@@ -14,7 +14,7 @@ class Body:
     """A request body that has arrived in these pieces."""
 
     def __init__(self, *pieces: bytes, length: int | None = -1) -> None:
-        self._pieces = list(pieces)
+        self._pieces = [piece for piece in pieces if piece]  # an empty one would be the end
         self._length = sum(map(len, pieces)) if length == -1 else length
         self._received = 0
         self.maximum: int | None = None

@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from application.configuration import Configuration, HeaderEdit, RouteConfig
+from application.guards.security import SECURITY_HEADERS
 from application.ports import Guard
 from application.server_timing import TimedGuard
 from application.upstreams import LiveUpstream
+from domain.cors import RESPONSE_FIELDS
 from domain.http import Header
 from domain.routing import PathRewriter, Redirect, RouteTable
 from domain.splitting import SplitRule
@@ -40,6 +42,19 @@ class HeaderTransform:
         return kept + self._append
 
 
+def answered_by_us(config: RouteConfig) -> frozenset[bytes]:
+    """Header names that a target's answer loses because the gateway says them itself: two would contradict each other."""
+    names = {b"x-request-id"}
+    if config.cors is not None:
+        names |= RESPONSE_FIELDS
+    if config.security is not None:
+        if config.security.headers:
+            names |= {name for name, _ in SECURITY_HEADERS}
+        if config.security.hsts:
+            names.add(b"strict-transport-security")
+    return frozenset(names)
+
+
 class RoutePlan:
     """One route, ready to serve. `upstream` is None for redirects and for routes that name it by a path parameter."""
 
@@ -50,6 +65,7 @@ class RoutePlan:
         "mirror",
         "name",
         "needs_rest",
+        "ours",
         "redirect",
         "request_transform",
         "response_transform",
@@ -80,6 +96,7 @@ class RoutePlan:
         self.needs_rest = self.rewriter is not None or config.redirect is not None
         self.request_transform = HeaderTransform.compile(config.request_headers)
         self.response_transform = HeaderTransform.compile(config.response_headers)
+        self.ours = answered_by_us(config)
         self.body_bytes = body_bytes
         self.timeout = config.timeout
         #: Whether answers carry Server-Timing; then the guards are timed.

@@ -209,6 +209,7 @@ def texts_of_query(query: bytes) -> Iterator[str]:
     """Names and values of a query, still encoded, each on its own: what stands in two parameters is no sequence."""
     for pair in query.split(b"&"):
         name, _, value = pair.partition(b"=")
-        for part in (name, value):
+        # A further `=` may belong to the text: `<svg/onload=x>` without escapes.
+        for part in (name, value, pair) if b"=" in value else (name, value):
             if part and not harmless(part):
                 yield part.decode("latin-1")

@@ -235,5 +235,5 @@ async def test_nothing_of_a_secret_is_kept(store: Store) -> None:
 async def test_a_key_needs_a_consumer_and_networks_that_are_some(store: Store) -> None:
     keys = Keys(store.records, b"pepper")
     for bad in (KeyRequest(""), KeyRequest("a\nb"), KeyRequest("acme", cidrs=("10.0.0.0/99",))):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             await keys.issue(bad, NOW)

@@ -38,7 +38,12 @@ def echo() -> Iterator[Authority]:
 
         def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
             said = {"method": method, "path": path, "headers": headers, "body": body.decode("latin-1")}
-            return 200, {"content-type": "application/json"}, json.dumps(said).encode()
+            own = {
+                "access-control-allow-origin": "*",
+                "x-frame-options": "SAMEORIGIN",
+                "content-type": "application/json",
+            }
+            return 200, own, json.dumps(said).encode()
 
         target.instead = answer
         yield target
@@ -462,6 +467,8 @@ def test_cors(world: World) -> None:
     assert "evil" not in str(refused.headers)
     assert world.client.get("/web/x", headers=good).headers["access-control-allow-origin"] == "https://app.example.com"
     assert "access-control-allow-origin" not in world.client.get("/web/x", headers=evil).headers
+    assert world.client.get("/web/x").headers.get_list("x-frame-options") == ["DENY"]
+    assert world.client.get("/either/x").headers["access-control-allow-origin"] == "*"  # not ours to say there
 
 
 def test_csrf(world: World) -> None:

@@ -10,7 +10,7 @@ from domain.outcomes import Denial, Respond
 
 HTTPS_REQUIRED = Denial("https_required", "This address is only served over https.")
 
-#: What answers carry with `headers: true`; a target that sets one of its own is not overruled for framing and referrer.
+#: What answers carry with `headers: true`, in place of what the target says under these names.
 SECURITY_HEADERS: tuple[Header, ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

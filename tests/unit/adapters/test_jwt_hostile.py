@@ -361,7 +361,7 @@ def _vector_accepted(group: dict[str, Any], test: dict[str, Any]) -> bool:
     from adapters.jwt.verifier import _check_header
 
     given = group.get("public") or group["private"]
-    jwks = given["keys"] if "keys" in given else [given]
+    jwks = given.get("keys", [given])
     jws = test["jws"] if isinstance(test["jws"], str) else json.dumps(test["jws"])
     try:
         keys = key_set(jwks, symmetric=True)
