@@ -240,7 +240,7 @@ class Tally:
             for limit in violated(outcome):
                 self.throttled[route, limit] = self.throttled.get((route, limit), 0) + 1
         elif outcome.status == 401:
-            proof = ("any", reason)
+            proof = ("any", str(exchange.hints.get("credential", reason)))
             self.authentications[proof] = self.authentications.get(proof, 0) + 1
 
     def _open(self, key: Key) -> Cell:

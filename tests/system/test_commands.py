@@ -212,3 +212,16 @@ def test_two_workers_serve_one_port_and_a_dead_one_comes_back(tmp_path: Path) ->
             for _ in range(20):
                 assert ask(gateway.port, GET)[0] == 200
             assert gateway.terminate() == 0
+
+
+def test_records_that_cannot_be_reached_are_one_sentence(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "spork.yaml").write_text(
+        f"listen: 127.0.0.1:{free_port()}\nadmin: {{listen: 127.0.0.1:{free_port()}}}\n"
+        f"records: postgresql://nobody:secret@127.0.0.1:{port}/spork\n"
+    )
+    result = spork("serve", cwd=tmp_path)
+    assert result.returncode == 1
+    assert f"127.0.0.1:{port}/spork cannot be opened" in result.stderr
+    assert "secret" not in result.stderr
+    assert "Traceback" not in result.stderr

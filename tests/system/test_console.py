@@ -84,15 +84,23 @@ async def ask(gateway: GatewayProcess, path: str, times: int = 1) -> list[int]:
     return [await asyncio.to_thread(curl, gateway.url + path) for _ in range(times)]
 
 
-def on(gateway: GatewayProcess, **more: object):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def on(gateway: GatewayProcess, **more: object):  # type: ignore[no-untyped-def]
     return console(Admin(gateway), **{"token": gateway.admin_token, **more})  # type: ignore[arg-type]
 
 
 async def test_every_screen_reads_the_real_api(gateway: GatewayProcess) -> None:
     await ask(gateway, "/users/1", 3)
     async with on(gateway) as running:
-        for key, words in (("2", ("users", "geo")), ("3", ("users", "CLOSED")), ("4", ("per-ip",)), ("5", ("/users/*", "/geo/*")),
-                           ("6", ("/users/1", "200")), ("7", ("KIND",)), ("8", ("running",)), ("1", ("Attention",))):
+        for key, words in (
+            ("2", ("users", "geo")),
+            ("3", ("users", "CLOSED")),
+            ("4", ("per-ip",)),
+            ("5", ("/users/*", "/geo/*")),
+            ("6", ("/users/1", "200")),
+            ("7", ("KIND",)),
+            ("8", ("running",)),
+            ("1", ("Attention",)),
+        ):
             await running.open(key, *words)
         for line in ("targets", "limits", "consumers", "keys", "sessions"):
             await running.command(line)
@@ -103,7 +111,9 @@ async def test_every_screen_reads_the_real_api(gateway: GatewayProcess) -> None:
         await running.shows("MATCHES users")
 
 
-async def test_a_breaker_tripped_in_the_console_refuses_curl_and_a_reset_lets_it_through(gateway: GatewayProcess) -> None:
+async def test_a_breaker_tripped_in_the_console_refuses_curl_and_a_reset_lets_it_through(
+    gateway: GatewayProcess,
+) -> None:
     assert await ask(gateway, "/users/1") == [200]
     async with on(gateway, write=True) as running:
         await running.open("3", "users", "CLOSED")
@@ -160,7 +170,9 @@ async def test_stopped_is_down_with_ages_and_started_is_live_without_a_key(
 
 def start_again(gateway: GatewayProcess) -> subprocess.Popen[bytes]:
     args = [sys.executable, "-m", "adapters.cli", "serve", "-c", str(gateway.directory / "spork.yaml")]
-    return subprocess.Popen(args, env=python_env(), cwd=gateway.directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        args, env=python_env(), cwd=gateway.directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 async def test_a_frozen_gateway_grows_stale_and_the_keys_live_on(gateway: GatewayProcess) -> None:
@@ -197,7 +209,9 @@ async def test_hostile_paths_and_names_are_text(gateway: GatewayProcess) -> None
         import socket
 
         with socket.create_connection(("127.0.0.1", gateway.port)) as raw:
-            raw.sendall(b"GET /users/[@click=app.exit]x[/]/%1b]2;pwned%07/%e2%80%ae HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            raw.sendall(
+                b"GET /users/[@click=app.exit]x[/]/%1b]2;pwned%07/%e2%80%ae HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            )
             with contextlib.suppress(OSError):
                 while raw.recv(4096):
                     pass
@@ -229,5 +243,3 @@ async def test_get_on_a_real_gateway(gateway: GatewayProcess) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "CLOSED" in done.stdout
-
-

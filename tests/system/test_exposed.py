@@ -61,8 +61,10 @@ def test_open_connections_to_a_target_are_counted(tmp_path: Path) -> None:
         with gateway_process(CONFIG.format(words="metrics", log='"off"', url=target.url), tmp_path) as gateway:
             assert get(gateway.port, "/x")[0] == 200
             wait_until(
-                lambda: f'upstream_pool_connections{{target="127.0.0.1:{target.port}",upstream="t"}} 1.0'.encode()
-                in get(gateway.port, "/metrics")[1],
+                lambda: (
+                    f'upstream_pool_connections{{target="127.0.0.1:{target.port}",upstream="t"}} 1.0'.encode()
+                    in get(gateway.port, "/metrics")[1]
+                ),
                 10,
                 "the connection in the metrics",
             )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.servers import python_env
+from tests.servers import free_port, python_env
 
 CONFIG = """
 state_dir: {state}
@@ -84,3 +88,35 @@ def test_a_signing_key_is_private_and_never_written_over(spork: Spork) -> None:
     assert "exists" in spork("token", "keygen", "--out", str(path), fails=True)
     assert '"d"' not in (spork.state / "jwks.json").read_text()
     assert "not a well-formed token" in spork("token", "inspect", "a.b", fails=True)
+
+
+def test_the_demos_ready_made_lines_work() -> None:
+    """Its curl lines for the private route: one refusal, then three keys and a token that are taken."""
+    port, admin = free_port(), free_port()
+    command = [sys.executable, "-m", "adapters.cli", "demo", "--port", str(port), "--admin-port", str(admin)]
+    demo = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=python_env(), start_new_session=True
+    )
+    try:
+        assert demo.stdout is not None
+        lines = []
+        for line in demo.stdout:
+            lines.append(line)
+            if "Ctrl-C ends everything" in line:
+                break
+        private = [shlex.split(line) for line in lines if "/private/x" in line]
+        seen = []
+        for words in private:
+            url = next(word for word in words if word.startswith("http"))
+            header = words[words.index("-H") + 1].partition(": ") if "-H" in words else ("x-nothing", "", "")
+            answer = httpx.get(url, headers={header[0]: header[2]}, trust_env=False)
+            caller = answer.json()["headers"] if answer.status_code == 200 else {}
+            caller = {name.lower(): value for name, value in dict(caller).items()}
+            seen.append((answer.status_code, caller.get("x-consumer-id"), caller.get("x-consumer-plan")))
+        assert seen == [
+            (401, None, None), (200, "bob", "basic"), (200, "ada", "premium"), (200, "carol", "unlimited"),
+            (200, "ada", "premium"),
+        ], "".join(lines)  # fmt: skip
+    finally:
+        os.killpg(demo.pid, signal.SIGINT)
+        demo.communicate(timeout=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -37,11 +38,12 @@ def demo(port: int, admin_port: int, traffic: bool) -> None:
         stack.enter_context(_services(ports))
         environment = _environment(directory, port, admin_port, ports)
         config = demo_config()
+        keys, token = asyncio.run(_credentials(str(directory)))
         command = [sys.executable, "-m", "adapters.cli", "serve", "-c", str(config)]
         gateway = stack.enter_context(_child(command, environment))
         _wait_for(gateway, port)
         _wait_until_ready(gateway, port)
-        click.echo(welcome(port, admin_port, ports, environment, config))
+        click.echo(welcome(port, admin_port, ports, environment, config, keys, token))
         if traffic:
             load = [sys.executable, "-m", "adapters.demo.traffic", str(port)]
             stack.enter_context(_child(load, environment))
@@ -49,6 +51,24 @@ def demo(port: int, admin_port: int, traffic: bool) -> None:
             if (code := gateway.wait()) != 0:
                 raise click.ClickException(f"the gateway ended with exit code {code}; its message is above")
         click.echo("\nstopping ...")
+
+
+async def _credentials(state_dir: str) -> tuple[dict[str, str], str]:
+    """An API key for each of the demo's consumers, and a token of one, in a state directory made for the demo."""
+    from adapters.commands.keys import opened_keys
+    from adapters.jwt.signer import JwtIdentitySigner
+    from adapters.own_secrets import signing_key
+    from application.configuration import Configuration
+    from application.keys import KeyRequest
+
+    now = time.time()
+    texts: dict[str, str] = {}
+    async with opened_keys(Configuration(state_dir=state_dir)) as keys:
+        for name in ("bob", "ada", "carol"):
+            texts[name] = str((await keys.issue(KeyRequest(name, owner="the demo"), now)).text)
+    signer = JwtIdentitySigner(signing_key("", state_dir), "https://demo.invalid")
+    claims = {"sub": "ada", "aud": "demo", "jti": "demo-token", "sid": "demo-session", "scope": "users:read"}
+    return texts, signer.issue(claims, now, 8 * 3600.0).decode()
 
 
 def demo_config() -> Path:
@@ -59,6 +79,7 @@ def demo_config() -> Path:
 
 def _environment(directory: Path, port: int, admin_port: int, ports: dict[str, int]) -> dict[str, str]:
     urls = {f"DEMO_{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}" for name in SERVICES}
+    urls["DEMO_JWKS_URL"] = f"http://127.0.0.1:{port}/.well-known/jwks.json"
     return {
         **os.environ,
         "SPORK_LISTEN": f"127.0.0.1:{port}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import click
@@ -21,8 +22,10 @@ def serve(config: Path | None, workers: int) -> None:
         raise click.ClickException(
             "the httptools package is missing: install it, the gateway reads HTTP with it"
         ) from error
+    from adapters.caller_side import RecordsNotReady
     from adapters.main import Sockets, run
     from adapters.structlog.application_log import set_up_logging
+    from adapters.uvicorn.server import CannotStart
     from adapters.uvicorn.sockets import CannotListen, listening_socket
     from adapters.uvicorn.workers import supervise
     from adapters.yaml.load import load
@@ -54,9 +57,17 @@ def serve(config: Path | None, workers: int) -> None:
     def started() -> None:
         click.echo(f"spork serves http://{configuration.host}:{configuration.port}", err=True)
 
+    os.environ["SPORK_RUN"] = f"{os.getpid()}-{int(time.time() * 1000)}"
+
+    def work(index: int) -> None:
+        os.environ["SPORK_WORKER"] = str(index)
+        try:
+            run(configuration, path, sockets, started if index == 0 else None)
+        except (CannotStart, RecordsNotReady) as error:
+            click.echo(f"Error: {error}", err=True)
+            raise SystemExit(1) from error
+
     if workers == 1:
-        run(configuration, path, sockets, started)
+        work(0)
     else:
-        raise SystemExit(
-            supervise(workers, lambda index: run(configuration, path, sockets, started if index == 0 else None))
-        )
+        raise SystemExit(supervise(workers, work))

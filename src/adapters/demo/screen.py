@@ -6,12 +6,23 @@ import os
 from pathlib import Path
 
 
-def welcome(port: int, admin_port: int, ports: dict[str, int], environment: dict[str, str], config: Path) -> str:
+def welcome(
+    port: int,
+    admin_port: int,
+    ports: dict[str, int],
+    environment: dict[str, str],
+    config: Path,
+    keys: dict[str, str],
+    token: str,
+) -> str:
     """The screen: where everything is, and what to try with curl."""
     base = f"http://127.0.0.1:{port}"
-    token = environment["SPORK_STATE_DIR"] + "/admin-token"
+    admin_token = environment["SPORK_STATE_DIR"] + "/admin-token"
     services = "   ".join(f"{name} :{number}" for name, number in ports.items())
-    console = f"spork-console --url http://127.0.0.1:{admin_port} --token-file {token}"
+    console = f"spork-console --url http://127.0.0.1:{admin_port} --token-file {admin_token}"
+    with_keys = "\n".join(
+        f"    curl -i -H 'X-API-Key: {text}' {base}/private/x        {name}" for name, text in keys.items()
+    )
     return f"""
   Spork is running            gateway {base}   admin http://127.0.0.1:{admin_port}
   services behind it          {services}
@@ -22,6 +33,11 @@ def welcome(port: int, admin_port: int, ports: dict[str, int], environment: dict
     curl {base}/echo/hello?x=1                  what a service receives
     curl -i {base}/nowhere                      a refusal explains itself
     curl -i {base}/api/v1/users/../secret --path-as-is
+
+  Call as somebody (three consumers, on plans basic, premium, unlimited)
+    curl -i {base}/private/x                    401: nothing was shown
+{with_keys}
+    curl -i -H "Authorization: Bearer {token}" {base}/private/x
 
   Look inside
     spork explain GET {base}/api/v1/users/1 -c {os.path.relpath(config)}
