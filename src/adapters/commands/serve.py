@@ -15,6 +15,7 @@ from adapters.commands.options import chosen_config, config_option
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
 def serve(config: Path | None, workers: int) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
+    from adapters.caller_material import material_problems
     from adapters.main import Sockets, run
     from adapters.structlog.application_log import set_up_logging
     from adapters.uvicorn.sockets import CannotListen, listening_socket
@@ -25,7 +26,7 @@ def serve(config: Path | None, workers: int) -> None:
 
     set_up_logging()
     path = chosen_config(config)
-    loaded = load(path, os.environ)
+    loaded = load(path, os.environ, material_problems)
     if loaded.problems:
         click.echo(check_report(loaded.problems), err=True)
     configuration = loaded.configuration
