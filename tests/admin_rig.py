@@ -23,7 +23,7 @@ from application.configuration import AdminToken, Configuration, RouteConfig
 from application.events import EventLog
 from application.insight import Controls
 from application.monitoring import Monitoring
-from application.nodes import LoneNode, NodeRegistry
+from application.nodes import DrainBoard, LoneNode, NodeRegistry
 from application.operations import Operations
 from application.operators import Operators
 from application.plan import Snapshot, compile_snapshot
@@ -92,6 +92,7 @@ class AdminRig:
     node: str = "node-a"
     controls: Controls = field(default_factory=Controls)
     streams: int = 64
+    board: DrainBoard | None = None
 
     def __post_init__(self) -> None:
         self.clock = TestClock()
@@ -103,8 +104,8 @@ class AdminRig:
         breakers.on_transition = self.registry.circuit_moved
         live = self.registry.sync(self.configuration.upstreams, self.clock.at)
         self.snapshot: Snapshot = compile_snapshot(self.configuration, live, ())
-        if self.controls.upstreams is None:
-            self.controls.upstreams = RegistryControl(self.registry, self.clock.monotonic)
+        self.upstreams = RegistryControl(self.registry, self.clock.monotonic, board=self.board)
+        self.controls.upstreams = self.controls.upstreams or self.upstreams
         self.reporter = Reporter(
             self.node, self.clock, self.tally, self.events, self.nodes, lambda: self.snapshot, self.controls, lambda: 0
         )
@@ -135,7 +136,7 @@ class AdminRig:
         self.monitoring.add(self.reporter)
         self.monitoring.add(self.events)
         self.monitoring.add(self.stream)
-        self.monitoring.add(self.controls.upstreams)  # type: ignore[arg-type]
+        self.monitoring.add(self.upstreams)
         self.operators = Operators(lambda: admin_tokens())
         self.witnessed: list[tuple[str, str, str]] = []
         self.app: Any = admin_application(

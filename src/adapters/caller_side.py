@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.argon2.passwords import Argon2Passwords
@@ -313,10 +314,18 @@ class CallerSide:
 
     async def prepare_records(self) -> None:
         """Upgrade an SQLite file; a PostgreSQL database must have been upgraded. Raises RecordsNotReady."""
-        if is_sqlite(self._engine):
-            private_directory(Path(self._configuration.state_dir))
-            await upgrade(self._engine)
-        elif missing := await pending(self._engine):
+        try:
+            if is_sqlite(self._engine):
+                private_directory(Path(self._configuration.state_dir))
+                await upgrade(self._engine)
+                missing: Sequence[str] = ()
+            else:
+                missing = await pending(self._engine)
+        except (OSError, SQLAlchemyError) as error:
+            where = self._engine.url.render_as_string(hide_password=True)
+            reason = str(getattr(error, "orig", error)).partition("\n")[0]
+            raise RecordsNotReady(f"the records at {where} cannot be opened: {reason}") from error
+        if missing:
             raise RecordsNotReady(f"the records lack {', '.join(missing)}: run `spork records upgrade` first")
         if await self.records.fact("key-pepper", self._pepper_mark) != self._pepper_mark:
             raise RecordsNotReady(

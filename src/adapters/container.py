@@ -53,6 +53,8 @@ def data_application(
     expose: tuple[str, ...],
     callers: CallerSide,
     clients: ClientFinder,
+    operators: OperatorSide,
+    upstreams: UpstreamSide,
 ) -> Litestar:
     """The data listener's application: the proxy and the endpoints it exposes."""
     handlers: list[Any] = [proxy_mount(gateway, refusals), *health_handlers(lifecycle, frozenset(expose))]
@@ -60,6 +62,10 @@ def data_application(
         handlers.append(auth_router(callers.desk(), refusals, clients))
     if "jwks" in expose:
         handlers.append(jwks_handler(lambda: callers.signer.key_set()))
+    if "metrics" in expose:
+        handlers += operators.exposed_metrics()
+    if "discovery" in expose:
+        handlers += upstreams.routers(operators)
     return application(handlers)
 
 
@@ -107,8 +113,9 @@ class GatewayContainer(containers.DeclarativeContainer):
     breakers = upstream_side.provided.breakers
     registry = upstream_side.provided.registry
 
+    pooled = providers.Singleton(HttptoolsTransport)
     transports = providers.Dict(
-        httptools=providers.Singleton(HttptoolsTransport),
+        httptools=pooled,
         httpx=providers.Singleton(HttpxTransport),
     )
     database = providers.Singleton(open_database, configuration.provided.records, configuration.provided.state_dir)
@@ -142,6 +149,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         limits=limits,
         nodes=providers.Singleton(fleet, configuration.provided.shared),
         engine=database,
+        connections=pooled.provided.connections,
     )
     sender = providers.Singleton(
         Sender,
@@ -162,7 +170,15 @@ class GatewayContainer(containers.DeclarativeContainer):
         sender=sender,
     )
     data_app = providers.Singleton(
-        data_application, gateway, refusals, lifecycle, configuration.provided.expose, callers, clients
+        data_application,
+        gateway,
+        refusals,
+        lifecycle,
+        configuration.provided.expose,
+        callers,
+        clients,
+        operators,
+        upstream_side,
     )
     explainer = providers.Singleton(Explainer, forwarder=gateway, sender=sender)
     admin_app = providers.Singleton(admin_application, operators, explainer, upstream_side)

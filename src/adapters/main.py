@@ -18,20 +18,12 @@ from pathlib import Path
 from adapters.container import GatewayContainer
 from adapters.uvicorn.edge import Edge
 from adapters.uvicorn.server import EdgeServer, Listener, run_until_done
+from application.check_routes import EXPOSED
 from application.configuration import Configuration
 from application.live_configuration import LiveConfiguration, NotApplied
 from domain.circuit import Transition, TransitionListener
 
 log = logging.getLogger("spork")
-
-#: Endpoints of the gateway's own on the data listener, by the name `expose:` uses.
-EXPOSABLE = {
-    "health": "/health",
-    "ready": "/ready",
-    "startup": "/health/startup",
-    "auth": "/auth/*",
-    "jwks": "/.well-known/jwks.json",
-}
 
 
 @dataclass(slots=True)
@@ -82,13 +74,14 @@ async def serve(
 def _server(
     container: GatewayContainer, configuration: Configuration, sockets: Sockets, reload: Callable[[], Awaitable[None]]
 ) -> EdgeServer:
-    own = [path for name, path in EXPOSABLE.items() if name in configuration.expose]
+    own = [path for name in configuration.expose for path in EXPOSED.get(name, ())]
     edge = Edge(
         container.refusals(),
         gateway=container.gateway(),
         limits=configuration.edge,
         own_paths=own,
         hosts=configuration.hosts,
+        on_refused=container.gateway().refused,
     )
 
     def follow(_before: object, after: object) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,7 +28,7 @@ from adapters.litestar.admin.acting import acting_handlers
 from adapters.litestar.admin.application import admin_application
 from adapters.litestar.admin.configuring import configuring_handlers
 from adapters.litestar.admin.logging import LogSettings, LogState, logging_handlers
-from adapters.litestar.admin.monitoring import monitoring_handlers
+from adapters.litestar.admin.monitoring import metrics_handlers, monitoring_handlers
 from adapters.litestar.admin.reading import reading_handlers
 from adapters.litestar.admin.streaming import streaming_handlers
 from adapters.litestar.health import health_handlers
@@ -37,7 +38,7 @@ from adapters.redis.nodes import RedisHealth, RedisNodes
 from adapters.sqlalchemy.audit import SqlAuditTrail
 from adapters.sqlalchemy.health import RecordsHealth
 from adapters.sqlalchemy.usage import SqlUsage
-from adapters.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature
+from adapters.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature, newest_change
 from adapters.structlog.access_log import AccessLog
 from adapters.structlog.application_log import level as log_level
 from adapters.structlog.application_log import set_level
@@ -73,14 +74,21 @@ from application.traffic import Traffic
 from application.upstream_control import RegistryControl
 from application.usage import UsageMeter
 from domain.circuit import Transition
+from domain.upstreams import Target
 
 log = logging.getLogger("spork.operators")
 
 
-def node_name(configuration: Configuration, worker: str = "") -> str:
-    """How this process is called in the fleet; stable over restarts."""
+def node_name(configuration: Configuration) -> str:
+    """How this process is called in the fleet; stable over restarts. Workers add their number."""
+    worker = os.environ.get("SPORK_WORKER", "")
     name = f"{os.environ.get('SPORK_NODE') or socket.gethostname()}:{configuration.port}"
     return f"{name}/{worker}" if worker else name
+
+
+def gateway_run() -> str:
+    """What the workers of one run of the gateway have in common, and no other run has."""
+    return os.environ.get("SPORK_RUN") or f"{os.getpid()}-{int(time.time() * 1000)}"
 
 
 def own_version() -> str:
@@ -107,6 +115,7 @@ class OperatorSide:
         engine: AsyncEngine | None = None,
         controls: Controls | None = None,
         limits: LimitSide | None = None,
+        connections: Callable[[Target], int] | None = None,
     ) -> None:
         self.clock = clock
         self.configuration = configuration
@@ -120,12 +129,14 @@ class OperatorSide:
         self.access_log = AccessLog(line_sink(configuration.access_log))
         self.access_log.enabled = configuration.access_log != "off"
         self.controls = controls or Controls()
-        self.upstreams = RegistryControl(registry, clock.monotonic)
+        self.nodes = nodes or LoneNode()
+        board = self.nodes if isinstance(self.nodes, RedisNodes) else None
+        counted = None if connections is None else (lambda live: connections(live.declared))
+        self.upstreams = RegistryControl(registry, clock.monotonic, connections=counted, board=board)
         self.controls.upstreams = self.controls.upstreams or self.upstreams
         if limits is not None:
             self.controls.quotas = self.controls.quotas or limits.control
         self.lag = LoopLag()
-        self.nodes = nodes or LoneNode()
         self.reporter = Reporter(
             self.node,
             clock,
@@ -168,14 +179,14 @@ class OperatorSide:
             RevisionFiles(configuration.state_dir),
             clock.unix,
             events,
-            self.nodes if hasattr(self.nodes, "offer") else None,  # type: ignore[arg-type]
+            board,
             self.reporter.revisions,
             self.reporter.beat,
         )
         self.queries.show_config(self.live.view)
         self.actions = Actions(self.controls, self.queries.fresh, clock.monotonic)
         worker = f"{self.node.replace('/', '_')}-{os.getpid()}"
-        self.shelf = WorkerFiles(configuration.state_dir, str(os.getppid()), worker)
+        self.shelf = WorkerFiles(configuration.state_dir, gateway_run(), worker)
         self.monitoring = Monitoring(worker, clock, self.tally, self.queries.overview, self.shelf)
         log_health = LogHealth(self.access_log.sink, lambda: self.access_log.enabled)
         meters: list[Any] = [
@@ -282,6 +293,10 @@ class OperatorSide:
         """Whether what only reads needs no token: the admin listener is on loopback."""
         return self.configuration.admin.host in ("127.0.0.1", "::1", "localhost")
 
+    def exposed_metrics(self) -> Sequence[Any]:
+        """Handlers for a data listener that exposes metrics: open, because the operator asked for it."""
+        return metrics_handlers(self.monitoring, expose)
+
     def admin_app(self, explainer: Explainer, extra: Sequence[Any] = ()) -> Any:
         """The ASGI application of the admin listener. `extra` handlers stand at its root."""
         closed = None
@@ -315,7 +330,10 @@ class OperatorSide:
         """Observe, beat and watch until the block ends; then flush and say goodbye."""
         self.generate_token()
         self.access_log.sink.open()
+        if os.environ.get("SPORK_WORKER", "0") == "0":
+            await asyncio.to_thread(self.shelf.clear_old)
         await self.live.adopt(await self.live.read_file())
+        await self.live.follow(newer_than=newest_change(self.live.sources))
         loops: list[Callable[[], Any]] = [self._beat, self.lag.watch, self._watch_files]
         tasks = [asyncio.create_task(loop()) for loop in loops]
         try:
@@ -345,6 +363,7 @@ class OperatorSide:
                 report = self.monitoring.report()
                 await asyncio.to_thread(self.shelf.put, report)
                 await self.live.follow()
+                await self.upstreams.follow(self.clock.monotonic(), self.clock.unix())
                 self.levels.tick()
                 await self.usage.tick()
                 for entry in self.security.due():

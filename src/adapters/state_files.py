@@ -146,3 +146,12 @@ def file_signature(sources: Sequence[str]) -> object:
         except OSError:
             found.append(None)
     return tuple(found)
+
+
+def newest_change(sources: Sequence[str]) -> float:
+    """When the youngest of the files was last written, Unix seconds; 0 when there is none."""
+    newest = 0.0
+    for source in sources:
+        with contextlib.suppress(OSError):
+            newest = max(newest, os.stat(source).st_mtime)
+    return newest

@@ -130,12 +130,20 @@ class UpstreamSide:
             lambda: upstream_views.services(self.registry, self._moment()),
             lambda: upstream_views.targets(self.registry, self._moment()),
             lambda: operators.queries.overview().routes(),
+            self._history,
         )
         routers = [discovery_router(self.registrations, sights, token if closed else (), role if closed else ())]
         if self.registrations is not None:
             closed = self._registration != "open"
             routers.append(registration_router(self.registrations, token if closed else (), role if closed else ()))
         return routers
+
+    def _history(self, service: str) -> list[tuple[float, float, float]]:
+        upstream, moment = self.registry.get(service), self._moment()
+        if upstream is None:
+            return []
+        minutes = upstream.history.minutes(moment.monotonic)
+        return [(moment.stamp(at) or 0.0, availability, seconds) for at, availability, seconds in minutes]
 
     def _moment(self) -> Moment:
         return Moment(self._clock.monotonic(), self._clock.unix())

@@ -185,4 +185,6 @@ def _own(caller: Principal, other: Principal) -> bool:
 
 
 def _unavailable(outcome: Unverifiable) -> Denial:
-    return Denial("authentication_unavailable", "Credentials cannot be checked right now.", retry_after=outcome.retry_after)
+    return Denial(
+        "authentication_unavailable", "Credentials cannot be checked right now.", retry_after=outcome.retry_after
+    )

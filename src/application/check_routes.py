@@ -15,12 +15,10 @@ EXPOSED: Mapping[str, tuple[str, ...]] = {
     "health": ("/health",),
     "ready": ("/ready",),
     "startup": ("/health/startup",),
-    "metrics": ("/metrics", "/metrics/json", "/metrics/performance", "/metrics/health-score"),
-    "discovery": ("/discovery/register", "/discovery/services", "/discovery/health"),
-    "docs": ("/docs", "/redoc", "/schema", "/api/v1/docs"),
-    "services": ("/api/v1/services",),
+    "metrics": ("/metrics", "/metrics/json"),
+    "discovery": ("/discovery/*", "/api/v1/services"),
     "jwks": ("/.well-known/jwks.json",),
-    "auth": ("/auth/login", "/auth/refresh"),
+    "auth": ("/auth/*",),
 }
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -142,7 +140,7 @@ def _check_reach(route: RouteConfig, path: str, configuration: Configuration) ->
     text = route.match.path.text
     for word in configuration.expose:
         for endpoint in EXPOSED.get(word, ()):
-            if text == endpoint:
+            if text == endpoint or (endpoint.endswith("/*") and text.startswith(endpoint[:-1])):
                 yield Problem(
                     f"{path}.match",
                     f"the gateway answers {endpoint} itself",

@@ -11,6 +11,7 @@ before when its address is, so its state outlasts the refresh.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -62,10 +63,13 @@ class Names:
         self._declared = declared
         self._every = every
         self._last_good: dict[str, tuple[Target, ...]] = {}
+        self._asked: list[str] = []
+        self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         await self.refresh()
+        self._registry.on_changed.append(self._look_again)
         self._task = asyncio.create_task(self._again_and_again(), name="names")
 
     async def close(self) -> None:
@@ -74,21 +78,27 @@ class Names:
 
     async def _again_and_again(self) -> None:
         while True:
-            await asyncio.sleep(self._every)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._every)
+            self._wake.clear()
             try:
                 await self.refresh()
             except Exception:
                 log.exception("resolving names")
 
+    def _look_again(self) -> None:
+        """A configuration with other names than those asked for last does not wait for the next round."""
+        if [name.url for upstream in self._declared() for name in upstream.names] != self._asked:
+            self._wake.set()
+
     async def refresh(self) -> None:
         """Look every name up once and put what was found into the registry."""
+        declared = [upstream for upstream in self._declared() if upstream.names]
+        self._asked = [name.url for upstream in declared for name in upstream.names]
         found: dict[str, Discovered] = {}
-        for upstream in self._declared():
-            targets: list[Target] = []
-            for name in upstream.names:
-                targets += await self._look_up(name)
-            if upstream.names:
-                found[upstream.name] = Discovered(tuple(targets))
+        for upstream in declared:
+            targets = await asyncio.gather(*(self._look_up(name) for name in upstream.names))
+            found[upstream.name] = Discovered(tuple(target for group in targets for target in group))
         self._registry.discover("dns", found, self._clock.monotonic())
 
     async def _look_up(self, name: Target) -> tuple[Target, ...]:

@@ -58,6 +58,7 @@ class FleetDrains:
         self._poll = poll
         self._pending: dict[Name, Drain | None] = {}
         self._seen: set[Name] = set()
+        self._gone = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._following = False
@@ -103,8 +104,11 @@ class FleetDrains:
                 current = self._known()
                 await self._store.found(current)
         except StoreGone as error:
-            log.info("drains stay as they are: %s", error)
+            if not self._gone:
+                log.info("drains stay as they are: %s", error)
+            self._gone = True
             return
+        self._gone = False
         self._take_over(current)
 
     def _known(self) -> dict[Name, Drain]:

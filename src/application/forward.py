@@ -12,6 +12,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
+from typing import Any
 
 from application.clients import ClientFinder
 from application.exchange import Exchange
@@ -43,6 +44,16 @@ _NO_ROUTE = Denial("no_route", "Nothing is served at this address.")
 #: Fields of a request that say something about how it came here.
 _NOTED = frozenset((b"traceparent", b"x-request-id", b"via"))
 _LOOP = Denial("loop_detected", "This request has been through this gateway before.")
+
+
+class _Nothing:
+    """Body and sink of a request that was refused before it had either."""
+
+    length = received = sent = 0
+    started = True
+
+
+_NOTHING: Any = _Nothing()
 
 
 class Current:
@@ -282,6 +293,17 @@ class Forwarder:
                 self._safely(finalize, exchange)
         for observer in self._observers:
             self._safely(observer.closed, exchange)
+
+    def refused(self, denial: Denial, status: int, peer: str, request_id: str) -> None:
+        """The edge refused a request before it had a head to speak of: observers hear of it like of any other."""
+        head = RequestHead("-", b"-", None, (), "http", b"", peer=peer)
+        exchange = Exchange(head, _NOTHING, _NOTHING, self._current.snapshot, self._monotonic(), self._unix())
+        exchange.request_id_bytes = request_id.encode("ascii", "replace")
+        exchange.traceparent = b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"
+        exchange.status = status
+        exchange.reason = denial.reason
+        exchange.outcome = Denied(denial, status)
+        self.close(exchange)
 
     def _safely(self, act: Callable[[Exchange], None], exchange: Exchange) -> None:
         try:

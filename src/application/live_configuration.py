@@ -230,10 +230,10 @@ class LiveConfiguration:
 
     async def follow(self, newer_than: float | None = None) -> bool:
         """Take over what an operator applied on another replica; True when something was. Called each second."""
-        if self._exchange is None:
-            return False
         if newer_than is not None:
             self._heard_at = newer_than
+        if self._exchange is None:
+            return False
         try:
             shared = await self._exchange.latest()
         except OSError:

@@ -67,6 +67,10 @@ FAMILIES = (
         "gateway_log_lines_lost_total", "counter", ("log",), "Log lines dropped because the sink was stuck or failed."
     ),
     Family("gateway_events_total", "counter", ("kind",), "Events published, by kind."),
+    Family("gateway_events_delivered_total", "counter", (), "Events that the message hub took."),
+    Family("gateway_events_lost_total", "counter", (), "Events that waited too long for the message hub."),
+    Family("gateway_events_waiting", "gauge", (), "Events that wait for the message hub."),
+    Family("mirrored_requests_total", "counter", ("outcome",), "Copies for shadow upstreams: sent or left_out."),
     Family("gateway_security_denials_total", "counter", ("reason",), "Refusals of credentials, addresses and content."),
     Family("gateway_admin_streams", "gauge", (), "Open admin event streams."),
     Family(

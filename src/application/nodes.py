@@ -68,6 +68,31 @@ class NodeRegistry(Protocol):
         """This node goes on purpose: it is not silent, it is gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """An operator took a target out of use. `until` in Unix seconds, None until undrained."""
+
+    upstream: str
+    target: str
+    until: float | None
+    reason: str
+    by: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.upstream}/{self.target}"
+
+
+class DrainBoard(Protocol):
+    """Where replicas tell each other which targets are drained. Raises OSError when the store is gone."""
+
+    def put(self, drain: Drain) -> Awaitable[None]: ...
+
+    def drop(self, name: str) -> Awaitable[None]: ...
+
+    def drains(self) -> Awaitable[Sequence[Drain]]: ...
+
+
 class LoneNode:
     """The registry of a process that serves alone."""
 

@@ -16,6 +16,7 @@ from collections.abc import Coroutine, Mapping
 
 from application.clients import ClientFinder
 from application.exchange import Exchange
+from application.hedging import Runner, hedge_after, race
 from application.mirroring import Mirrors
 from application.plan import RoutePlan
 from application.ports import Clock, FaultError, RequestBody, UpstreamRequest, UpstreamResponse, UpstreamTransport
@@ -87,6 +88,7 @@ class Sender:
         total = plan.timeout or declared.timeouts.total
         deadline = now + total if total else _FOREVER
         tried: tuple[LiveTarget, ...] = ()
+        hedges = hedge_after(declared.retries, exchange.head, body is None)
         exchange.upstream_name = upstream.name
         if upstream.retry_budget is not None:
             upstream.retry_budget.deposit(now)
@@ -98,17 +100,21 @@ class Sender:
             exchange.attempts += 1
             exchange.target_name = target.name
             response: UpstreamResponse | None = None
+            failure: FaultError | None = None
             result = CallResult.IGNORED
             try:
                 request = self.upstream_request(exchange, plan, upstream, target, body)
                 request.deadline = try_timeout(declared.retries, deadline, now)
-                response = await transport.send(target.declared, request)
+                if hedges is None:
+                    response = await transport.send(target.declared, request)
+                else:
+                    response, target, permit = await self._hedged(
+                        exchange, plan, upstream, target, permit, request, hedges
+                    )
             except FaultError as error:
-                fault = error.fault
-                result = result_of_fault(fault)
-                again = self._again(exchange, upstream, fault, None, body, deadline)
-                if isinstance(again, Stop):
-                    return await self._failed(exchange, plan, upstream, body, error, spare)
+                failure = error
+                result = result_of_fault(error.fault)
+                again = self._again(exchange, upstream, error.fault, None, body, deadline)
             else:
                 result = upstream.judge(response.status)
                 if declared.retries is None or response.status not in declared.retries.statuses:
@@ -123,6 +129,9 @@ class Sender:
                     ended = self._monotonic()
                     exchange.upstream_seconds += ended - now
                     upstream.settle(target, permit, result, ended - now, ended)
+            if isinstance(again, Stop):
+                assert failure is not None
+                return await self._failed(exchange, plan, upstream, body, failure, spare)
             tried += (target,)
             if isinstance(body, ReplayBody):
                 body.rewind()
@@ -130,11 +139,54 @@ class Sender:
                 await asyncio.sleep(again.delay)
             now = self._monotonic()
 
+    async def _hedged(
+        self,
+        exchange: Exchange,
+        plan: RoutePlan,
+        upstream: LiveUpstream,
+        target: LiveTarget,
+        permit: Permit,
+        request: UpstreamRequest,
+        wait: float,
+    ) -> tuple[UpstreamResponse, LiveTarget, Permit]:
+        """Like one try, but with a second one on another target when no head came within `wait` seconds."""
+        transport = self._transports[upstream.declared.transport]
+
+        def second() -> Runner | None:
+            now = self._monotonic()
+            if upstream.retry_budget is not None and not upstream.retry_budget.withdraw(now):
+                return None
+            granted = upstream.admit(exchange, now, (target,))
+            if granted is None or isinstance(granted, Open):
+                return None
+            other, leave = granted
+            if other is target:
+                upstream.settle(other, leave, CallResult.IGNORED, 0.0, now)
+                return None
+            exchange.attempts += 1
+            again = self.upstream_request(exchange, plan, upstream, other, None)
+            again.deadline = request.deadline
+            return Runner(other, leave, now, asyncio.ensure_future(transport.send(other.declared, again)))
+
+        first = Runner(
+            target, permit, self._monotonic(), asyncio.ensure_future(transport.send(target.declared, request))
+        )
+        won = await race(first, second, wait, lambda runner, result: self._lost(upstream, runner, result))
+        exchange.target_name = won.target.name
+        return won.sending.result(), won.target, won.permit
+
+    def _lost(self, upstream: LiveUpstream, runner: Runner, result: CallResult) -> None:
+        now = self._monotonic()
+        upstream.settle(runner.target, runner.permit, result, now - runner.began, now)
+
     def _sent(
         self, exchange: Exchange, response: UpstreamResponse, target: LiveTarget, permit: Permit, began: float
     ) -> Sent:
-        seconds = self._monotonic() - began
+        now = self._monotonic()
+        seconds = now - began
         exchange.upstream_seconds += seconds
+        if permit.probe:
+            target.upstream.answered(target, permit, response.status, seconds, now)
         return response, target, permit, seconds
 
     def _again(

@@ -88,6 +88,12 @@ class LiveUpstream:
         if breaker is not None:
             breaker.record(permit, result, seconds, now)
 
+    def answered(self, target: LiveTarget, permit: Permit, status: int, seconds: float, now: float) -> None:
+        """A probe has its response head, and with it its result: the body may be a stream that outlasts its lease."""
+        breaker = self.breaker if target.breaker is None else target.breaker
+        if breaker is not None:
+            breaker.record(permit, self.judge(status), seconds, now)
+
     def judge(self, status: int) -> CallResult:
         """What an answer with this status says about the target."""
         return CallResult.FAILED if status in self._failures else CallResult.OK

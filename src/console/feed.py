@@ -97,7 +97,7 @@ class Feed:
 
     def _pause(self, attempt: int) -> float:
         ceiling = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(attempt, 10))
-        return ceiling * (0.5 + 0.5 * self._chance.random())
+        return float(ceiling * (0.5 + 0.5 * self._chance.random()))
 
     async def _wait(self, seconds: float | None) -> None:
         self._nudge.clear()

@@ -114,8 +114,10 @@ class LeastRequest(Generic[C]):
     def arrange(self, available: Sequence[C], everyone: Sequence[C]) -> None:
         self._available = tuple(available)
 
-    def cost(self, target: C, now: float) -> float:
-        return (target.active + 1) / target.weight
+    def two(self, available: Sequence[C], count: int) -> tuple[C, C]:
+        """Two different ones of at least two, every ordered pair as likely as another; one random number for both."""
+        first, second = divmod(int(self._chance() * (count * (count - 1))), count - 1)
+        return available[first], available[second if second < first else second + 1]
 
     def pick(self, key: bytes | None, now: float, exclude: Collection[C]) -> C | None:
         available = self._available
@@ -124,12 +126,8 @@ class LeastRequest(Generic[C]):
         count = len(available)
         if count < 2:
             return available[0] if count else None
-        first = int(self._chance() * count)
-        second = int(self._chance() * (count - 1))
-        if second >= first:
-            second += 1
-        one, other = available[first], available[second]
-        return one if self.cost(one, now) <= self.cost(other, now) else other
+        one, other = self.two(available, count)
+        return one if (one.active + 1) * other.weight <= (other.active + 1) * one.weight else other
 
 
 class PeakEwma(LeastRequest[C]):
@@ -138,6 +136,16 @@ class PeakEwma(LeastRequest[C]):
     A target without a sample yet costs nothing when idle, so that it gets one; the cost of an old sample decays, so
     that a target that was slow is tried again.
     """
+
+    def pick(self, key: bytes | None, now: float, exclude: Collection[C]) -> C | None:
+        available = self._available
+        if exclude:
+            available = [t for t in available if t not in exclude] or available
+        count = len(available)
+        if count < 2:
+            return available[0] if count else None
+        one, other = self.two(available, count)
+        return one if self.cost(one, now) <= self.cost(other, now) else other
 
     def cost(self, target: C, now: float) -> float:
         latency = target.ewma

@@ -12,7 +12,8 @@ from domain.outcomes import Fault
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """`attempts` counts further tries after the first. `budget` is the share of recent requests that may be retries,
-    above a floor of `min_per_second`. Times in seconds; `replay_bytes` bounds the body kept for sending again."""
+    above a floor of `min_per_second`. Times in seconds; `replay_bytes` bounds the body kept for sending again.
+    `hedge_after`: a second try beside a GET or HEAD that has no answer yet; None is off."""
 
     attempts: int = 2
     budget: float = 0.2
@@ -23,6 +24,7 @@ class RetryPolicy:
     statuses: tuple[int, ...] = (502, 503, 504)
     replay_bytes: int = 65536
     idempotency_key: bool = False
+    hedge_after: float | None = None
 
 
 #: Seconds over which a budget remembers requests and retries.

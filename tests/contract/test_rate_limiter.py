@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import random
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, cast
 
@@ -14,6 +16,7 @@ from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.connection import connect
 from adapters.redis.rate_limiter import RedisRateLimiter
 from domain.quotas import Admitted, Charge, Decision, Limit, LimitState, RateLimiter, Throttled
+from tests.limit_bounds import bound, most_in_any_interval
 from tests.redis_cluster import cluster_url, redis_cluster
 
 TIMED = ["gcra", "sliding_window", "sliding_log", "fixed_window", "calendar"]
@@ -257,3 +260,27 @@ async def test_both_windows_of_a_sliding_count_survive_a_clock_that_steps_back(l
     assert await take(limiter, rule, cost=2, now=T0)
     assert await take(limiter, rule, cost=2, now=T0 + 19.9)
     assert not await take(limiter, rule, now=T0 - 100)
+
+
+@pytest.mark.parametrize("algorithm", ["gcra", "sliding_window", "sliding_log", "fixed_window"])
+async def test_no_real_interval_holds_more_than_promised(limiter: RateLimiter, algorithm: str) -> None:
+    """A randomized load by the limiter's own clock; every admission is dated by that clock, so the check is exact."""
+    rule = limit(algorithm, 20, 0.3, burst=7 if algorithm == "gcra" else None)
+    chance = random.Random(algorithm)
+    admitted: list[tuple[int, int]] = []
+    end = time.monotonic() + 1.2
+
+    async def caller() -> None:
+        while time.monotonic() < end:
+            cost = chance.choice([1, 1, 1, 2, 3])
+            decision = await ask(limiter, Charge(rule, "bob", cost), now=None)
+            if isinstance(decision, Admitted):
+                admitted.append((round(decision.at * 1e6), cost))
+            await asyncio.sleep(chance.choice([0.0, 0.001, 0.02]))
+
+    await asyncio.gather(*(caller() for _ in range(8)))
+    admitted.sort()
+    period = rule.terms.period
+    assert len(admitted) > 20
+    for length in (period // 10, period // 2, period, 2 * period, 3 * period):
+        assert most_in_any_interval(admitted, length) <= bound(rule, length), length

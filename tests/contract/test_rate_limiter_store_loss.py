@@ -27,9 +27,13 @@ def server() -> Iterator[RedisProcess]:
 
 
 @contextlib.asynccontextmanager
-async def limiter_on(server: RedisProcess, nodes: int = 2, timeout: float = 0.05) -> AsyncIterator[RedisRateLimiter]:
+async def limiter_on(
+    server: RedisProcess, nodes: int = 2, timeout: float = 0.05, permit_lease: float = 30.0
+) -> AsyncIterator[RedisRateLimiter]:
     connection = connect(server.url, operation=timeout)
-    limiter = RedisRateLimiter(connection, MemoryRateLimiter(), nodes=lambda: nodes, timeout=timeout)
+    limiter = RedisRateLimiter(
+        connection, MemoryRateLimiter(), nodes=lambda: nodes, timeout=timeout, permit_lease=permit_lease
+    )
     await limiter.open()
     try:
         yield limiter
@@ -190,6 +194,21 @@ async def test_permits_of_a_lost_store_are_counted_locally_and_released(server: 
         assert isinstance(held[0], Admitted)
         limiter.release(held[0].lease)
         assert isinstance(await ask(limiter, Charge(rule, "bob")), Admitted)
+
+
+async def test_permits_are_renewed_while_held_and_lapse_with_a_process_that_dies(server: RedisProcess) -> None:
+    rule = Limit("at-once", 1, 0, algorithm="concurrency")
+    async with limiter_on(server, permit_lease=0.6, timeout=1.0) as other:
+        async with limiter_on(server, permit_lease=0.6, timeout=1.0) as holder:
+            assert isinstance(await ask(holder, Charge(rule, "bob")), Admitted)
+            held_until = time.monotonic() + 2.0
+            while time.monotonic() < held_until:
+                assert isinstance(await ask(other, Charge(rule, "bob")), Throttled)
+                await asyncio.sleep(0.05)
+        # the holder is gone without giving its permit back
+        async with asyncio.timeout(3):
+            while isinstance(await ask(other, Charge(rule, "bob")), Throttled):
+                await asyncio.sleep(0.05)
 
 
 async def test_a_client_that_leaves_while_redis_decides_holds_no_permit_and_no_units(server: RedisProcess) -> None:

@@ -21,7 +21,12 @@ GET = b"GET /x HTTP/1.1\r\nHost: gw.test\r\n\r\n"
 
 def spork(*args: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "adapters.cli", *args], capture_output=True, text=True, cwd=cwd, env=python_env(**env), timeout=60
+        [sys.executable, "-m", "adapters.cli", *args],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=python_env(**env),
+        timeout=60,
     )
 
 
@@ -52,7 +57,9 @@ def children_of(pid: int) -> list[int]:
 def test_demo_answers_through_the_gateway_and_leaves_nothing_behind() -> None:
     port, admin = free_port(), free_port()
     command = [sys.executable, "-m", "adapters.cli", "demo", "--port", str(port), "--admin-port", str(admin)]
-    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=python_env(), start_new_session=True)
+    demo = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=python_env(), start_new_session=True
+    )
     try:
         wait_until(lambda: demo.poll() is not None or listening(port), 40, "spork demo")
         status, body = get(f"http://127.0.0.1:{port}/api/v1/users")
@@ -111,7 +118,9 @@ def test_several_workers_are_refused_when_memory_cannot_be_shared(tmp_path: Path
 
 
 def test_check_shows_errors_at_their_place_and_exits_1(tmp_path: Path) -> None:
-    (tmp_path / "spork.yaml").write_text("upstreams: {users: {targets: [http://127.0.0.1:1]}}\nroutes:\n  - match: {path: /*}\n    upstream: usres\n")
+    (tmp_path / "spork.yaml").write_text(
+        "upstreams: {users: {targets: [http://127.0.0.1:1]}}\nroutes:\n  - match: {path: /*}\n    upstream: usres\n"
+    )
     result = spork("check", cwd=tmp_path)
     assert result.returncode == 1
     assert "spork.yaml:4:15" in result.stderr
@@ -196,8 +205,23 @@ def test_two_workers_serve_one_port_and_a_dead_one_comes_back(tmp_path: Path) ->
             first = children_of(gateway.process.pid)[0]
             os.kill(first, signal.SIGKILL)
             wait_until(
-                lambda: len(children_of(gateway.process.pid)) == 2 and first not in children_of(gateway.process.pid), 10, "a new worker"
+                lambda: len(children_of(gateway.process.pid)) == 2 and first not in children_of(gateway.process.pid),
+                10,
+                "a new worker",
             )
             for _ in range(20):
                 assert ask(gateway.port, GET)[0] == 200
             assert gateway.terminate() == 0
+
+
+def test_records_that_cannot_be_reached_are_one_sentence(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "spork.yaml").write_text(
+        f"listen: 127.0.0.1:{free_port()}\nadmin: {{listen: 127.0.0.1:{free_port()}}}\n"
+        f"records: postgresql://nobody:secret@127.0.0.1:{port}/spork\n"
+    )
+    result = spork("serve", cwd=tmp_path)
+    assert result.returncode == 1
+    assert f"127.0.0.1:{port}/spork cannot be opened" in result.stderr
+    assert "secret" not in result.stderr
+    assert "Traceback" not in result.stderr

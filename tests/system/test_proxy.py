@@ -127,7 +127,21 @@ def test_trailers_never_become_headers(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [b"/a/../b", b"/a/./b", b"/..", b"/a/%2e%2e/b", b"/a/%2E%2e", b"/a%2fb", b"/a%5Cb", b"/a\\b", b"//a", b"/a//b", b"/a%00", b"/a%zz", b"/a#b"],
+    [
+        b"/a/../b",
+        b"/a/./b",
+        b"/..",
+        b"/a/%2e%2e/b",
+        b"/a/%2E%2e",
+        b"/a%2fb",
+        b"/a%5Cb",
+        b"/a\\b",
+        b"//a",
+        b"/a//b",
+        b"/a%00",
+        b"/a%zz",
+        b"/a#b",
+    ],
 )
 def test_ambiguous_paths_never_reach_a_target(site: Site, path: bytes) -> None:
     before = len(site.target.requests)
@@ -172,7 +186,9 @@ def test_expect_is_answered_by_the_gateway_and_not_forwarded(site: Site) -> None
 def test_duplicate_response_headers_survive_in_order(site: Site) -> None:
     def cookies(visit: Visit) -> None:
         visit.read_request()
-        visit.send(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX: y\r\nSet-Cookie: b=2\r\nConnection: X-Hop\r\nX-Hop: z\r\nContent-Length: 0\r\n\r\n")
+        visit.send(
+            b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX: y\r\nSet-Cookie: b=2\r\nConnection: X-Hop\r\nX-Hop: z\r\nContent-Length: 0\r\n\r\n"
+        )
 
     site.behave(cookies)
     _, head, _ = ask(site.port, GET)
@@ -364,11 +380,14 @@ def test_a_client_that_leaves_frees_the_target_within_a_second(site: Site) -> No
 def test_a_websocket_is_tunnelled_byte_for_byte(site: Site) -> None:
     def websocket(visit: Visit) -> None:
         request = visit.read_request() or b""
-        key = next(line.split(b": ")[1] for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+        key = next(
+            line.split(b": ")[1] for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
+        )
         accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
         visit.send(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-            + accept + b"\r\n\r\nfirst"
+            + accept
+            + b"\r\n\r\nfirst"
         )
         while data := visit.sock.recv(65536):
             visit.send(data[::-1])
@@ -394,7 +413,8 @@ def test_a_websocket_is_tunnelled_byte_for_byte(site: Site) -> None:
 def test_any_other_upgrade_is_refused(site: Site) -> None:
     before = len(site.target.requests)
     status, head, _ = ask(
-        site.port, b"GET /x HTTP/1.1\r\nHost: gw.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n"
+        site.port,
+        b"GET /x HTTP/1.1\r\nHost: gw.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n",
     )
     assert status == 501
     assert b"connection: close" in head.lower()

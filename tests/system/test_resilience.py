@@ -106,7 +106,7 @@ async def _answers(caller: httpx.AsyncClient, url: str, status: int) -> bool:
 
 
 async def test_killing_one_of_three_under_load(tmp_path: Path) -> None:
-    """With retries off: what clients see is at most what was in flight on the dead target, plus the streak that ejects."""
+    """Clients see at most what was in flight on it; probes or its streak take it out; retries stay in their budget."""
     with killable(3) as targets:
         urls = ", ".join(f"http://127.0.0.1:{port}" for port, _ in targets)
         config = upstream(
@@ -301,6 +301,13 @@ async def test_what_happens_is_told_to_the_message_hub(tmp_path: Path) -> None:
             event = next(e for e in told if e["type"] == "spork.breaker.opened")
             assert (event["specversion"], event["subject"]) == ("1.0", "users")
             assert "5 of 5 calls failed" in event["data"]["detail"]
+
+            async def counted() -> bool:
+                metrics = (await caller.get(f"{gateway.admin_url}/metrics", headers=admin(gateway))).text
+                rows = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("gateway_events_"))
+                return float(rows["gateway_events_delivered_total"]) >= 1 and rows["gateway_events_lost_total"] == "0.0"
+
+            await until(counted, 5, "the metrics")
     hub.close()
 
 
@@ -320,3 +327,28 @@ async def test_a_canary_takes_its_share(tmp_path: Path, by: str) -> None:
                 assert canary.requests == 20
             else:
                 assert canary.requests == pytest.approx(60, abs=25)
+
+
+async def test_health_of_the_system_and_history_of_a_service(tmp_path: Path) -> None:
+    well = True
+    async with Target(lambda path: (200 if well else 500, 0.0)).up() as target, client() as caller:
+        config = upstream(target.url, probe="{path: /health, every: 200ms, timeout: 100ms, rise: 1, fall: 1}")
+        with gateway_process(config, tmp_path) as gateway:
+            health = f"{gateway.admin_url}/discovery/health"
+            token = admin(gateway)
+
+            async def status(word: str) -> bool:
+                return (await caller.get(health, headers=token)).json()["status"] == word
+
+            await until(lambda: status("healthy"), 5)
+            well = False
+            await until(lambda: status("down"), 5)
+            one = (await caller.get(f"{health}/users", headers=token)).json()
+            assert one["status"] == "down"
+            assert 0 < one["availability"] < 1
+            assert one["history"][-1]["response_ms"] > 0
+            assert abs(one["history"][-1]["at"] - time.time()) < 120
+            assert (await caller.get(f"{health}/nobody", headers=token)).status_code == 404
+            listed = (await caller.get(f"{gateway.admin_url}/api/v1/services", headers=token)).json()
+            assert listed["services"][0]["routes"] == [{"name": "users", "path": "/users/*", "methods": []}]
+            assert (await caller.get(f"{gateway.url}/ready")).status_code in (200, 404), "readiness asks no upstream"

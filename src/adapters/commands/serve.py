@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import click
@@ -15,9 +16,17 @@ from adapters.commands.options import chosen_config, config_option
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
 def serve(config: Path | None, workers: int) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
+    try:
+        import httptools  # noqa: F401 - the edge reads HTTP with nothing else, so say so before anything fails deeper
+    except ImportError as error:
+        raise click.ClickException(
+            "the httptools package is missing: install it, the gateway reads HTTP with it"
+        ) from error
     from adapters.caller_material import material_problems
+    from adapters.caller_side import RecordsNotReady
     from adapters.main import Sockets, run
     from adapters.structlog.application_log import set_up_logging
+    from adapters.uvicorn.server import CannotStart
     from adapters.uvicorn.sockets import CannotListen, listening_socket
     from adapters.uvicorn.workers import supervise
     from adapters.yaml.load import load
@@ -49,9 +58,17 @@ def serve(config: Path | None, workers: int) -> None:
     def started() -> None:
         click.echo(f"spork serves http://{configuration.host}:{configuration.port}", err=True)
 
+    os.environ["SPORK_RUN"] = f"{os.getpid()}-{int(time.time() * 1000)}"
+
+    def work(index: int) -> None:
+        os.environ["SPORK_WORKER"] = str(index)
+        try:
+            run(configuration, path, sockets, started if index == 0 else None)
+        except (CannotStart, RecordsNotReady) as error:
+            click.echo(f"Error: {error}", err=True)
+            raise SystemExit(1) from error
+
     if workers == 1:
-        run(configuration, path, sockets, started)
+        work(0)
     else:
-        raise SystemExit(
-            supervise(workers, lambda index: run(configuration, path, sockets, started if index == 0 else None))
-        )
+        raise SystemExit(supervise(workers, work))

@@ -53,6 +53,8 @@ class HttptoolsTransport:
         self._routes: dict[int, _Route] = {}
         self._sweeper = Sweeper(self._all_pools, clock)
         self._closed = False
+        self._counted_at = float("-inf")
+        self._counts: dict[str, PoolStats] = {}
 
     async def send(self, target: Target, request: UpstreamRequest) -> Response:
         """One request, one response head. Raises FaultError when no head arrived; see `Fault.retry_safe`."""
@@ -93,6 +95,14 @@ class HttptoolsTransport:
         for pool, _ in self._pools.values():
             counts[pool.label] = pool.stats() + counts[pool.label] if pool.label in counts else pool.stats()
         return counts
+
+    def connections(self, target: Target) -> int:
+        """Open connections to `target`, as of at most half a second ago: views ask for every target in turn."""
+        now = self._clock()
+        if now - self._counted_at > 0.5:
+            self._counted_at, self._counts = now, self.stats()
+        counts = self._counts.get(label_of(target))
+        return 0 if counts is None else counts.idle + counts.busy
 
     # ----------------------------------------------------------------------------------------------- one exchange
 
@@ -182,8 +192,7 @@ class HttptoolsTransport:
         key = (target.scheme, target.host, target.port, target.unix_path, target.tls, policy)
         found = self._pools.get(key)
         if found is None:
-            label = target.unix_path or f"{target.scheme}://{target.host}:{target.port}"
-            found = TargetPool(label, policy, self._clock), Dialer(target)
+            found = TargetPool(label_of(target), policy, self._clock), Dialer(target)
             self._pools[key] = found
         self._prune()
         route = self._routes[id(target)] = _Route(target, policy, *found)
@@ -196,3 +205,8 @@ class HttptoolsTransport:
         self._routes.clear()
         for key in [key for key, (pool, _) in self._pools.items() if pool.unused]:
             del self._pools[key]
+
+
+def label_of(target: Target) -> str:
+    """What a target's pool is called in statistics: its address."""
+    return target.unix_path or f"{target.scheme}://{target.host}:{target.port}"

@@ -28,6 +28,7 @@ def http_problem(_: Request[Any, Any, Any], error: HTTPException) -> Response[di
 def application(handlers: Sequence[ControllerRouterHandler], **options: Any) -> Litestar:
     """A Litestar application as the gateway runs them: no debug pages, problems for errors, no docs unless asked."""
     return Litestar(
+        logging_config=None,  # logging is the process's, not the application's
         route_handlers=list(handlers),
         openapi_config=options.pop("openapi_config", None),
         exception_handlers={HTTPException: http_problem},

@@ -44,11 +44,13 @@ class Announced(msgspec.Struct):
 
 
 class Sights(msgspec.Struct):
-    """What discovery shows: functions that answer the present."""
+    """What discovery shows: functions that answer the present. `history(service)` gives (Unix time, availability, mean
+    seconds) for each minute of the last hour that had probes."""
 
     services: Callable[[], list[ServiceView]]
     targets: Callable[[], list[TargetView]]
     routes: Callable[[], list[RouteView]]
+    history: Callable[[str], list[tuple[float, float, float]]]
 
 
 def announced(registration: Registration) -> Announced:
@@ -126,6 +128,17 @@ def discovery_router(
         views = sights.services()
         return {"status": overall(view.state for view in views), "services": {v.name: _service(v) for v in views}}
 
+    @get("/discovery/health/{name:str}", summary="One service, and its probes of the last hour", sync_to_thread=False)
+    def service_health(name: FromPath[str]) -> dict[str, Any]:
+        view = next((view for view in sights.services() if view.name == name), None)
+        if view is None:
+            raise AdminProblem(404, f"There is no service {name}.")
+        minutes = [
+            {"at": at, "availability": availability, "response_ms": seconds * 1000}
+            for at, availability, seconds in sights.history(name)
+        ]
+        return _service(view) | {"history": minutes}
+
     @get("/api/v1/services", summary="Services and the routes that lead to them", sync_to_thread=False)
     def catalogue() -> dict[str, Any]:
         routes: dict[str, list[dict[str, Any]]] = {}
@@ -137,7 +150,7 @@ def discovery_router(
 
     return Router(
         "/",
-        route_handlers=[services, health, catalogue],
+        route_handlers=[services, health, service_health, catalogue],
         middleware=list(middleware),
         guards=list(guards),
         tags=["discovery"],

@@ -23,6 +23,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from adapters.redis.shared_hash import SharedHash
 from application.ports import Clock
 from application.tasks import end
 from domain.circuit import (
@@ -104,6 +105,7 @@ class RedisCircuitBreakers:
         self._adopting = False
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._records = SharedHash(redis, self._key)
         self._agree = redis.register_script((_HERE / "circuit_agree.lua").read_text())
         self._release = redis.register_script((_HERE / "circuit_release.lua").read_text())
 
@@ -210,13 +212,10 @@ class RedisCircuitBreakers:
     async def _refresh(self) -> None:
         """Read all records; take over newer ones, write again what is missing."""
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.hgetall(self._key)
-                pipe.time()
-                records, (seconds, micros) = await pipe.execute()
+            records, seconds = await self._records.read()
             self.connected = True
-            server_ms = seconds * 1000 + micros // 1000
-            by_name = {_text(name): json.loads(text) for name, text in records.items()}
+            server_ms = int(seconds * 1000)
+            by_name = {name.decode(): json.loads(text) for name, text in records.items()}
             for name, shared in list(self._shared.items()):
                 self._compare(shared, by_name.get(name), server_ms)
                 if shared.lease and self._lease_is_idle(shared):
@@ -348,7 +347,3 @@ def _reset_words(cause: str) -> tuple[str, str]:
     """(reason, by) of a cause that reads `reset by X: REASON`."""
     by, _, reason = cause.removeprefix("reset by ").partition(": ")
     return reason, by
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

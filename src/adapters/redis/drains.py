@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from redis.exceptions import RedisError
 
+from adapters.redis.shared_hash import SharedHash
 from application.drains import Drain, Name, StoreGone
 
 T = TypeVar("T")
@@ -20,6 +21,7 @@ class RedisDrains:
     def __init__(self, redis: Any, namespace: str = "spork") -> None:
         self._redis = redis
         self._key = f"{{{namespace}:drains}}"
+        self._rows = SharedHash(redis, self._key)
 
     async def put(self, name: Name, drain: Drain) -> None:
         await self._asked(self._write({name: drain}))
@@ -31,7 +33,7 @@ class RedisDrains:
         await self._asked(self._write(drains))
 
     async def current(self) -> Mapping[Name, Drain] | None:
-        rows, now = await self._asked(self._read())
+        rows, now = await self._asked(self._rows.read())
         if _MARK not in rows:
             return None
         drains: dict[Name, Drain] = {}
@@ -44,19 +46,12 @@ class RedisDrains:
         return drains
 
     async def _write(self, drains: Mapping[Name, Drain]) -> None:
-        now = await self._time()
+        _, now = await self._rows.read()
         rows: dict[bytes, bytes] = {_MARK: b"1"}
         for name, drain in drains.items():
             ends = None if drain.remaining is None else now + drain.remaining
             rows[_field(name)] = msgspec.json.encode((drain.reason, ends))
         await self._redis.hset(self._key, mapping=rows)
-
-    async def _read(self) -> tuple[dict[bytes, bytes], float]:
-        return await self._redis.hgetall(self._key), await self._time()
-
-    async def _time(self) -> float:
-        seconds, micros = await self._redis.time()
-        return float(seconds + micros / 1e6)
 
     @staticmethod
     async def _asked(asked: Awaitable[T]) -> T:

@@ -1,6 +1,6 @@
 """Permits of concurrency limits held through Redis: given back when a request ends, renewed while it lasts.
 
-A permit lapses `LEASE` after it was last renewed, so that a process that dies holds none for long.
+A permit lapses a lease after it was last renewed (every third of one), so that a process that dies holds none for long.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import struct
 from collections.abc import Sequence
 
-from adapters.redis.limit_wire import LEASE, Wire, slot_of
+from adapters.redis.limit_wire import Wire, slot_of
 from adapters.redis.scripts import Call, Script
 from domain.quotas import Charge
 
@@ -34,10 +34,9 @@ class PermitLease:
 class PermitKeeper:
     """Knows the permits this process holds."""
 
-    renew_every = LEASE / 3_000_000
-
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self.renew_every = wire.permit_lease / 3_000_000
         self._script = Script("limit_permits")
         self._held: dict[int, PermitLease] = {}
         # Ids are unlike another process's: 24 random bits above a counter, exact in a double.
@@ -74,7 +73,7 @@ class PermitKeeper:
     def renewals(self, cluster: bool) -> list[Call]:
         """The calls that renew every permit held."""
         held = [(key, lease.id, count) for lease in self._held.values() for key, count in lease.permits]
-        return self._calls(held, LEASE, cluster)
+        return self._calls(held, self._wire.permit_lease, cluster)
 
     def _calls(self, permits: Sequence[tuple[bytes, int, int]], lease: int, cluster: bool) -> list[Call]:
         groups: dict[int, list[tuple[bytes, int, int]]] = {}

@@ -17,8 +17,6 @@ _CODES = {"gcra": 1, "sliding_window": 2, "sliding_log": 3, "fixed_window": 4, "
 
 #: Packed with something that changes: the windows of now, the id of permits.
 _TIMED = frozenset(("calendar", "concurrency"))
-#: Microseconds a concurrency permit outlives a holder that vanished; holders renew in a third of it.
-LEASE = 30_000_000
 #: A cost is cut to this: above every quota, and exact in a double.
 MAX_COST = 1 << 40
 
@@ -34,8 +32,10 @@ def time_of(answer: bytes) -> int:
 class Wire:
     """Packs charges, remembering what does not change: the numbers of a limit, the key of an identity."""
 
-    def __init__(self, prefix: bytes) -> None:
+    def __init__(self, prefix: bytes, permit_lease: float = 30.0) -> None:
         self._prefix = prefix
+        #: Microseconds a concurrency permit outlives a holder that vanished.
+        self.permit_lease = int(permit_lease * 1_000_000)
         self._packed: dict[tuple[Terms, int], bytes] = {}
         self._keys: dict[tuple[str, str], bytes] = {}
         self._buckets: dict[Terms, str] = {}
@@ -109,7 +109,7 @@ class Wire:
                 edges = self._edges[terms] = (first, second, third, fourth)
             return (*edges, 0)
         if terms.algorithm == "concurrency":
-            return LEASE, lease, 0, 0, 0
+            return self.permit_lease, lease, 0, 0, 0
         return terms.period, 0, 0, 0, 0
 
 

@@ -17,7 +17,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from application.live_configuration import Shared
-from application.nodes import FORGOTTEN_AFTER, Heard, NodeReport
+from application.nodes import FORGOTTEN_AFTER, Drain, Heard, NodeReport
 from application.views import ComponentHealth
 
 log = logging.getLogger("spork.nodes")
@@ -26,7 +26,7 @@ _KEEP = int(FORGOTTEN_AFTER)
 
 
 class RedisNodes:
-    """`nodes.NodeRegistry` and `live_configuration.ConfigExchange` over one `redis.asyncio` client.
+    """`nodes.NodeRegistry`, `nodes.DrainBoard` and `live_configuration.ConfigExchange` over one `redis.asyncio` client.
 
     `fleet` keeps deployments apart that share a Redis.
     """
@@ -37,6 +37,7 @@ class RedisNodes:
         self._index = f"{tag}:nodes"
         self._report = f"{tag}:node:"
         self._config = f"{tag}:config"
+        self._drains = f"{tag}:drains"
         self._announce = client.register_script((_LUA / "announce_node.lua").read_text())
         self._hear = client.register_script((_LUA / "hear_nodes.lua").read_text())
         self._heard: list[Heard] = []
@@ -92,6 +93,26 @@ class RedisNodes:
         except (zlib.error, msgspec.DecodeError):
             log.warning("the fleet's configuration in Redis cannot be read; it is left out")
             return None
+
+    async def put(self, drain: Drain) -> None:
+        """Raises OSError when it could not be told."""
+        await self._told(self._client.hset(self._drains, drain.name, msgspec.json.encode(drain)))
+
+    async def drop(self, name: str) -> None:
+        """Raises OSError when it could not be told."""
+        await self._told(self._client.hdel(self._drains, name))
+
+    async def drains(self) -> Sequence[Drain]:
+        """Every drain that operators made. Raises OSError when it cannot be asked."""
+        rows = await self._told(self._client.hvals(self._drains))
+        return [msgspec.json.decode(row, type=Drain) for row in rows]
+
+    async def _told(self, asked: Any) -> Any:
+        try:
+            return await asked
+        except RedisError as error:
+            self._failed(error)
+            raise OSError(f"Redis: {type(error).__name__}") from error
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1

@@ -46,6 +46,7 @@ _new: Any = tuple.__new__
 class RedisRateLimiter:
     """`local` is an in-process limiter for `on_store_error: local`; `nodes` counts the live gateway processes.
 
+    Permits of a process that vanished lapse after `permit_lease` seconds.
     Keys are kept `slack` seconds beyond their meaning, and so survive small steps back of the store's clock.
 
     Lifecycle: `await open()` before the first request (never raises), `await close()` at the end.
@@ -62,11 +63,12 @@ class RedisRateLimiter:
         nodes: Callable[[], int] = lambda: 1,
         timeout: float = 0.05,
         slack: float = 1.0,
+        permit_lease: float = 30.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connection = connection
         self._caller = caller_for(connection)
-        self._wire = Wire(prefix)
+        self._wire = Wire(prefix, permit_lease)
         self._clock = clock
         self._timeout = timeout
         self._slack = b"%d" % int(slack * 1000)
@@ -196,6 +198,9 @@ class RedisRateLimiter:
         try:
             answers = await self._caller.run([call for call, _ in placed])
         except StoreError as error:
+            answers = [error] * len(placed)
+        except Exception as error:  # a mistake of the client's must not leave anybody waiting
+            log.exception("limits: the shared store's client failed")
             answers = [error] * len(placed)
         except asyncio.CancelledError:  # by `_expire`, which has answered everyone
             answers = []
@@ -331,7 +336,7 @@ class RedisRateLimiter:
         """Probe a store that is down; renew permits held for long."""
         last = asyncio.get_running_loop().time()
         while True:
-            await asyncio.sleep(PROBE_EVERY if self.health.down else TICK)
+            await asyncio.sleep(PROBE_EVERY if self.health.down else min(TICK, self._permits.renew_every))
             now = asyncio.get_running_loop().time()
             if self.health.down:
                 await self._probe()
@@ -352,6 +357,10 @@ class RedisRateLimiter:
             if bad is not None:
                 raise bad if isinstance(bad, Exception) else ConnectionError("no answer")
         except StoreError as error:
+            self.health.failed(error)
+            return
+        except Exception as error:
+            log.exception("limits: the shared store's client failed")
             self.health.failed(error)
             return
         self.health.succeeded()

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import RedisError
 
+from adapters.redis.shared_hash import SharedHash
 from application.registration import Registration, StoreGone
 
 _HERE = Path(__file__).parent / "lua"
@@ -24,6 +25,7 @@ class RedisRegistrations:
         self._key = f"{{{namespace}:registrations}}"
         self._channel = f"{namespace}:registrations"
         self._script = redis.register_script((_HERE / "registration_keep.lua").read_text())
+        self._rows = SharedHash(redis, self._key)
         self._pubsub: Any = None
 
     async def keep(self, registration: Registration) -> Registration:
@@ -39,13 +41,9 @@ class RedisRegistrations:
 
     async def current(self) -> list[Registration]:
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.hgetall(self._key)
-                pipe.time()
-                rows, (seconds, micros) = await pipe.execute()
+            rows, now = await self._rows.read()
         except _GONE as error:
             raise StoreGone(str(error)) from error
-        now = seconds + micros / 1e6
         every = [_decode(text) for text in rows.values()]
         alive = [registration for registration in every if registration.expires_at > now]
         if len(alive) < len(every):

@@ -57,7 +57,6 @@ class LimitSet:
         self.policy: Header = (b"ratelimit-policy", b", ".join(policy_item(limit) for limit in self.limits))
         self.format = b", ".join(state_format(limit) for limit in self.limits)
 
-
     def as_charged(self, charges: Sequence[Charge]) -> LimitSet:
         """This set, or one that announces the quotas that operators raised for this caller."""
         if all(charge.limit is limit for charge, limit in zip(charges, self.limits, strict=True)):

@@ -164,7 +164,15 @@ class ConsoleApp(App[None]):
                 ("cvd", "safe for colour-blind eyes"),
                 ("ansi", "the terminal's colours"),
             ]
-            self.push_screen(Picker("Theme", choices, self.colours.name), lambda name: name and self.use_theme(name))
+            self.push_screen(Picker("Theme", choices, self.colours.name), self._theme_picked)
+
+    def _theme_picked(self, name: str | None) -> None:
+        if name is not None:
+            self.use_theme(name)
+
+    def _context_picked(self, name: str | None) -> None:
+        if name is not None:
+            self.do_context(name)
 
     def do_mouse(self, argument: str = "") -> None:
         driver: Any = self._driver
@@ -206,9 +214,7 @@ class ConsoleApp(App[None]):
             self.main.tell(f"no context {argument!r}; there are {', '.join(self.contexts) or 'none'}", "bad")
         elif self.contexts:
             choices = [(name, context.url) for name, context in self.contexts.items()]
-            self.push_screen(
-                Picker("Gateways", choices, self.session.context.name), lambda name: name and self.do_context(name)
-            )
+            self.push_screen(Picker("Gateways", choices, self.session.context.name), self._context_picked)
         else:
             self.main.tell("no contexts: see docs/console.md for ~/.config/spork/console.toml", "dim")
 

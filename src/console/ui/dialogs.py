@@ -58,7 +58,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         ("right", "app.focus_next", ""),
     ]
     AUTO_FOCUS = "#cancel"
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "low"), (30, "high")]
+    VERTICAL_BREAKPOINTS = [(0, "low"), (30, "high")]  # noqa: RUF012
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from textual.widgets import Input
 from console import actions, pulse, status
 from console.actions import COMMANDS, Command
 from console.columns import Table
-from console.formats import age
+from console.freshness import age
 from console.spans import BLANK, Line, spread
 from console.tables import TABLES
 from console.tiers import allowed

@@ -97,6 +97,21 @@ async def test_a_look_up_that_fails_or_is_empty_keeps_the_last_good_answer() -> 
     assert live.targets[0] is before[1], "an address that stays keeps its state"
 
 
+async def test_names_of_a_new_configuration_are_looked_up_at_once() -> None:
+    pool, answers, _ = watching("http://10.0.0.9:80")
+    declared: list[Upstream] = []
+    names = Names(pool, answers, SystemClock(), lambda: declared, every=60)
+    await names.open()
+    answers.names["users.internal"] = ["10.0.0.1"]
+    declared.append(Upstream("users", (parse_target("dns://users.internal:80"),)))
+    pool.sync(declared, 1)
+    async with asyncio.timeout(5):
+        while not found(pool, "users"):
+            await asyncio.sleep(0.005)
+    assert found(pool, "users") == [("10.0.0.1", 80, 1, 0)]
+    await names.close()
+
+
 async def test_service_records_bring_ports_weights_and_spares() -> None:
     pool, answers, names = watching("srv+https://_http._tcp.users.internal")
     answers.records["_http._tcp.users.internal"] = [

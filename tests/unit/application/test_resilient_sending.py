@@ -15,7 +15,7 @@ from adapters.memory.upstream_transport import Received, Reply
 from application.configuration import Mirror, Split
 from application.guards.idempotency import IdempotencyGuard
 from application.ports import FaultError
-from domain.circuit import BreakerPolicy
+from domain.circuit import BreakerPolicy, BreakerState
 from domain.http import RequestHead
 from domain.outcomes import Fault, FaultKind, Local, Side
 from domain.retries import RetryPolicy
@@ -197,6 +197,22 @@ async def test_retries_go_elsewhere_and_the_last_answer_is_relayed() -> None:
     assert all(t.active == 0 for t in both_fail.configurator.snapshot.upstreams["u"].targets)
 
 
+async def test_a_probe_counts_by_its_head_for_its_body_may_be_a_stream() -> None:
+    statuses = iter((503, 200))
+
+    def answer(_: Received) -> Reply:
+        return Reply(next(statuses), [], [b"event 1"], cut=True)
+
+    policy = BreakerPolicy(min_requests=1, open_for=0.0, ramp=0)
+    house = House(answer, upstreams=(Upstream("u", (ONE,), breaker=policy),))
+    breaker = house.configurator.snapshot.upstreams["u"].breaker
+    assert breaker is not None
+    await house.get()
+    assert breaker.state is BreakerState.OPEN
+    await house.get()
+    assert breaker.state is BreakerState.CLOSED
+
+
 # ----------------------------------------------------------------------------------------------------- idempotency keys
 
 KEY = (b"idempotency-key", b"order-1")
@@ -265,3 +281,79 @@ async def test_keys_of_different_clients_never_meet_and_other_methods_do_not_car
     assert [(await house.get("/orders", KEY)).status for _ in range(2)] == [200, 200]
     assert (await house.get("/orders", (b"idempotency-key", b""), method="POST", body=[b""])).status == 400
     assert (await house.get("/orders", KEY, KEY, method="POST", body=[b""])).status == 400
+
+
+# -------------------------------------------------------------------------------------------------------------- hedging
+
+
+def hedging(one: Any, two: Any, **policy: Any) -> House:
+    """Target ONE and TWO each answer a status after some seconds, or raise; the rotation begins with ONE."""
+
+    async def handle(received: Received) -> Reply:
+        answer = one if received.target.host == ONE.host else two
+        if isinstance(answer, Exception):
+            raise answer
+        status, seconds = answer
+        await asyncio.sleep(seconds)
+        return Reply(status, [(b"content-length", b"0")], [])
+
+    retries = RetryPolicy(attempts=0, hedge_after=0.02, **policy)
+    return House(handle, upstreams=(Upstream("u", (ONE, TWO), retries=retries),))
+
+
+def idle(house: House) -> bool:
+    return all(t.active == 0 for t in house.configurator.snapshot.upstreams["u"].targets)
+
+
+async def test_a_slow_first_try_is_overtaken_and_given_up() -> None:
+    house = hedging((200, 30), (201, 0))
+    assert (await house.get()).status == 201
+    assert hosts(house) == [ONE.host, TWO.host]
+    exchange = house.closed_one()
+    assert (exchange.attempts, exchange.target_name) == (2, "10.0.0.2:7001")
+    assert idle(house)
+
+
+async def test_a_fast_first_try_is_the_only_one() -> None:
+    house = hedging((200, 0), (201, 0))
+    assert (await house.get()).status == 200
+    assert hosts(house) == [ONE.host]
+    assert idle(house)
+
+
+async def test_the_first_may_still_win_and_a_failing_second_changes_nothing() -> None:
+    house = hedging((200, 0.06), REFUSED)
+    assert (await house.get()).status == 200
+    assert len(house.transport.requests) == 2
+    assert idle(house)
+
+
+async def test_when_both_fail_the_fault_is_the_firsts() -> None:
+    async def both(received: Received) -> Reply:
+        await asyncio.sleep(0.05)
+        raise FaultError(Fault(FaultKind.HTTP_RESPONSE_TIMEOUT, Side.UPSTREAM))
+
+    house = House(both, upstreams=(Upstream("u", (ONE, TWO), retries=RetryPolicy(attempts=0, hedge_after=0.01)),))
+    assert (await house.get()).status == 504
+    assert idle(house)
+
+
+async def test_hedges_cost_budget_and_unsafe_requests_have_none() -> None:
+    house = hedging((200, 0.06), (201, 0), budget=0, min_per_second=0)
+    assert (await house.get()).status == 200
+    house = hedging((200, 0.06), (201, 0))
+    assert (await house.get(method="POST", body=[b"x"])).status == 200
+    assert hosts(house) == [ONE.host]
+
+
+async def test_hedging_is_off_by_default() -> None:
+    assert RetryPolicy().hedge_after is None
+
+
+async def test_a_client_that_leaves_gives_both_tries_up() -> None:
+    house = hedging((200, 30), (200, 30))
+    asking = asyncio.ensure_future(house.get())
+    await until(lambda: len(house.transport.requests) == 2)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert idle(house)

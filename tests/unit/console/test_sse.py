@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ EVENTS = [
 def test_any_cutting_gives_the_same_events(cuts: list[int]) -> None:
     parser = Parser()
     places = [0, *sorted(cuts), len(STREAM)]
-    found = [e for start, end in zip(places, places[1:], strict=False) for e in parser.feed(STREAM[start:end])]
+    found = [e for start, end in itertools.pairwise(places) for e in parser.feed(STREAM[start:end])]
     assert found == EVENTS
     assert parser.retry_ms == 1500
     assert parser.last_id == "8"

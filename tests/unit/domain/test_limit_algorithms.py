@@ -14,6 +14,7 @@ from domain import gcra, windows
 from domain.calendars import Calendar
 from domain.quotas import ALGORITHMS, Limit, limit_problems, limit_warnings, local_share
 from domain.terms import MAX_SPAN, MICROS
+from tests.limit_bounds import bound, most_in_any_interval
 
 TIMED = ["gcra", "sliding_window", "sliding_log", "fixed_window", "calendar"]
 T0 = 1_700_000_000 * MICROS
@@ -112,28 +113,6 @@ def test_huge_numbers_stay_exact_in_a_double(algorithm: str) -> None:
 
 
 # ------------------------------------------------------------------------------------- never more than the bound says
-
-
-def most_in_any_interval(admitted: list[tuple[int, int]], length: int) -> int:
-    """The most units admitted in any half-open interval of `length`: only those that begin at an admission matter."""
-    most = total = first = 0
-    for at, units in admitted:
-        total += units
-        while admitted[first][0] <= at - length:
-            total -= admitted[first][1]
-            first += 1
-        most = max(most, total)
-    return most
-
-
-def bound(rule: Limit, length: int) -> int:
-    """What the algorithm promises for any interval of `length`."""
-    terms = rule.terms
-    if rule.algorithm == "gcra":
-        return terms.burst + length // terms.interval
-    if rule.algorithm == "sliding_log":
-        return terms.quota * -(-length // terms.period)
-    return terms.quota * (-(-length // terms.period) + 1)
 
 
 @pytest.mark.parametrize("algorithm", ["gcra", "sliding_window", "sliding_log", "fixed_window"])

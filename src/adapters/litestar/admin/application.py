@@ -49,6 +49,7 @@ def admin_litestar(
         response_headers={"cache-control": "no-store"},
     )
     return Litestar(
+        logging_config=None,  # logging is the process's, not the application's
         route_handlers=[router, *open_handlers, *documentation_handlers()],
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=openapi(version),

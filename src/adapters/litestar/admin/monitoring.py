@@ -28,13 +28,15 @@ _RANK = {"ok": 0, "off": 0, "degraded": 1, "failing": 2}
 def monitoring_handlers(
     monitoring: Monitoring, queries: Queries, expose: Expose, closed: ASGIMiddleware | None = None
 ) -> list[ControllerRouterHandler]:
-    handlers = [*_metrics(monitoring, expose), *_performance(monitoring), *_health(queries)]
+    handlers = [*metrics_handlers(monitoring, expose), *_performance(monitoring), *_health(queries)]
     if closed is None:
         return list(handlers)
     return [Router("/", route_handlers=handlers, middleware=[closed], security=[{"token": []}])]
 
 
-def _metrics(monitoring: Monitoring, expose: Expose) -> list[HTTPRouteHandler]:
+def metrics_handlers(monitoring: Monitoring, expose: Expose) -> list[HTTPRouteHandler]:
+    """`/metrics` and `/metrics/json` alone: what the data listener has where the operator exposes them."""
+
     @get(
         ["/metrics", "/monitoring/metrics"],
         summary="Metrics in Prometheus text or OpenMetrics, by Accept",

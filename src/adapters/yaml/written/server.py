@@ -28,7 +28,7 @@ from adapters.yaml.written.form import Written
 from adapters.yaml.written.routes import Route
 from adapters.yaml.written.upstreams import Upstream
 
-Endpoint = Literal["health", "ready", "startup", "metrics", "discovery", "docs", "services", "jwks", "auth"]
+Endpoint = Literal["health", "ready", "startup", "metrics", "discovery", "jwks", "auth"]
 
 
 class AdminToken(Written, frozen=True):

@@ -94,6 +94,9 @@ class Retries(Written, frozen=True):
     statuses: Annotated[tuple[Status, ...], "Answers that are tried again."] = (502, 503, 504)
     replay_bytes: Annotated[Size, "Request bodies up to this size can be sent again."] = 65536
     idempotency_key: Annotated[bool, "Also retry POST and PATCH that carry an Idempotency-Key."] = False
+    hedge_after: Annotated[
+        Duration | None, "Ask a second target, too, when a GET or HEAD has no answer by then; left out: never."
+    ] = None
 
 
 class Timeouts(Written, frozen=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 from textual.app import ComposeResult
 
+from application.views import TrafficView
 from console.columns import Table, order, select
 from console.details import DETAILS, TOPIC_OF
 from console.formats import clock, count, mask
@@ -114,12 +115,12 @@ class Detail(Pane):
             return [target for target in store.rows("targets") if target.upstream == self.subject]
         if row is None:
             return []
-        wanted = {
-            "target": lambda r: r.target == row.name and r.upstream == row.upstream,
-            "quota": lambda r: r.subject == row.subject,
-            "consumer": lambda r: r.subject == row.name,
-        }[self.place]
-        return [request for request in store.rows("traffic") if wanted(request)][:LAST_REQUESTS]
+        return [request for request in store.rows("traffic") if self._concerns(request, row)][:LAST_REQUESTS]
+
+    def _concerns(self, request: TrafficView, row: Any) -> bool:
+        if self.place == "target":
+            return bool(request.target == row.name and request.upstream == row.upstream)
+        return bool(request.subject == (row.subject if self.place == "quota" else row.name))
 
     # ---------------------------------------------------------------------------------------------- commands
 

@@ -1,0 +1,204 @@
+"""Nodes that hear of each other, alone and through Redis, and what they share of the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import redis.asyncio
+
+from adapters.redis.nodes import RedisHealth, RedisNodes
+from application.insight import Act
+from application.live_configuration import Shared
+from application.nodes import Heard, LoneNode, NodeRegistry, NodeReport, Picture
+from application.tally import Window
+from application.views import BreakerView, EventView, TargetView, TransitionView
+from tests.admin_rig import AdminRig
+from tests.servers import RedisProcess, redis_process
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisProcess]:
+    with redis_process() as process:
+        yield process
+
+
+@pytest.fixture(params=["alone", "redis"])
+async def registry(request: pytest.FixtureRequest) -> AsyncIterator[NodeRegistry]:
+    if request.param == "alone":
+        yield LoneNode()
+        return
+    client = redis.asyncio.Redis.from_url(request.getfixturevalue("server").url)
+    await client.flushall()
+    yield RedisNodes(client)
+    await client.aclose()
+
+
+def breaker(
+    name: str = "users", state: str = "closed", requests: int = 10, failures: int = 1, at: float = 1.0
+) -> BreakerView:
+    return BreakerView(
+        name, state, at, "because", requests, failures, 0, failures / requests, 0.5, 20, 0, None, None, 0.0,
+        transitions=(TransitionView(at, "closed", state, "because"),), window=((requests, failures),),
+    )  # fmt: skip
+
+
+def target(probe: str = "up", traffic: str = "ok", in_flight: int = 1, probed: float = 1.0) -> TargetView:
+    return TargetView(
+        "users", "t1", "http://t1", "active", probe, "closed", traffic, 1, 0, in_flight, 2, 0.0, 0.0, None, 0, None,
+        None, probed, 1.5,
+    )  # fmt: skip
+
+
+def report(node: str, **more: object) -> NodeReport:
+    window = Window()
+    window.requests, window.errors = 30, 3
+    facts: dict[str, object] = {"total": window.row(), "routes": {"users": window.row()}, "hits": {"users": 30}}
+    return NodeReport(node, 100.0, 1.0, "rev", **(facts | more))  # type: ignore[arg-type]
+
+
+async def test_a_node_hears_itself_as_it_announced_itself(registry: NodeRegistry) -> None:
+    said = report(
+        "a", breakers=[breaker()], target_views=[target()], events=[EventView("1", 1.0, "k", "a", "o", "", "", "info")]
+    )
+    assert await registry.heard() == []
+    await registry.announce(said)
+    heard = await registry.heard()
+    assert heard[0].report == said
+    assert 0 <= heard[0].age < 1
+
+
+async def test_a_node_that_leaves_is_gone_and_not_silent(registry: NodeRegistry) -> None:
+    await registry.announce(report("a"))
+    await registry.leave("a")
+    assert await registry.heard() == []
+
+
+async def test_nodes_hear_each_other_and_age_by_the_servers_clock(server: RedisProcess) -> None:
+    one, two = (RedisNodes(redis.asyncio.Redis.from_url(server.url)) for _ in range(2))
+    await one.client.flushall()
+    await one.announce(report("a", in_flight=2))
+    await asyncio.sleep(0.3)
+    await two.announce(report("b", in_flight=3))
+    heard = {h.report.node: h.age for h in await one.heard()}
+    assert heard.keys() == {"a", "b"}
+    assert 0.25 < heard["a"] - heard["b"] < 2
+    picture = Picture(await two.heard(), silent_after=0.2)
+    assert (picture.nodes.seen, picture.nodes.total, picture.nodes.silent, picture.in_flight) == (1, 2, ("a",), 3)
+    await one.client.aclose()
+    await two.client.aclose()
+
+
+async def test_without_redis_the_others_grow_silent_and_nothing_is_raised() -> None:
+    with redis_process() as server:
+        client = redis.asyncio.Redis.from_url(server.url, socket_timeout=0.2, socket_connect_timeout=0.2)
+        nodes = RedisNodes(client)
+        await nodes.announce(report("other"))
+        assert len(await nodes.heard()) == 1
+        server.kill()
+        for _ in range(6):
+            await nodes.announce(report("me"))
+            heard = await nodes.heard()
+        assert Picture(heard).nodes.silent == ("other",)
+        assert nodes.failures >= 12
+        assert (await RedisHealth(client).health()).status == "degraded"
+        with pytest.raises(OSError):
+            await nodes.offer(Shared("r", 1.0, "a", "", "x"))
+        server.start()
+        await nodes.announce(report("me"))
+        assert [h.report.node for h in await nodes.heard()] == ["me"]
+        await client.aclose()
+
+
+async def test_what_operators_apply_is_found_by_the_others(server: RedisProcess) -> None:
+    client = redis.asyncio.Redis.from_url(server.url)
+    await client.flushall()
+    nodes = RedisNodes(client, "fleet-a")
+    assert await nodes.latest() is None
+    shared = Shared("rev2", 12.5, "alice", "why", "routes: []\n")
+    await nodes.offer(shared)
+    assert await nodes.latest() == shared
+    assert await RedisNodes(client, "fleet-b").latest() is None
+    await client.set("{fleet-a:fleet}:config", b"garbage")
+    assert await nodes.latest() is None
+    await client.aclose()
+
+
+# ------------------------------------------------------------------------------------------------------------- merging
+
+
+def pictured(*reports: NodeReport) -> Picture:
+    return Picture([Heard(r, 0.0) for r in reports])
+
+
+def test_numbers_of_nodes_add_up() -> None:
+    picture = pictured(
+        report("a", in_flight=1, series=[(10, 5, 1, 0)]),
+        report("b", in_flight=2, series=[(10, 7, 0, 2), (11, 1, 0, 0)]),
+    )
+    assert (picture.windows.total.requests, picture.windows.routes["users"].errors, picture.hits["users"]) == (
+        60,
+        6,
+        60,
+    )
+    assert picture.in_flight == 3
+    assert picture.series() == [(10, 12, 1, 2), (11, 1, 0, 0)]
+
+
+def test_a_circuit_is_as_bad_as_on_its_worst_node_and_its_counts_add_up() -> None:
+    merged = pictured(
+        report("a", breakers=[breaker(state="closed", requests=10, failures=1, at=1.0)]),
+        report("b", breakers=[breaker(state="open", requests=30, failures=29, at=2.0)]),
+    ).breakers()[0]
+    assert (merged.state, merged.requests, merged.failures, merged.since) == ("open", 40, 30, 2.0)
+    assert merged.error_ratio == 0.75
+    assert [t.at for t in merged.transitions] == [1.0, 2.0]
+    assert merged.window == ((40, 30),)
+
+
+def test_a_target_is_as_bad_as_any_node_finds_it() -> None:
+    merged = pictured(
+        report("a", target_views=[target("up", "ok", 1, 5.0)]),
+        report("b", target_views=[target("down", "ejected", 2, 9.0)]),
+    ).targets()[0]
+    assert (merged.probe, merged.traffic, merged.in_flight, merged.connections, merged.last_probe_at) == (
+        "down", "ejected", 3, 4, 9.0,
+    )  # fmt: skip
+
+
+def test_events_of_all_nodes_are_in_one_order_and_each_once() -> None:
+    events = [EventView(f"{n}", float(n), "k", "a", "o", "", "", "info") for n in range(4)]
+    picture = pictured(report("a", events=events[:3]), report("b", events=events[1:]))
+    assert [e.id for e in picture.events()] == ["3", "2", "1", "0"]
+
+
+def test_a_node_long_gone_is_forgotten() -> None:
+    picture = Picture([Heard(report("a"), 0.0), Heard(report("old"), 3600.0)])
+    assert (picture.nodes.total, picture.nodes.silent) == (1, ())
+
+
+async def test_drains_are_told_followed_and_undone(server: RedisProcess) -> None:
+    """Two replicas over one board: what an operator drains on one is drained on the other, and only until undrained."""
+    one, two = AdminRig(board=redis_board(server)), AdminRig(board=redis_board(server), node="node-b")
+    await one.board.client.flushall()  # type: ignore[union-attr]
+    act = Act("alice", "upgrade")
+    await one.upstreams.drain("echo", "127.0.0.1:7003", act, one.clock.at)
+    await two.upstreams.follow(two.clock.at, 1000.0)
+    assert config_of(one, "127.0.0.1:7003") == config_of(two, "127.0.0.1:7003") == "drained"
+    await one.upstreams.follow(one.clock.at, 1000.0)
+    assert config_of(one, "127.0.0.1:7003") == "drained"
+    await two.upstreams.undrain("echo", "127.0.0.1:7003", act, two.clock.at)
+    await one.upstreams.follow(one.clock.at, 1000.0)
+    assert config_of(one, "127.0.0.1:7003") == config_of(two, "127.0.0.1:7003") == "active"
+    for rig in (one, two):
+        await rig.board.client.aclose()  # type: ignore[union-attr]
+
+
+def redis_board(server: RedisProcess) -> RedisNodes:
+    return RedisNodes(redis.asyncio.Redis.from_url(server.url))
+
+
+def config_of(rig: AdminRig, name: str) -> str:
+    views = rig.upstreams.targets(rig.clock.at, rig.clock.unix())
+    return next(view.config for view in views if view.name == name)

@@ -1,0 +1,192 @@
+"""Objectives, usage and security decisions: what is counted, when it is handed over, what is never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from application.security_decisions import MOST, SecurityDecisions
+from application.sla import ServiceLevels
+from application.usage import OTHERS, UsageMeter, UsageRow, totals
+from domain.objectives import Objective, budget_left, burn_rate
+from domain.tokens import Principal
+from tests.closed_exchanges import closed_exchange
+
+ACME = Principal("alice", "jwt", consumer="acme")
+
+
+class Clock:
+    def __init__(self, at: float = 7200.0) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+
+class Records:
+    """A usage store in memory that can be taken away."""
+
+    def __init__(self) -> None:
+        self.kept: list[UsageRow] = []
+        self.gone = False
+
+    async def add(self, rows: Sequence[UsageRow]) -> None:
+        if self.gone:
+            raise OSError("gone")
+        self.kept += rows
+
+    async def rows(self, since: int, until: int, consumer: str = "", route: str = "", limit: int = 0) -> list[UsageRow]:
+        return self.kept
+
+
+@pytest.mark.parametrize(
+    ("bad", "total", "target", "rate"),
+    [(0, 0, 0.99, 0.0), (1, 100, 0.99, 1.0), (144, 1000, 0.99, 14.4), (5, 5, 0.5, 2.0)],
+)
+def test_burn_rates(bad: int, total: int, target: float, rate: float) -> None:
+    assert burn_rate(bad, total, target) == pytest.approx(rate)
+
+
+def test_budgets() -> None:
+    assert budget_left(0, 0, 0.999) == 1.0
+    assert budget_left(5, 10_000, 0.999) == pytest.approx(0.5)
+    assert budget_left(20, 10_000, 0.999) == pytest.approx(-1.0)
+
+
+def test_an_objective_counts_failures_and_what_is_too_slow_on_its_route() -> None:
+    levels = ServiceLevels([Objective("fast", 0.9, route="users", latency=0.1)], Clock())
+    for seconds in (0.05, 0.05, 0.5):
+        levels.closed(closed_exchange(seconds=seconds))
+    levels.closed(closed_exchange(status=503, reason="destination_unavailable"))
+    levels.closed(closed_exchange(status=429, reason="quota_exceeded", attempts=0))
+    levels.closed(closed_exchange(route="other", seconds=9.0))
+    view = levels.views()[0]
+    assert (view.requests, view.bad) == (5, 2)
+    assert view.burn["5m"] == pytest.approx(4.0)
+
+
+def test_burn_rates_look_back_as_far_as_their_window() -> None:
+    clock = Clock(60_000.0)
+    levels = ServiceLevels([Objective("all", 0.99)], clock)
+    levels.closed(closed_exchange(status=500, reason="proxy_internal_error"))
+    for _ in range(20):
+        clock.at += 60
+        levels.tick()
+        levels.closed(closed_exchange())
+    burn = levels.views()[0].burn
+    assert burn["5m"] == 0.0
+    assert burn["30m"] == pytest.approx(100 / 21)
+    assert burn["1h"] == burn["30m"]
+
+
+def test_an_unchanged_objective_keeps_its_counts_over_a_new_configuration() -> None:
+    kept, changed = Objective("kept", 0.99), Objective("changed", 0.99)
+    levels = ServiceLevels([kept, changed], Clock())
+    levels.closed(closed_exchange())
+    levels.adopt([kept, Objective("changed", 0.95), Objective("new", 0.9)])
+    assert [view.requests for view in levels.views()] == [1, 0, 0]
+
+
+def test_an_objective_of_a_consumer_counts_only_theirs() -> None:
+    levels = ServiceLevels([Objective("acme", 0.99, consumer="acme")], Clock())
+    levels.closed(closed_exchange(principal=ACME))
+    levels.closed(closed_exchange())
+    assert levels.views()[0].requests == 1
+
+
+# --------------------------------------------------------------------------------------------------------------- usage
+
+
+async def test_usage_is_added_up_per_hour_consumer_and_route() -> None:
+    clock, records = Clock(), Records()
+    meter = UsageMeter(clock, records)
+    meter.closed(closed_exchange(principal=ACME))
+    meter.closed(closed_exchange(principal=ACME, status=500, reason="http_protocol_error"))
+    meter.closed(closed_exchange(principal=ACME, status=429, reason="quota_exceeded", attempts=0))
+    await meter.flush()
+    row = records.kept[0]
+    assert (row.hour, row.consumer, row.route) == (2, "acme", "users")
+    assert (row.requests, row.errors, row.refused, row.units, row.bytes_out) == (3, 1, 1, 2, 300)
+
+
+async def test_what_the_records_do_not_take_waits_and_is_not_counted_twice() -> None:
+    clock, records = Clock(), Records()
+    meter = UsageMeter(clock, records)
+    records.gone = True
+    meter.closed(closed_exchange())
+    clock.at += 6
+    await meter.tick()
+    assert meter.failures == 1
+    meter.closed(closed_exchange())
+    records.gone = False
+    clock.at += 6
+    await meter.tick()
+    await meter.flush()
+    assert [row.requests for row in records.kept] == [2]
+
+
+async def test_many_consumers_fold_into_others_and_the_sum_stays_right() -> None:
+    records = Records()
+    meter = UsageMeter(Clock(), records, most=10)
+    for number in range(100):
+        meter.closed(closed_exchange(principal=Principal(f"s{number}", "jwt")))
+    await meter.flush()
+    assert sum(row.requests for row in records.kept) == 100
+    assert OTHERS in {row.consumer for row in records.kept}
+    assert len(records.kept) <= 11
+
+
+async def test_consumers_seen_in_the_last_five_minutes() -> None:
+    clock = Clock()
+    meter = UsageMeter(clock)
+    meter.plan_of = lambda name: ("gold", "team-a")
+    for _ in range(10):
+        meter.closed(closed_exchange(principal=ACME))
+    meter.closed(closed_exchange(principal=ACME, status=429, reason="quota_exceeded", attempts=0))
+    meter.closed(closed_exchange())
+    await meter.tick()
+    view = meter.consumers()[0]
+    assert (view.name, view.plan, view.owner, view.admitted_5m, view.refused_5m) == ("acme", "gold", "team-a", 10, 1)
+    clock.at += 301
+    assert meter.consumers() == []
+
+
+def test_totals_end_with_the_sum_of_all() -> None:
+    rows = [UsageRow(1, "a", "r", 1, units=2), UsageRow(2, "a", "r", 3, units=4), UsageRow(1, "b", "r", 5, units=6)]
+    found = totals(rows)
+    assert list(found) == [("a", "r"), ("b", "r"), ("total", "")]
+    assert (found["a", "r"].requests, found["total", ""].units) == (4, 12)
+    assert totals([]) == {}
+
+
+# ------------------------------------------------------------------------------------------------------------ security
+
+
+def test_a_flood_of_refusals_is_one_record_with_a_count() -> None:
+    clock = Clock()
+    decisions = SecurityDecisions(clock, "n")
+    for _ in range(5000):
+        decisions.closed(closed_exchange(status=401, reason="invalid_credentials", attempts=0))
+    decisions.closed(closed_exchange())
+    assert decisions.due() == []
+    clock.at += 10
+    entries = decisions.due()
+    assert [(e.action, e.reason, e.client, e.detail) for e in entries] == [
+        ("auth.failed", "invalid_credentials", "192.0.2.7", "5000 time(s) in 10 s")
+    ]
+    assert decisions.take() == []
+
+
+def test_refusals_from_many_addresses_are_bounded_and_all_counted() -> None:
+    clock = Clock()
+    decisions = SecurityDecisions(clock, "n")
+    for number in range(1000):
+        decisions.closed(
+            closed_exchange(
+                status=403, reason="address_denied", attempts=0, client=f"10.0.{number >> 8}.{number & 255}"
+            )
+        )
+    entries = decisions.take()
+    assert len(entries) == MOST + 1
+    assert sum(int(e.detail.split()[0]) for e in entries) == 1000

@@ -1,0 +1,177 @@
+"""Counting exchanges, windows over the last seconds, percentiles, and how workers' reports add up."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.metering import FAMILIES, MetricSums, report_of
+from application.tally import BOUNDS, OTHER, SIZE, Tally, Window, percentile_ms
+from domain.tokens import Principal
+from tests.closed_exchanges import closed_exchange
+
+
+def sums(*tallies: Tally) -> MetricSums:
+    return MetricSums(report_of(f"w{i}", 0.0, 1.0, tally, ()) for i, tally in enumerate(tallies))
+
+
+def test_each_exchange_is_counted_once_under_its_labels() -> None:
+    tally = Tally()
+    for status in (200, 200, 404, 502):
+        reason = {502: "connection_refused", 404: ""}.get(status, "")
+        tally.closed(closed_exchange(status=status, reason=reason))
+    values = sums(tally).values
+    assert values["gateway_requests_total"] == {
+        ("users", "GET", "200"): 2, ("users", "GET", "404"): 1, ("users", "GET", "502"): 1,
+    }  # fmt: skip
+    assert values["gateway_refusals_total"] == {("users", "connection_refused"): 1}
+    assert values["upstream_requests_total"]["users", "127.0.0.1:7001", "502"] == 1
+    assert values["gateway_response_bytes_total"] == {("users",): 400}
+
+
+def test_workers_add_up_and_a_gone_one_keeps_its_counters_only() -> None:
+    one, two = Tally(), Tally()
+    one.closed(closed_exchange())
+    two.closed(closed_exchange())
+    first, second = (report_of("w", 0.0, 1.0, t, ()) for t in (one, two))
+    second.samples.append(("gateway_requests_in_flight", (), 7.0))
+    second.gone = True
+    added = MetricSums([first, second])
+    assert added.values["gateway_requests_total"]["users", "GET", "200"] == 2
+    assert "gateway_requests_in_flight" not in added.values
+    assert added.values["gateway_workers"][()] == 1
+
+
+def test_gauges_merge_as_their_family_says() -> None:
+    reports = [report_of("w", 0.0, 1.0, Tally(), ()) for _ in range(2)]
+    for report, lag, health in zip(reports, (0.1, 0.4), (1.0, 0.0), strict=True):
+        report.samples += [
+            ("gateway_event_loop_lag_seconds", (), lag),
+            ("upstream_health_status", ("u", "t"), health),
+            ("gateway_requests_in_flight", (), 3.0),
+            ("nobody_knows_this", (), 1.0),
+        ]
+    values = MetricSums(reports).values
+    assert values["gateway_event_loop_lag_seconds"][()] == 0.4
+    assert values["upstream_health_status"]["u", "t"] == 0.0
+    assert values["gateway_requests_in_flight"][()] == 6.0
+    assert "nobody_knows_this" not in values
+
+
+def test_a_window_forgets_after_ten_seconds() -> None:
+    tally = Tally()
+    tally.closed(closed_exchange(status=503, reason="destination_unavailable"))
+    tally.tick(100.0)
+    assert (tally.windows().total.requests, tally.windows().total.errors) == (1, 1)
+    tally.closed(closed_exchange())
+    tally.tick(105.0)
+    assert tally.windows().total.requests == 2
+    tally.tick(110.0)
+    assert (tally.windows().total.requests, tally.windows().total.errors) == (1, 0)
+    tally.tick(115.0)
+    assert tally.windows().total.requests == 0
+    assert tally.windows().total.percentile_ms(0.5) is None
+
+
+def test_a_busy_cell_has_a_window_of_its_last_ten_seconds() -> None:
+    tally = Tally()
+    for second in range(1000, 1060):
+        for _ in range(second - 999):
+            tally.closed(closed_exchange())
+        tally.tick(float(second))
+    assert tally.windows().total.requests == sum(range(51, 61))
+    assert tally.windows().targets["users", "127.0.0.1:7001"].rps == pytest.approx(sum(range(51, 61)) / 10)
+
+
+def test_seconds_without_traffic_stand_in_the_series_as_zero() -> None:
+    tally = Tally()
+    tally.closed(closed_exchange())
+    tally.tick(100.0)
+    tally.closed(closed_exchange(status=429, reason="quota_exceeded", attempts=0))
+    tally.tick(103.0)
+    assert tally.series() == [(100, 1, 0, 0), (101, 0, 0, 0), (102, 0, 0, 0), (103, 1, 0, 1)]
+    tally.tick(99.0)
+    assert len(tally.series()) == 4, "a clock that runs backwards adds nothing"
+
+
+def test_labels_are_bounded() -> None:
+    tally = Tally(max_cells=3)
+    for number in range(50):
+        tally.closed(closed_exchange(method=f"M{number}", target=f"t{number}"))
+    labels = sums(tally).values["gateway_requests_total"]
+    assert labels == {("users", OTHER, "200"): 50}
+    assert len(list(tally.cells())) <= 4
+
+
+def test_cells_of_removed_routes_go_once_they_are_still() -> None:
+    tally = Tally()
+    tally.closed(closed_exchange(route="old"))
+    tally.tick(100.0)
+    tally.forget(frozenset({"new"}))
+    assert len(list(tally.cells())) == 1, "it is in the window still"
+    tally.tick(120.0)
+    tally.forget(frozenset({"new"}))
+    assert list(tally.cells()) == []
+
+
+def test_authentications_by_method_and_result() -> None:
+    tally = Tally()
+    tally.closed(closed_exchange(principal=Principal("alice", "jwt")))
+    tally.closed(closed_exchange(status=401, reason="invalid_credentials", attempts=0))
+    assert tally.authentications == {("jwt", "success"): 1, ("any", "invalid_credentials"): 1}
+
+
+def test_throttled_exchanges_name_their_limits() -> None:
+    tally = Tally()
+    tally.closed(
+        closed_exchange(
+            status=429, reason="quota_exceeded", attempts=0, members={"violated-policies": ["per-ip", "plan"]}
+        )
+    )
+    assert tally.throttled == {("users", "per-ip"): 1, ("users", "plan"): 1}
+
+
+def test_histograms_are_cumulative_and_end_with_everything() -> None:
+    tally = Tally()
+    for seconds in (0.0001, 0.004, 0.3, 99.0):
+        tally.closed(closed_exchange(seconds=seconds, upstream_seconds=seconds))
+    rows = sums(tally).histograms["gateway_response_time_seconds"]["users", "GET"].exposed()
+    assert [count for _, count in rows] == sorted(count for _, count in rows)
+    assert rows[-1] == (float("inf"), 4)
+    assert dict(rows)[0.005] == 2
+
+
+@given(st.lists(st.floats(0.0001, 29.0), min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99]))
+def test_percentiles_are_within_the_bucket_of_the_exact_value(values: list[float], share: float) -> None:
+    buckets = [0] * SIZE
+    for value in values:
+        buckets[next((i for i, bound in enumerate(BOUNDS) if value <= bound), len(BOUNDS))] += 1
+    exact = sorted(values)[max(0, -(-int(share * 1000) * len(values) // 1000) - 1)]
+    index = next(i for i, bound in enumerate(BOUNDS) if exact <= bound)
+    low = BOUNDS[index - 1] if index else 0.0
+    estimate = percentile_ms(buckets, share)
+    assert estimate is not None
+    assert low * 1000 - 1e-6 <= estimate <= BOUNDS[index] * 1000 + 1e-6
+
+
+def test_windows_travel_as_rows_and_merge() -> None:
+    chance = random.Random(7)
+    tally = Tally()
+    for _ in range(100):
+        tally.closed(closed_exchange(seconds=chance.random()))
+    tally.tick(50.0)
+    window = tally.windows().total
+    copy = Window.from_row(window.row())
+    copy.merge(window)
+    assert copy.requests == 200
+    assert copy.percentile_ms(0.95) == window.percentile_ms(0.95)
+
+
+def test_family_names_and_kinds_are_fit_for_prometheus() -> None:
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
+    for family in FAMILIES:
+        assert (family.kind == "counter") == family.name.endswith("_total")
+        assert family.meaning.endswith((".", ")"))
