@@ -187,7 +187,7 @@ class OperatorSide:
         self.actions = Actions(self.controls, self.queries.fresh, clock.monotonic)
         worker = f"{self.node.replace('/', '_')}-{os.getpid()}"
         self.shelf = WorkerFiles(configuration.state_dir, gateway_run(), worker)
-        self.monitoring = Monitoring(worker, clock, self.tally, self.queries.overview, self.shelf)
+        self.monitoring = Monitoring(worker, clock, self.tally, self.queries.overview, self.shelf, self.lag)
         log_health = LogHealth(self.access_log.sink, lambda: self.access_log.enabled)
         meters: list[Any] = [
             self.reporter, events, self.stream, self.live, self.lag, ProcessMeter(), self.upstreams, self.usage,
