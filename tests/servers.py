@@ -67,7 +67,7 @@ def python_env(**more: str) -> dict[str, str]:
         if not k.startswith(("SPORK_", "UPSTREAM_")) and not k.endswith("_SERVICE_URL")
     }
     env["PYTHONPATH"] = str(ROOT / "src")
-    env["PYTHONDONTWRITEBYTECODE"] = "1"
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling all of it anew would be most of each gateway's start
     return env | more
 
 

@@ -101,12 +101,13 @@ class LimitSide:
     async def running(self) -> AsyncIterator[None]:
         if self.redis is not None:
             await self.redis.open()
-        upkeep = asyncio.create_task(self._upkeep(), name="limits-upkeep")
+        tasks = [asyncio.create_task(self._upkeep()), asyncio.create_task(self.shedding.own_delay.watch())]
         try:
             yield
         finally:
-            upkeep.cancel()
-            await asyncio.gather(upkeep, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if self.redis is not None:
                 await self.redis.close()
             if self._connection is not None:

@@ -248,7 +248,8 @@ def test_metrics_and_health_tell_of_limits(tmp_path: Path, target: RawTarget) ->
         def usage() -> bool:
             with admin(gateway) as operator:
                 text = httpx.get(gateway.admin_url + "/metrics", headers=operator.headers).text
-            return 'gateway_current_rate_limit_usage{limit="per-ip"} 1.0' in text
+            refused = 'gateway_rate_limit_exceeded_total{limit="per-ip",route="limited"} 3.0'
+            return 'gateway_current_rate_limit_usage{limit="per-ip"} 1.0' in text and refused in text
 
         wait_until(usage, 15, "the usage metric")
         with admin(gateway) as operator:
