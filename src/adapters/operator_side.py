@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.caller_material import material_problems
 from adapters.limit_side import LimitSide
 from adapters.litestar.admin.access import Authenticated
 from adapters.litestar.admin.accounting import accounting_handlers
@@ -170,8 +171,10 @@ class OperatorSide:
         self.queries.prime = self.stream.prime
         self.operations.on_done.append(self.queries.forget)
         self.live = LiveConfiguration(
-            lambda: load(path, os.environ),
-            lambda text: loads(text, str(path or "spork.yaml"), os.environ, str(path.parent if path else ".")),
+            lambda: load(path, os.environ, material_problems),
+            lambda text: loads(
+                text, str(path or "spork.yaml"), os.environ, str(path.parent if path else "."), material_problems
+            ),
             configurator.apply,
             RevisionFiles(configuration.state_dir),
             clock.unix,

@@ -163,13 +163,12 @@ class Explainer:
 async def ask(guard: Guard, exchange: Exchange) -> GuardVerdict:
     """What a guard would say. A guard without `explain` is only named: asking it could consume."""
     asks = getattr(guard, "explain", None)
-    quiet = getattr(guard, "quiet", None)
     try:
         if asks is not None:
             answer: GuardVerdict | Awaitable[GuardVerdict] = asks(exchange)
             return await now_or_later(answer)
-        if quiet is not None or guard.phase in _PURE:
-            return described(guard.phase, await now_or_later((quiet() if quiet else guard).admit(exchange)), exchange)
+        if guard.phase in _PURE:
+            return described(guard.phase, await now_or_later(guard.admit(exchange)), exchange)
         return GuardVerdict(guard.phase, "unknown", "decided only on a real request")
     except Exception as error:
         return GuardVerdict(guard.phase, "unknown", f"could not be asked: {type(error).__name__}")

@@ -7,7 +7,9 @@ import secrets
 from collections.abc import Callable, Iterable
 
 from application.exchange import Exchange
+from application.guards.explaining import explained
 from application.ports import EventSink, Verdict
+from application.views import GuardVerdict
 from domain.csrf import Forgery, judge, make_token, token_cookie, wants_token
 from domain.outcomes import Denial
 
@@ -49,3 +51,8 @@ class CsrfGuard:
         if self._events is not None:
             self._events.publish("csrf.refused", exchange.client, {"outcome": "refused", "detail": found.value})
         return REFUSED
+
+    def explain(self, exchange: Exchange) -> GuardVerdict:
+        found = judge(exchange.head, self._origins, self._key)
+        verdict = None if found is Forgery.NONE else REFUSED
+        return explained(self.phase, verdict, "cannot be forged", found.value)
