@@ -63,7 +63,7 @@ async def test_asking_a_hundred_times_charges_nothing_and_moves_nobodys_turn(gat
 
 async def test_guards_say_what_they_would_with_a_given_credential(gateway: GatewayContainer) -> None:
     absent = await gateway.explainer().explain("GET", "http://api/closed")
-    assert absent.refusal == "credentials: unauthenticated"
+    assert (absent.refusal or "").startswith("credentials: unauthenticated")
     for _ in range(50):
         wrong = await gateway.explainer().explain("GET", "http://api/closed", {"X-Api-Key": "spk_nope"})
         assert wrong.refusal is not None
