@@ -336,4 +336,21 @@ def test_two_workers_answer_as_one(echo: int, tmp_path: Path) -> None:
             assert [httpx.get(f"{gateway.url}/both/x").status_code for _ in range(10)] == [200] * 10
             path = f"/admin/v1/targets/echo/127.0.0.1:{echo}/drain"
             assert client.post(path, json={"reason": "x", "ttl": 60}).status_code == 200
-            wait_until(lambda: [httpx.get(f"{gateway.url}/echo/x").status_code for _ in range(8)] == [503] * 8, 10, "drain")
+            wait_until(
+                lambda: [httpx.get(f"{gateway.url}/echo/x").status_code for _ in range(8)] == [503] * 8, 10, "drain"
+            )
+
+
+def test_an_open_stream_does_not_hold_up_shutdown(echo: int, tmp_path: Path) -> None:
+    text = config(echo, more="edge: {drain_delay: 100ms, grace: 20s}\n")
+    with gateway_process(text, tmp_path) as gateway, admin(gateway) as client:
+        with client.stream("GET", "/admin/v1/stream?topics=pulse") as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "retry: 1000"
+            wait_until(lambda: "tick" in next(lines), 10, "a tick")
+            began = time.monotonic()
+            gateway.process.terminate()
+            for _ in lines:
+                pass
+        assert gateway.process.wait(15) == 0
+        assert time.monotonic() - began < 8
