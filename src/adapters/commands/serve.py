@@ -61,7 +61,8 @@ def serve(config: Path | None, workers: int) -> None:
     os.environ["SPORK_RUN"] = f"{os.getpid()}-{int(time.time() * 1000)}"
 
     def work(index: int) -> None:
-        os.environ["SPORK_WORKER"] = str(index)
+        if workers > 1:
+            os.environ["SPORK_WORKER"] = str(index)
         try:
             run(configuration, path, sockets, started if index == 0 else None)
         except (CannotStart, RecordsNotReady) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Awaitable, Iterator
 
@@ -33,6 +34,12 @@ class ScreenGuard:
         self._look = screen.look
         self._block = block
         self._events = events
+
+    def quiet(self) -> ScreenGuard:
+        """The same guard with nothing told: for explaining."""
+        guard = copy.copy(self)
+        guard._events = None
+        return guard
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
         hit = self._head(exchange)

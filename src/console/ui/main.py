@@ -191,7 +191,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         found = []
         for command in actions.for_place(pane.place):
             if command.tier is not None and not (
-                allowed(role, command.role) and self.desk.possible(command.name, pane)
+                allowed(role, command.role) and self.desk.writing.possible(command.name, pane)
             ):
                 continue
             if command.name == "unlock" and not allowed(role, "operator"):
@@ -258,7 +258,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 self.call_after_refresh(self._filter_now, argument)
             return
         if command.tier is not None:
-            self.desk.begin_write(command.name)
+            self.desk.writing.begin(command.name)
             return
         handler = self._handler(command.name)
         if handler is None:
