@@ -15,7 +15,7 @@ from application.insight import Controls
 from application.nodes import Heard, NodeRegistry, NodeReport, Picture
 from application.overview import Overview
 from application.ports import Clock
-from application.tally import BOUNDS, SIZE, Tally
+from application.tally import BOUNDS, SIZE, Tally, Windows
 from application.views import ConsumerView
 
 if TYPE_CHECKING:
@@ -96,10 +96,10 @@ class Reporter:
         self._silent: frozenset[str] = frozenset()
         self.started = clock.unix()
 
-    def report(self) -> NodeReport:
-        """What this process is now."""
+    def report(self, windows: Windows | None = None) -> NodeReport:
+        """What this process is now. `windows`: the tally's, if they are at hand."""
         unix = self._clock.unix()
-        windows = self._tally.windows()
+        windows = windows or self._tally.windows()
         snapshot = self._snapshot()
         upstreams = self._controls.upstreams
         now = self._clock.monotonic()
@@ -141,7 +141,11 @@ class Reporter:
     async def beat(self) -> None:
         """One heartbeat."""
         self._tally.tick(self._clock.unix())
-        await self._registry.announce(self.report())
+        if self._registry.alone:
+            return
+        # Adding up ten thousand busy routes takes a while; requests go on meanwhile.
+        windows = await asyncio.to_thread(self._tally.windows) if len(self._tally) > 300 else None
+        await self._registry.announce(self.report(windows))
         self._others = [heard for heard in await self._registry.heard() if heard.report.node != self.node]
         silent = frozenset(Picture(self._others).nodes.silent)
         for name in sorted(silent - self._silent):
