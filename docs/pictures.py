@@ -134,7 +134,7 @@ def png(svg: str) -> bytes:
 
     svg = re.sub(r"font-family: ?[^;}]+", "font-family: DejaVu Sans Mono", svg)
     return bytes(
-        resvg_py.svg_to_bytes(svg_string=svg, font_dirs=FONTS, monospace_family="DejaVu Sans Mono", width=1200)
+        resvg_py.svg_to_bytes(svg_string=svg, font_dirs=FONTS, monospace_family="DejaVu Sans Mono", width=1000)
     )
 
 

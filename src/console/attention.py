@@ -37,7 +37,7 @@ def concerns(store: Store, now: float) -> list[Concern]:
     latest = _latest_events(store, now)
     found = [_breaker(row, now) for row in store.rows("breakers") if state(row.state).severity]
     found += [_target(row, store, latest) for row in store.rows("targets") if _own_trouble(row)]
-    full = [row for row in store.rows("quotas") if share(row) >= 1 and row.refused_5m > 0]
+    full = [row for row in store.rows("quotas") if row.refused_5m > 0 and share(row) >= 1]
     full.sort(key=lambda row: (-row.refused_5m, row.id))
     found += [_quota(row) for row in full[:QUOTAS_SHOWN]]
     known = {concern.object for concern in found}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Any
 
 from console.spans import Span, cells
@@ -100,37 +101,41 @@ def total_width(placed: Sequence[tuple[Column, int]]) -> int:
     return sum(width for _, width in placed) + GAP * max(0, len(placed) - 1)
 
 
+TIES_BY_KEY = 2_000
+"""Lists up to this long settle ties by key; longer ones keep the order they came in, which the store keeps steady."""
+
+
 def order(rows: list[Any], column: Column, descending: bool, key: Callable[[Any], str]) -> list[Any]:
-    """Sorted by the column's raw value, ties by key so that equal rows keep their places; None last."""
+    """Sorted by the column's raw value, equal rows in a steady order; None last either way."""
     raw = column.raw
-    present = [(value, key(row), row) for row in rows if (value := raw(row)) is not None]
-    absent = [row for row in rows if raw(row) is None]
-    if descending:
-        present.sort(key=_second)
-        present.sort(key=_first, reverse=True)
-    else:
-        present.sort(key=_first_two)
-    absent.sort(key=key)
-    return [row for _, _, row in present] + absent
+    if len(rows) <= TIES_BY_KEY:
+        rows = sorted(rows, key=key)
+    values = [raw(row) for row in rows]
+    if None not in values:
+        places = sorted(range(len(rows)), key=values.__getitem__, reverse=descending)
+        return [rows[place] for place in places]
+    known = [place for place, value in enumerate(values) if value is not None]
+    known.sort(key=values.__getitem__, reverse=descending)
+    return [rows[place] for place in known] + [row for row, value in zip(rows, values, strict=True) if value is None]
 
 
-def _first(entry: tuple[Any, str, Any]) -> Any:
-    return entry[0]
-
-
-def _second(entry: tuple[Any, str, Any]) -> Any:
-    return entry[1]
-
-
-def _first_two(entry: tuple[Any, str, Any]) -> Any:
-    return entry[:2]
+def top(rows: Sequence[Any], column: Column, count: int) -> list[Any]:
+    """The `count` rows with the largest raw values, largest first, without sorting the rest; None counts as smallest."""
+    raw = column.raw
+    return nlargest(count, (row for row in rows if raw(row) is not None), key=raw)
 
 
 class BadFilter(ValueError):
     """A filter that cannot be read; the message says why."""
 
 
-Test = Callable[[str, dict[str, str]], bool]
+Fields = Callable[[Any], dict[str, str]]
+Test = Callable[[str, Fields, Any], bool]
+"""Of a row's searchable text, the function that names its fields, and the row; fields are made only if asked for."""
+
+
+def no_fields(row: Any) -> dict[str, str]:
+    return {}
 
 
 def compile_filter(text: str) -> Test | None:
@@ -147,7 +152,7 @@ def compile_filter(text: str) -> Test | None:
     tests = [_word(word) for word in text.split()]
     if len(tests) == 1:
         return tests[0]
-    return lambda searched, fields: all(test(searched, fields) for test in tests)
+    return lambda searched, fields, row: all(test(searched, fields, row) for test in tests)
 
 
 def _expression(source: str) -> Test:
@@ -155,24 +160,36 @@ def _expression(source: str) -> Test:
         pattern = re.compile(source, re.IGNORECASE)
     except (re.error, RecursionError, OverflowError) as error:
         raise BadFilter(f"not a regular expression: {error}") from error
-    return lambda searched, fields: pattern.search(searched) is not None
+    return lambda searched, fields, row: pattern.search(searched) is not None
 
 
 def _word(word: str) -> Test:
     if word.startswith("!") and len(word) > 1:
         test = _word(word[1:])
-        return lambda searched, fields: not test(searched, fields)
+        return lambda searched, fields, row: not test(searched, fields, row)
     name, colon, value = word.partition(":")
     if colon and value and name.isidentifier():
-        wanted = tuple(value.lower().split("|"))
-        whole = word.lower()
-        return lambda searched, fields: (
-            any(part in fields[name].lower() for part in wanted) if name in fields else whole in searched
-        )
+        return _in_field(name, tuple(value.lower().split("|")), word.lower())
     choices = tuple(part for part in word.lower().split("|") if part)
     if not choices:
-        return lambda searched, fields: True
-    return lambda searched, fields: any(part in searched for part in choices)
+        return lambda searched, fields, row: True
+    if len(choices) == 1:
+        only = choices[0]
+        return lambda searched, fields, row: only in searched
+    return lambda searched, fields, row: any(part in searched for part in choices)
+
+
+def _in_field(name: str, wanted: tuple[str, ...], whole: str) -> Test:
+    """In that field if rows have it; else the word as it stands, colon included, anywhere."""
+
+    def test(searched: str, fields: Fields, row: Any) -> bool:
+        there = fields(row)
+        if name not in there:
+            return whole in searched
+        text = there[name].lower()
+        return any(part in text for part in wanted)
+
+    return test
 
 
 def select(
@@ -186,9 +203,8 @@ def select(
     if faults_only:
         found = [row for row in found if table.faulty(row)]
     if test is not None:
-        search, fields = table.search, table.fields
-        nothing: dict[str, str] = {}
-        found = [row for row in found if test(search(row), fields(row) if fields else nothing)]
+        search, fields = table.search, table.fields or no_fields
+        found = [row for row in found if test(search(row), fields, row)]
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
 
@@ -22,12 +23,7 @@ class Topic:
     single: bool = False
 
 
-def _name(row: Any) -> str:
-    return str(row.name)
-
-
-def _id(row: Any) -> str:
-    return str(row.id)
+_name, _id, _request = attrgetter("name"), attrgetter("id"), attrgetter("request_id")
 
 
 def _only(row: Any) -> str:
@@ -48,7 +44,7 @@ TOPICS: dict[str, Topic] = {
         Topic("breakers", views.BreakerView, _name, "/breakers"),
         Topic("quotas", views.QuotaView, _id, "/quotas"),
         Topic("routes", views.RouteView, _name, "/routes"),
-        Topic("traffic", views.TrafficView, lambda row: str(row.request_id), "/traffic"),
+        Topic("traffic", views.TrafficView, _request, "/traffic"),
         Topic("events", views.EventView, _id, "/events"),
         Topic("config", views.ConfigView, _only, "/config", single=True),
         Topic("limits", views.LimitView, _name, "/limits", live=False),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from console.columns import Column, Table
 from console.formats import MISSING, mask, since, until
 from console.words import said, severity
@@ -54,7 +56,7 @@ KEYS = Table(
         ),
     ),
     order=("used", True),
-    key=lambda r: r.id,
+    key=attrgetter("id"),
     faulty=lambda r: severity(r.state) > 0,
     search=lambda r: f"{r.id} {r.consumer} {r.owner} {r.plan} {r.state} {' '.join(r.scopes)}".lower(),
     empty="no API keys have been issued",
@@ -100,7 +102,7 @@ SESSIONS = Table(
         Column("client", "CLIENT", 16, lambda r, m: (r.client or MISSING, "dim"), lambda r: r.client, priority=5),
     ),
     order=("seen", True),
-    key=lambda r: r.id,
+    key=attrgetter("id"),
     faulty=lambda r: False,
     search=lambda r: f"{r.subject} {r.id} {r.issuer} {r.client}".lower(),
     empty="no sessions are known",

@@ -5,6 +5,8 @@ A target's configured, probe, breaker and traffic state are four columns: green 
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from application.views import BreakerView, ServiceView, TargetView
 from console.columns import Column, Moment, Table
 from console.formats import MISSING, millis, percent, rate, since, until
@@ -94,7 +96,7 @@ SERVICES = Table(
         ),
     ),
     order=("state", True),
-    key=lambda r: r.name,
+    key=attrgetter("name"),
     faulty=service_fault,
     search=lambda r: f"{r.name} {r.state} {r.breaker} {r.balance} {' '.join(r.routes)}".lower(),
     empty="no services are configured",
@@ -234,7 +236,7 @@ BREAKERS = Table(
         ),
     ),
     order=("state", True),
-    key=lambda r: r.name,
+    key=attrgetter("name"),
     faulty=lambda r: severity(r.state) > 0,
     search=lambda r: f"{r.name} {r.state} {r.cause} {r.forced_by or ''} {' '.join(r.routes)}".lower(),
     empty="no breakers: no service has one configured",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from application.views import EventView, RouteView, TrafficView
 from console.columns import Column, Moment, Table
 from console.formats import MISSING, clock, count, millis, percent, rate
@@ -53,7 +55,7 @@ ROUTES = Table(
         Column("note", "NOTE", 14, _note, lambda r: (r.problem or "", r.shadowed_by or ""), priority=7, grow=True),
     ),
     order=("rps", True),
-    key=lambda r: r.name,
+    key=attrgetter("name"),
     faulty=lambda r: bool(r.problem or r.shadowed_by) or r.error_ratio >= 0.05,
     search=lambda r: f"{r.name} {r.pattern} {' '.join(r.methods)} {r.upstream or ''} {' '.join(r.hosts)}".lower(),
     empty="no routes are configured",
@@ -116,7 +118,7 @@ TRAFFIC = Table(
         ),
     ),
     order=("time", True),
-    key=lambda r: r.request_id,
+    key=attrgetter("request_id"),
     faulty=lambda r: r.status >= 500 or r.status == 429 or r.status <= 0,
     search=lambda r: (
         f"{r.method} {r.path} {r.status} {r.reason or ''} {r.upstream or ''} {r.target or ''} "
@@ -165,7 +167,7 @@ EVENTS = Table(
         Column("audit", "AUDIT ID", 12, lambda r, m: (r.audit_id or MISSING, "dim"), lambda r: r.audit_id, priority=6),
     ),
     order=("time", True),
-    key=lambda r: r.id,
+    key=attrgetter("id"),
     faulty=lambda r: severity(r.severity) > 0,
     search=lambda r: f"{r.kind} {r.actor} {r.object} {r.outcome} {r.detail} {r.audit_id or ''} {r.node}".lower(),
     empty="nothing has happened since the gateway started",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from application.views import LimitView, QuotaView
 from console.columns import Column, Moment, Table
 from console.formats import MISSING, bar, count, lasting, mask, period, rate, since
@@ -84,7 +86,7 @@ QUOTAS = Table(
         ),
     ),
     order=("used", True),
-    key=lambda r: r.id,
+    key=attrgetter("id"),
     faulty=lambda r: share(r) >= 1 or r.refused_5m > 0,
     search=lambda r: f"{r.subject} {r.kind} {r.limit} {r.plan or ''} {r.owner or ''}".lower(),
     empty="no limit has been touched yet",
@@ -148,7 +150,7 @@ LIMITS = Table(
         ),
     ),
     order=("refused", True),
-    key=lambda r: r.name,
+    key=attrgetter("name"),
     faulty=lambda r: r.refused > 0 or severity(r.store) > 0,
     search=lambda r: f"{r.name} {r.by} {r.algorithm} {r.store} {' '.join(r.routes)}".lower(),
     empty="no limits are configured",
@@ -186,7 +188,7 @@ CONSUMERS = Table(
         ),
     ),
     order=("rps", True),
-    key=lambda r: r.name,
+    key=attrgetter("name"),
     faulty=lambda r: r.refused_5m > 0,
     search=lambda r: f"{r.name} {r.plan or ''} {r.owner or ''}".lower(),
     empty="no consumer has called yet",

@@ -16,17 +16,15 @@ from console.clean import clean
 from console.contexts import BadContext, Context
 from console.faults import Fault
 from console.formats import clock
-from console.freshness import age
 from console.session import Session
 from console.spans import plain
-from console.tiers import gate
 from console.topics import TOPICS
 from console.ui.clipboard import osc52
-from console.ui.dialogs import ActionDialog, Confirmed, Picker, Plan
+from console.ui.dialogs import Picker
 from console.ui.main import MainScreen
 from console.ui.palette import THEMES, Palette, palette, textual_theme
-from console.ui.screens.pane import Pane, Selected
-from console.writes import CHANGED, UNKNOWN, WRITES, Outcome, Write, body
+from console.ui.screens.pane import Selected
+from console.ui.write_desk import WriteDesk
 
 PUMP_SECONDS = 0.25
 BLURRED_SECONDS = 1.0
@@ -58,7 +56,7 @@ class ConsoleApp(App[None]):
         self._blurred = False
         self._unlock_at_start = write
         self._polled: dict[str, float] = {}
-        self._last_audit = ""
+        self.writing = WriteDesk(self)
         self._searched = ""
         self.animation_level = "none"
         for name in THEMES:
@@ -289,17 +287,17 @@ class ConsoleApp(App[None]):
     # ---------------------------------------------------------------------------------------------- copy, save
 
     def do_copy(self, argument: str = "") -> None:
-        chosen = self._selected()
+        chosen = self.selected()
         if chosen:
             self._copy("\n".join(self._id_of(one) for one in chosen))
-        elif self._last_audit:
-            self._copy(self._last_audit)
+        elif self.writing.last_audit:
+            self._copy(self.writing.last_audit)
 
     def _id_of(self, one: Selected) -> str:
         return str(getattr(one.row, "audit_id", None) or one.key or getattr(one.row, "revision", ""))
 
     def do_copy_curl(self, argument: str = "") -> None:
-        for one in self._selected()[:1]:
+        for one in self.selected()[:1]:
             path = TOPICS[one.topic].path
             url = self.session.context.url
             self._copy(f'curl -H "Authorization: Bearer $SPORK_TOKEN" {url}/admin/v1{path}')
@@ -330,13 +328,8 @@ class ConsoleApp(App[None]):
 
     # -------------------------------------------------------------------------------------------------- writes
 
-    def _selected(self) -> list[Selected]:
+    def selected(self) -> list[Selected]:
         return self.main.pane.selected() if self.main.pane is not None else []
-
-    def possible(self, name: str, pane: Pane) -> bool:
-        """Does the write make sense for the pane's row? (Whether it is allowed is asked when it begins.)"""
-        chosen = pane.selected()
-        return bool(chosen) and not WRITES[name].blocked(chosen[0].row)
 
     def do_unlock(self, argument: str = "") -> None:
         lock, now = self.session.lock, self.session.mono()
@@ -349,94 +342,6 @@ class ConsoleApp(App[None]):
         else:
             lock.unlock(now)
             self.main.tell("writes unlocked for ten minutes", "forced")
-        self.main.pump(True)
-
-    def begin_write(self, name: str) -> None:
-        """A write's key was pressed: check, read again if stale, dry-run, then the dialog."""
-        write, chosen = WRITES[name], self._selected()
-        if not chosen:
-            self.main.tell(f"{write.title.lower()}: no row", "dim")
-            return
-        for one in chosen:
-            refusal = self.session.refusal(write, one.row)
-            if refusal:
-                self.main.tell(refusal, "bad")
-                return
-        self.main.tell(f"{write.title.lower()}: asking the gateway what it would do…", "dim", 15)
-        self.run_worker(self._prepare(write, chosen, ""), exclusive=True, group="write", exit_on_error=False)
-
-    async def _prepare(self, write: Write, chosen: list[Selected], note: str) -> None:
-        session = self.session
-        try:
-            rows = [await session.fresh_row(write, one.topic, one.key, one.row) for one in chosen]
-            values = body(write.inputs(rows[0]), {"reason": "dry run"})
-            previews = [await session.preview(write, row, values) for row in rows]
-        except Fault as fault:
-            self.main.tell(f"{write.title.lower()} refused: {fault.word.lower()}: {fault}", "bad", 12)
-            return
-        seen = session.store.freshness(chosen[0].topic, session.mono())
-        tier = max(session.tier(write, row) for row in rows)
-        context = session.context
-        plan = Plan(
-            write,
-            rows,
-            previews,
-            gate(tier, write.label(rows[0]), len(rows), context.production),
-            f"{context.name} · tier {3 if len(rows) > 1 else tier}",
-            context.production,
-            age(seen.age or 0.0),
-            f"POST /admin/v1{write.path(rows[0])}",
-            note,
-        )
-        if not plan.gate.dialog:
-            await self._send(Confirmed(plan, {}), chosen)
-            return
-        confirmed = await self.push_screen_wait(ActionDialog(plan))
-        if confirmed is None:
-            self.main.tell(f"{write.title.lower()}: cancelled, nothing was sent", "dim")
-            return
-        await self._send(confirmed, chosen)
-
-    async def _send(self, confirmed: Confirmed, chosen: list[Selected]) -> None:
-        write = confirmed.plan.write
-        for one, row, preview in zip(chosen, confirmed.plan.rows, confirmed.plan.preview, strict=True):
-            refusal = self.session.refusal(write, row)
-            if refusal:
-                self.main.tell(refusal, "bad", 12)
-                return
-            rev = preview.revision if write.name != "probe" else None
-            outcome = await self.session.perform(write, one.topic, row, confirmed.values, rev)
-            self._report(outcome)
-            if outcome.word == CHANGED and len(chosen) == 1:
-                await self._again(write, one)
-                return
-            if outcome.word == UNKNOWN:
-                self.session.store.notice(outcome.text + "; UNKNOWN, verifying", "unknown", self.session.wall())
-                self._report(await self.session.verify(write, one.topic, one.key))
-        pane = self.main.pane
-        grid = pane.active_table() if pane is not None else None
-        if grid is not None and len(chosen) > 1:
-            grid.marks.clear()
-
-    async def _again(self, write: Write, one: Selected) -> None:
-        try:
-            await self.session.reread((one.topic,))
-        except Fault as fault:
-            self.main.tell(f"{fault.word} {fault}", "bad")
-            return
-        row = self.session.store.row(one.topic, one.key)
-        if row is not None and not write.blocked(row):
-            await self._prepare(
-                write, [Selected(one.topic, one.key, row)], "it changed while you looked: confirm again"
-            )
-
-    def _report(self, outcome: Outcome) -> None:
-        store = self.session.store
-        audit = outcome.result.audit_id if outcome.result is not None else None
-        text = outcome.text + (f"   audit {audit}" if audit else "")
-        self._last_audit = audit or self._last_audit
-        store.notice(f"{outcome.word} {text}", outcome.tone, self.session.wall(), audit or "")
-        self.main._told = None
         self.main.pump(True)
 
 

@@ -399,7 +399,7 @@ async def test_the_audit_id_of_the_last_write_can_be_copied(gateway: FakeGateway
         await dialog(running)
         await fill(running, reason="x")
         await confirm(running)
-        await running.until(lambda: running.app._last_audit, "an audit id")
+        await running.until(lambda: running.app.writing.last_audit, "an audit id")
         notice = running.store.notices.newest(1)[0]
         assert isinstance(notice, Notice)
-        assert notice.copy == running.app._last_audit
+        assert notice.copy == running.app.writing.last_audit

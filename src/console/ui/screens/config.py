@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
+from console.columns import no_fields
 from console.explaining import CONFIG_TABS, config_head, config_tab
 from console.session import Session
 from console.spans import BLANK, Line
@@ -57,7 +58,7 @@ class Config(Pane):
         lines = config_tab(view, self.tab)
         if self.filter_text and self.test is not None:
             test = self.test
-            lines = [line for line in lines if test("".join(text for text, _ in line).lower(), {})]
+            lines = [line for line in lines if test("".join(text for text, _ in line).lower(), no_fields, line)]
         self.body.show([BLANK, *lines])
 
     def selected(self) -> list[Selected]:

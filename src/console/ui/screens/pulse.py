@@ -7,13 +7,16 @@ from textual.containers import Horizontal
 
 from console import pulse
 from console.attention import ATTENTION, concerns
-from console.columns import order, select
+from console.columns import select, top
 from console.formats import count
 from console.session import Session
 from console.spans import Line
 from console.ui.screens.pane import Pane, Selected
 from console.ui.widgets.lines import Box
 from console.ui.widgets.live_table import LiveTable
+
+SHOWN = 50
+"""Rows of each short list; the rest is on its own screen."""
 
 
 class Pulse(Pane):
@@ -124,12 +127,13 @@ class Pulse(Pane):
     def _top(self, grid: LiveTable, topic: str, name: str, note: Line) -> None:
         column = grid.table.column(grid.table.order[0])
         rows = self.session.store.rows(topic)
+        shown = list(rows[:SHOWN])
         if column is not None:
-            rows = order(list(rows), column, True, grid.table.key)
+            shown = top(rows, column, SHOWN)
         grid.head = [(name, "title"), (f" {count(len(rows))}", "dim")]
         grid.note = self.age_line(topic)
         grid.dimmed = self.freshness(topic).word in ("STALE", "DOWN")
-        grid.show(rows, self.session.moment())
+        grid.show(shown, self.session.moment())
 
     def _tail_head(self) -> None:
         store = self.session.store

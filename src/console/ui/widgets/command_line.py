@@ -42,7 +42,7 @@ class CommandLine(Input):
         self.value = text
         self.cursor_position = len(text)
         self._at = len(self._history[mode])
-        self.focus()
+        self.screen.set_focus(self)  # at once, not queued as focus() does: the next key must find it
 
     def on_input_changed(self, message: Input.Changed) -> None:
         message.stop()

@@ -1,0 +1,116 @@
+"""Writes between the key and the notice: what may be done, the dialog, the one POST, and what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from console.faults import Fault
+from console.freshness import age
+from console.tiers import gate
+from console.ui.dialogs import ActionDialog, Confirmed, Plan
+from console.ui.screens.pane import Pane, Selected
+from console.writes import CHANGED, UNKNOWN, WRITES, Outcome, Write, body
+
+if TYPE_CHECKING:
+    from console.ui.app import ConsoleApp
+
+
+class WriteDesk:
+    """Carries the operator's writes out, one after the other."""
+
+    def __init__(self, app: ConsoleApp) -> None:
+        self.app = app
+        self.last_audit = ""
+
+    def possible(self, name: str, pane: Pane) -> bool:
+        """Does the write make sense for the pane's row? (Whether it is allowed is asked when it begins.)"""
+        chosen = pane.selected()
+        return bool(chosen) and not WRITES[name].blocked(chosen[0].row)
+
+    def begin(self, name: str) -> None:
+        """A write's key was pressed: check, read again if stale, dry-run, then the dialog."""
+        write, chosen = WRITES[name], self.app.selected()
+        if not chosen:
+            self.app.main.tell(f"{write.title.lower()}: no row", "dim")
+            return
+        for one in chosen:
+            refusal = self.app.session.refusal(write, one.row)
+            if refusal:
+                self.app.main.tell(refusal, "bad")
+                return
+        self.app.main.tell(f"{write.title.lower()}: asking the gateway what it would do…", "dim", 15)
+        self.app.run_worker(self._prepare(write, chosen, ""), exclusive=True, group="write", exit_on_error=False)
+
+    async def _prepare(self, write: Write, chosen: list[Selected], note: str) -> None:
+        session = self.app.session
+        try:
+            rows = [await session.fresh_row(write, one.topic, one.key, one.row) for one in chosen]
+            values = body(write.inputs(rows[0]), {"reason": "dry run"})
+            previews = [await session.preview(write, row, values) for row in rows]
+        except Fault as fault:
+            self.app.main.tell(f"{write.title.lower()} refused: {fault.word.lower()}: {fault}", "bad", 12)
+            return
+        seen = session.store.freshness(chosen[0].topic, session.mono())
+        tier = max(session.tier(write, row) for row in rows)
+        context = session.context
+        plan = Plan(
+            write,
+            rows,
+            previews,
+            gate(tier, write.label(rows[0]), len(rows), context.production),
+            f"{context.name} · tier {3 if len(rows) > 1 else tier}",
+            context.production,
+            age(seen.age or 0.0),
+            f"POST /admin/v1{write.path(rows[0])}",
+            note,
+        )
+        if not plan.gate.dialog:
+            await self._send(Confirmed(plan, {}), chosen)
+            return
+        confirmed = await self.app.push_screen_wait(ActionDialog(plan))
+        if confirmed is None:
+            self.app.main.tell(f"{write.title.lower()}: cancelled, nothing was sent", "dim")
+            return
+        await self._send(confirmed, chosen)
+
+    async def _send(self, confirmed: Confirmed, chosen: list[Selected]) -> None:
+        write = confirmed.plan.write
+        for one, row, preview in zip(chosen, confirmed.plan.rows, confirmed.plan.preview, strict=True):
+            refusal = self.app.session.refusal(write, row)
+            if refusal:
+                self.app.main.tell(refusal, "bad", 12)
+                return
+            rev = preview.revision if write.name != "probe" else None
+            outcome = await self.app.session.perform(write, one.topic, row, confirmed.values, rev)
+            self._report(outcome)
+            if outcome.word == CHANGED and len(chosen) == 1:
+                await self._again(write, one)
+                return
+            if outcome.word == UNKNOWN:
+                self.app.session.store.notice(outcome.text + "; UNKNOWN, verifying", "unknown", self.app.session.wall())
+                self._report(await self.app.session.verify(write, one.topic, one.key))
+        pane = self.app.main.pane
+        grid = pane.active_table() if pane is not None else None
+        if grid is not None and len(chosen) > 1:
+            grid.marks.clear()
+
+    async def _again(self, write: Write, one: Selected) -> None:
+        try:
+            await self.app.session.reread((one.topic,))
+        except Fault as fault:
+            self.app.main.tell(f"{fault.word} {fault}", "bad")
+            return
+        row = self.app.session.store.row(one.topic, one.key)
+        if row is not None and not write.blocked(row):
+            await self._prepare(
+                write, [Selected(one.topic, one.key, row)], "it changed while you looked: confirm again"
+            )
+
+    def _report(self, outcome: Outcome) -> None:
+        store = self.app.session.store
+        audit = outcome.result.audit_id if outcome.result is not None else None
+        text = outcome.text + (f"   audit {audit}" if audit else "")
+        self.last_audit = audit or self.last_audit
+        store.notice(f"{outcome.word} {text}", outcome.tone, self.app.session.wall(), audit or "")
+        self.app.main._told = None
+        self.app.main.pump(True)
