@@ -87,7 +87,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         """New rows, in the order they are to stand. The cursor finds its key again."""
         key = self.table.key
         self.rows, self.moment = rows, moment
-        self.keys = [key(row) for row in rows]
+        self.keys = list(map(key, rows))
         top = int(self.scroll_offset.y)
         offset = self.cursor - top
         self._find_cursor()
