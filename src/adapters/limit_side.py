@@ -58,7 +58,9 @@ class LimitSide:
         overrides = LimitOverrides()
         if configuration.shared != "memory":
             self._connection = connect(configuration.shared)
-            self.redis = RedisRateLimiter(self._connection, self.memory, nodes=lambda: self.nodes())
+            self.redis = RedisRateLimiter(
+                self._connection, self.memory, nodes=lambda: self.nodes(), timeout=self._connection.operation
+            )
             self.leases = LeasingRateLimiter(self.redis)
             self.limiter = self.leases
             overrides = LimitOverrides(RedisOverrides(self._connection))

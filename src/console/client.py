@@ -142,7 +142,9 @@ class AdminClient:
         return str(text)
 
     async def explain(self, method: str, url: str, headers: Mapping[str, str], client: str = "") -> Explanation:
-        body = {"method": method, "url": url, "headers": dict(headers), "client": client or None}
+        body: dict[str, object] = {"method": method, "url": url, "headers": dict(headers)}
+        if client:
+            body["client"] = client
         document = await self._json("POST", "/explain", body=body)
         inner = document.get("item", document) if isinstance(document, dict) else document
         return convert(inner, Explanation, "explain")
@@ -347,7 +349,8 @@ def fault_of(answer: httpx.Response) -> Fault:
         rev = fields.get("rev")
         return Changed(text, str(fields.get("current") or ""), rev if isinstance(rev, int) else None)
     if status in (400, 422):
-        return Invalid(text, tuple(_error_line(error) for error in fields.get("errors") or ()))
+        errors = tuple(_error_line(error) for error in fields.get("errors") or ())
+        return Invalid(clean("; ".join((text, *errors))), errors)
     retry = answer.headers.get("retry-after", "")
     if status == 429 or (status == 503 and retry):
         return Throttled(text, min(3600.0, float(retry)) if retry.isdigit() else 5.0)

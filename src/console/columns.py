@@ -110,10 +110,11 @@ def order(rows: list[Any], column: Column, descending: bool, key: Callable[[Any]
     raw = column.raw
     if len(rows) <= TIES_BY_KEY:
         rows = sorted(rows, key=key)
+    try:
+        return sorted(rows, key=raw, reverse=descending)
+    except TypeError:  # None does not compare: the longer way
+        pass
     values = [raw(row) for row in rows]
-    if None not in values:
-        places = sorted(range(len(rows)), key=values.__getitem__, reverse=descending)
-        return [rows[place] for place in places]
     known = [place for place, value in enumerate(values) if value is not None]
     known.sort(key=values.__getitem__, reverse=descending)
     return [rows[place] for place in known] + [row for row, value in zip(rows, values, strict=True) if value is None]

@@ -64,13 +64,13 @@ routes:
 def gateway(service: int, tmp_path: Path) -> Iterator[GatewayProcess]:
     with gateway_process(config(service), tmp_path) as process:
         ready(process)
+        wait_until(lambda: (tmp_path / ".spork" / "admin-token").exists(), 30, "the admin token")
         yield process
 
 
 def ready(gateway: GatewayProcess) -> None:
     """Its sockets listen before it answers: wait for the first answer, however slow the machine is."""
     wait_until(lambda: curl(gateway.url + "/geo/ready") == 200, 30, "the first answer")
-    wait_until(lambda: (gateway.directory / ".spork" / "admin-token").exists(), 30, "the admin token")
 
 
 class Admin:

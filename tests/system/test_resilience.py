@@ -138,7 +138,7 @@ async def test_killing_one_of_three_under_load(tmp_path: Path) -> None:
                 killed_at = time.monotonic()
                 await asyncio.gather(*workers)
                 errors = sum(count for status, count in statuses.items() if status >= 500)
-                assert statuses[200] > 200
+                assert statuses[200] > 50
                 assert errors <= 16, f"{statuses}: at most what was in flight"
                 late = [row for row in after_kill if row[0] > 1.5]
                 assert late
@@ -165,7 +165,7 @@ async def test_retries_stay_within_their_budget(tmp_path: Path) -> None:
                     await caller.get(f"{gateway.url}/users/1")
 
             await asyncio.gather(*(load() for _ in range(8)))
-            assert sent > 300
+            assert sent > 100
             assert sent < target.requests <= 1.2 * sent + 100
 
 

@@ -62,6 +62,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._told: tuple[Line, float] | None = None
         self._copyable = ""
         self._small = False
+        self._told_above: tuple[object, ...] = ()
         self._header, self._tabs, self._footer = Bar("header"), Bar("tabs", on="body"), Bar("footer")
         self._crumbs, self._said, self._small_card = Box("crumbs"), Box("message"), Box("card")
         self._prompt, self._line = Box("prompt", on="bar"), CommandLine(self._complete)
@@ -150,9 +151,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
         session = desk.session
         now, wall = session.mono(), session.wall()
         fresh = session.store.freshness("pulse", now)
-        self._header.show(
-            [(status.header(session.store, session.context, session.lock, fresh, now, wall, self.size.width), "")]
-        )
+        store, link = session.store, session.store.link
+        told = (int(wall), link.state, link.attempt, link.mode, fresh.word, session.lock.open(now), store.who, store.nodes,
+                session.context, self.size.width)  # fmt: skip
+        if told != self._told_above or force:  # tenths of a second of age are no reason to paint
+            self._told_above = told
+            width = self.size.width
+            self._header.show([(status.header(store, session.context, session.lock, fresh, now, wall, width), "")])
         if self._small:
             self._card(fresh.tone)
             return

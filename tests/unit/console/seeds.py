@@ -248,7 +248,7 @@ def traffic(at: float, count: int = 40, first: int = 0) -> list[TrafficView]:
                 "203.0.113.9",
                 f"01J9A{first + index:07d}",
                 f"{first + index:032x}",
-                "breaker_open" if refused else ("quota_exceeded" if limited else None),
+                "quota_exceeded" if limited else ("breaker_open" if refused else None),
                 2 if index % 11 == 3 else 1,
                 312,
                 1840,

@@ -87,7 +87,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         """New rows, in the order they are to stand. The cursor finds its key again."""
         key = self.table.key
         self.rows, self.moment = rows, moment
-        self.keys = [key(row) for row in rows]
+        self.keys = list(map(key, rows))
         top = int(self.scroll_offset.y)
         offset = self.cursor - top
         self._find_cursor()
@@ -110,7 +110,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         self.cursor_key = self.keys[self.cursor] if self.keys else None
 
     def _measure(self) -> None:
-        width = self.size.width - (4 if self.framed else 1) - GUTTER
+        width = self.size.width - (4 if self.framed else 2) - GUTTER
         self._placed = layout(self.table.columns, max(10, width), self.wide)
         across = total_width(self._placed) + GUTTER + 1 if self.wide else 1
         self.virtual_size = Size(across, len(self.rows) + self._chrome)
