@@ -13,6 +13,8 @@ import random
 import time
 from collections.abc import Callable
 
+from tests.closed_exchanges import closed_exchange
+
 from adapters.structlog.access_log import AccessLog
 from adapters.structlog.sink import LineSink
 from application.security_decisions import SecurityDecisions
@@ -22,7 +24,6 @@ from application.traffic import Traffic
 from application.usage import UsageMeter
 from domain.objectives import Objective
 from domain.tokens import Principal
-from tests.closed_exchanges import closed_exchange
 
 ROUNDS = 300
 CALLS = 1000

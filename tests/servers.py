@@ -59,6 +59,13 @@ def listening(port: int, host: str = "127.0.0.1") -> bool:
     return False
 
 
+def ready(admin_port: int) -> bool:
+    """Whether the gateway with this admin port says that it is ready."""
+    with socket.create_connection(("127.0.0.1", admin_port), timeout=2) as asked:
+        asked.sendall(b"GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        return asked.recv(64).startswith(b"HTTP/1.1 200")
+
+
 def python_env(**more: str) -> dict[str, str]:
     """The environment for a child Python that sees this tree's `src`, with coverage of nothing but itself."""
     env = {
@@ -67,6 +74,7 @@ def python_env(**more: str) -> dict[str, str]:
         if not k.startswith(("SPORK_", "UPSTREAM_")) and not k.endswith("_SERVICE_URL")
     }
     env["PYTHONPATH"] = str(ROOT / "src")
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling all of it anew would be most of each gateway's start
     return env | more
 
 
@@ -277,9 +285,7 @@ def gateway_process(
         gateway = GatewayProcess(process, port, admin_port, directory)
         try:
             try:
-                wait_until(
-                    lambda: process.poll() is not None or (listening(port) and listening(admin_port)), 20, "spork serve"
-                )
+                wait_until(lambda: process.poll() is not None or ready(admin_port), 60, "spork serve")
                 assert process.poll() is None
             except AssertionError as error:
                 raise AssertionError(f"spork serve did not start:\n{gateway.log()}") from error

@@ -58,7 +58,9 @@ class LimitSide:
         overrides = LimitOverrides()
         if configuration.shared != "memory":
             self._connection = connect(configuration.shared)
-            self.redis = RedisRateLimiter(self._connection, self.memory, nodes=lambda: self.nodes())
+            self.redis = RedisRateLimiter(
+                self._connection, self.memory, nodes=lambda: self.nodes(), timeout=self._connection.operation
+            )
             self.leases = LeasingRateLimiter(self.redis)
             self.limiter = self.leases
             overrides = LimitOverrides(RedisOverrides(self._connection))
@@ -101,12 +103,13 @@ class LimitSide:
     async def running(self) -> AsyncIterator[None]:
         if self.redis is not None:
             await self.redis.open()
-        upkeep = asyncio.create_task(self._upkeep(), name="limits-upkeep")
+        tasks = [asyncio.create_task(self._upkeep()), asyncio.create_task(self.shedding.own_delay.watch())]
         try:
             yield
         finally:
-            upkeep.cancel()
-            await asyncio.gather(upkeep, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if self.redis is not None:
                 await self.redis.close()
             if self._connection is not None:

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.caller_material import material_problems
 from adapters.limit_side import LimitSide
 from adapters.litestar.admin.access import Authenticated
 from adapters.litestar.admin.accounting import accounting_handlers
@@ -170,8 +171,10 @@ class OperatorSide:
         self.queries.prime = self.stream.prime
         self.operations.on_done.append(self.queries.forget)
         self.live = LiveConfiguration(
-            lambda: load(path, os.environ),
-            lambda text: loads(text, str(path or "spork.yaml"), os.environ, str(path.parent if path else ".")),
+            lambda: load(path, os.environ, material_problems),
+            lambda text: loads(
+                text, str(path or "spork.yaml"), os.environ, str(path.parent if path else "."), material_problems
+            ),
             configurator.apply,
             RevisionFiles(configuration.state_dir),
             clock.unix,
@@ -184,7 +187,7 @@ class OperatorSide:
         self.actions = Actions(self.controls, self.queries.fresh, clock.monotonic)
         worker = f"{self.node.replace('/', '_')}-{os.getpid()}"
         self.shelf = WorkerFiles(configuration.state_dir, gateway_run(), worker)
-        self.monitoring = Monitoring(worker, clock, self.tally, self.queries.overview, self.shelf)
+        self.monitoring = Monitoring(worker, clock, self.tally, self.queries.overview, self.shelf, self.lag)
         log_health = LogHealth(self.access_log.sink, lambda: self.access_log.enabled)
         meters: list[Any] = [
             self.reporter, events, self.stream, self.live, self.lag, ProcessMeter(), self.upstreams, self.usage,
@@ -331,7 +334,7 @@ class OperatorSide:
             await asyncio.to_thread(self.shelf.clear_old)
         await self.live.adopt(await self.live.read_file())
         await self.live.follow(newer_than=newest_change(self.live.sources))
-        loops: list[Callable[[], Any]] = [self._beat, self.lag.watch, self._watch_files]
+        loops: list[Callable[[], Any]] = [self._beat, self.lag.watch, self._watch_files, self._end_streams]
         tasks = [asyncio.create_task(loop()) for loop in loops]
         try:
             yield
@@ -357,8 +360,8 @@ class OperatorSide:
                     await self.queries.refresh()
                 self.queries.forget()
                 self.stream.beat()
-                report = self.monitoring.report()
-                await asyncio.to_thread(self.shelf.put, report)
+                if "SPORK_WORKER" in os.environ:
+                    await asyncio.to_thread(self.shelf.put, self.monitoring.report())
                 await self.live.follow()
                 await self.upstreams.follow(self.clock.monotonic(), self.clock.unix())
                 self.levels.tick()
@@ -368,6 +371,11 @@ class OperatorSide:
             except Exception:
                 log.exception("heartbeat")
             await asyncio.sleep(1.0)
+
+    async def _end_streams(self) -> None:
+        """Shutdown has begun: streams would otherwise hold it up for the whole grace period."""
+        await self.lifecycle.draining()
+        self.stream.end()
 
     async def _watch_files(self) -> None:
         await self.live.watch(file_signature)

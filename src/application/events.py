@@ -22,12 +22,14 @@ Listener = Callable[[EventView, dict[str, object]], None]
 class EventLog:
     """Takes events and keeps the latest (`application.ports.EventSink`). Never blocks; a listener's fault is logged."""
 
-    def __init__(self, node: str, unix: Callable[[], float], kept: int = 2000) -> None:
+    def __init__(self, node: str, unix: Callable[[], float], kept: int = 2000, per_second: int = 20) -> None:
         self.node = node
         self._unix = unix
         self._ring: deque[EventView] = deque(maxlen=kept)
         self._numbers = itertools.count(1)
         self._listeners: list[Listener] = []
+        self._per_second = per_second
+        self._seconds: dict[str, tuple[int, int]] = {}
         self.counts: dict[tuple[str], int] = {}
 
     def listen(self, listener: Listener) -> None:
@@ -37,6 +39,9 @@ class EventLog:
     def publish(self, kind: str, subject: str, data: dict[str, object]) -> None:
         """Note that `kind` happened to `subject`. `data` may name actor, outcome, detail and audit_id."""
         at = self._unix()
+        self.counts[(kind,)] = self.counts.get((kind,), 0) + 1
+        if self._flooded(kind, int(at)):
+            return
         event = EventView(
             id=f"{int(at * 1000):013d}-{next(self._numbers):06d}-{self.node}",
             at=at,
@@ -50,12 +55,19 @@ class EventLog:
             node=self.node,
         )
         self._ring.append(event)
-        self.counts[(kind,)] = self.counts.get((kind,), 0) + 1
         for listener in self._listeners:
             try:
                 listener(event, data)
             except Exception:
                 log.exception("listener of event %s", kind)
+
+    def _flooded(self, kind: str, second: int) -> bool:
+        """Whether this second has had its share of `kind`: the rest is counted, so that one caller who guesses cannot
+        push everything else out of the ring."""
+        since, seen = self._seconds.get(kind, (0, 0))
+        seen = seen + 1 if since == second else 1
+        self._seconds[kind] = (second, seen)
+        return seen > self._per_second
 
     def latest(self, limit: int = 200) -> list[EventView]:
         """At most `limit` events, newest first."""

@@ -16,7 +16,7 @@ from application.forward import Forwarder
 from application.insight import now_or_later
 from application.overview import upstreams_of
 from application.plan import RoutePlan
-from application.ports import Guard
+from application.ports import Guard, Verdict
 from application.redirecting import redirect
 from application.sending import Sender
 from application.upstreams import LiveUpstream
@@ -24,6 +24,8 @@ from application.views import Candidate, Explanation, GuardVerdict
 from domain.http import Header, RequestHead, header_name, split_target
 from domain.outcomes import Denial
 
+#: Phases whose guards read the request and nothing else: asking them consumes nothing.
+_PURE = frozenset(("addresses", "cors", "security"))
 #: Request headers whose value is shown only as present.
 _SECRET = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"x-api-key"))
 
@@ -161,13 +163,28 @@ class Explainer:
 async def ask(guard: Guard, exchange: Exchange) -> GuardVerdict:
     """What a guard would say. A guard without `explain` is only named: asking it could consume."""
     asks = getattr(guard, "explain", None)
-    if asks is None:
-        return GuardVerdict(guard.phase, "unknown", "decided only on a real request")
-    answer: GuardVerdict | Awaitable[GuardVerdict] = asks(exchange)
     try:
-        return await now_or_later(answer)
+        if asks is not None:
+            answer: GuardVerdict | Awaitable[GuardVerdict] = asks(exchange)
+            return await now_or_later(answer)
+        if guard.phase in _PURE:
+            return described(guard.phase, await now_or_later(guard.admit(exchange)), exchange)
+        return GuardVerdict(guard.phase, "unknown", "decided only on a real request")
     except Exception as error:
         return GuardVerdict(guard.phase, "unknown", f"could not be asked: {type(error).__name__}")
+
+
+def described(phase: str, verdict: Verdict, exchange: Exchange) -> GuardVerdict:
+    """A guard's answer in words for operators, who may know more than the client is told."""
+    if isinstance(verdict, Denial):
+        known = exchange.hints.get("credential")
+        detail = f"{verdict.reason} ({known})" if phase == "credentials" and known else verdict.reason
+        return GuardVerdict(phase, "refuse", detail)
+    if verdict is not None:
+        return GuardVerdict(phase, "pass", f"answered here: {verdict.kind}")
+    principal = exchange.principal
+    who = f"{principal.subject} by {principal.method}" if principal is not None else "nobody"
+    return GuardVerdict(phase, "pass", who if phase in ("credentials", "authorization") else "")
 
 
 def head_of(method: str, url: str, headers: Sequence[tuple[str, str]], client: str) -> RequestHead | Denial:

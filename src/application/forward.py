@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
-from email.utils import formatdate
 from typing import Any
 
 from application.clients import ClientFinder
@@ -82,7 +81,7 @@ class Forwarder:
         self._refusals = refusals
         self._monotonic = clock.monotonic
         self._unix = clock.unix
-        self._observers = tuple(observers)
+        self._heard_by = tuple(observer.closed for observer in observers)
         self._bits = chance.getrandbits
         self._clients = clients
         self._sender = sender
@@ -271,8 +270,7 @@ class Forwarder:
         """Send a whole answer of the gateway's own."""
         exchange.status = answer.status
         exchange.answer_started = self._monotonic()
-        headers = [*answer.headers, (b"date", formatdate(exchange.unix, usegmt=True).encode("ascii"))]
-        headers.append((b"x-request-id", exchange.request_id_bytes))
+        headers = [*answer.headers, (b"x-request-id", exchange.request_id_bytes)]  # a Date is the sink's to add
         headers += exchange.response_headers
         if exchange.plan is not None and exchange.plan.timed:
             headers.append(server_timing(exchange, exchange.answer_started))
@@ -291,8 +289,11 @@ class Forwarder:
         if exchange.finalizers is not None:
             for finalize in reversed(exchange.finalizers):
                 self._safely(finalize, exchange)
-        for observer in self._observers:
-            self._safely(observer.closed, exchange)
+        for closed in self._heard_by:
+            try:
+                closed(exchange)
+            except Exception:
+                log.exception("closing request %s", exchange.request_id)
 
     def refused(self, denial: Denial, status: int, peer: str, request_id: str) -> None:
         """The edge refused a request before it had a head to speak of: observers hear of it like of any other."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from application.exchange import Exchange
-from domain.identities import network_of
+from domain.identities import bounded, network_of
 
 Identify = Callable[[Exchange], str]
 
@@ -38,8 +38,8 @@ def caller(exchange: Exchange) -> str:
     if principal is None:
         return "address " + network_of(exchange.client)
     if principal.consumer:
-        return principal.consumer
-    return f"subject {principal.issuer} {principal.subject}"
+        return bounded(principal.consumer)
+    return bounded(f"subject {principal.issuer} {principal.subject}")
 
 
 def _key(exchange: Exchange) -> str:
@@ -49,7 +49,7 @@ def _key(exchange: Exchange) -> str:
 
 def _tenant(exchange: Exchange) -> str:
     principal = exchange.principal
-    return principal.tenant if principal is not None and principal.tenant else caller(exchange)
+    return bounded(principal.tenant) if principal is not None and principal.tenant else caller(exchange)
 
 
 def _everyone(exchange: Exchange) -> str:
@@ -59,7 +59,7 @@ def _everyone(exchange: Exchange) -> str:
 def _header(name: bytes) -> Identify:
     def by_header(exchange: Exchange) -> str:
         value = exchange.head.header(name)
-        return "(none)" if value is None else value.decode("latin-1")
+        return "(none)" if value is None else bounded(value.decode("latin-1"))
 
     return by_header
 
@@ -68,7 +68,7 @@ def _claim(name: str) -> Identify:
     def by_claim(exchange: Exchange) -> str:
         principal = exchange.principal
         value = None if principal is None else principal.claims.get(name)
-        return caller(exchange) if value is None else str(value)
+        return caller(exchange) if value is None else bounded(str(value))
 
     return by_claim
 

@@ -55,7 +55,12 @@ FAMILIES = (
         "Credentials accepted (`success`) or refused, with the reason slug as result.",
     ),
     Family("gateway_requests_in_flight", "gauge", (), "Requests being served now."),
-    Family("gateway_prehandler_wait_seconds", "histogram", (), "From the parsed request head to its first phase."),
+    Family(
+        "gateway_prehandler_wait_seconds",
+        "histogram",
+        (),
+        "How long work that is ready waits for the event loop, sampled ten times a second.",
+    ),
     Family("gateway_event_loop_lag_seconds", "gauge", (), "Longest delay of a timer in the last 10 seconds.", "max"),
     Family("gateway_config_info", "gauge", ("revision",), "1 for the revision in force.", "max"),
     Family("gateway_config_applied_timestamp_seconds", "gauge", (), "When the revision in force was applied.", "max"),
@@ -157,6 +162,9 @@ class WorkerReport:
     overhead: list[int] = field(default_factory=lambda: [0] * SIZE)
     overhead_seconds: float = 0.0
     samples: list[Sample] = field(default_factory=list)
+    #: How often ready work waited how long for the event loop, by bucket, and the sum in seconds.
+    waits: list[int] = field(default_factory=lambda: [0] * SIZE)
+    waited: float = 0.0
     #: The worker has gone: its counters still count, its gauges do not.
     gone: bool = False
 
@@ -229,6 +237,7 @@ class MetricSums:
         for row in report.cells:
             self._add_cell(row)
         self._histogram("gateway_overhead_seconds", ()).add(report.overhead, report.overhead_seconds)
+        self._histogram("gateway_prehandler_wait_seconds", ()).add(report.waits, report.waited)
         for name, labels, value in report.samples:
             family = BY_NAME.get(name)
             if family is not None and not (report.gone and family.kind == "gauge"):

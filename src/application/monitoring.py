@@ -9,6 +9,7 @@ from typing import Protocol
 from application.metering import FAMILIES, Meter, MetricSums, WorkerReport, report_of
 from application.overview import Overview, health_parts
 from application.ports import Clock
+from application.reporting import LoopLag
 from application.tally import SIZE, Tally, Window, add_difference, percentile_ms
 
 
@@ -56,12 +57,14 @@ class Monitoring:
         tally: Tally,
         overview: Callable[[], Overview],
         shelf: WorkerShelf | None = None,
+        lag: LoopLag | None = None,
     ) -> None:
         self._worker = worker
         self._clock = clock
         self._tally = tally
         self._overview = overview
         self._shelf = shelf
+        self._lag = lag
         self._meters: list[Meter] = []
         self._started = clock.unix()
 
@@ -70,7 +73,10 @@ class Monitoring:
         self._meters.append(meter)
 
     def report(self) -> WorkerReport:
-        return report_of(self._worker, self._started, self._clock.unix(), self._tally, self._meters)
+        report = report_of(self._worker, self._started, self._clock.unix(), self._tally, self._meters)
+        if self._lag is not None:
+            report.waits, report.waited = list(self._lag.waits), self._lag.waited
+        return report
 
     def reports(self) -> list[WorkerReport]:
         return [self.report(), *(self._shelf.others() if self._shelf is not None else ())]

@@ -56,7 +56,10 @@ class Heard:
 
 
 class NodeRegistry(Protocol):
-    """Where nodes announce themselves and hear of each other."""
+    """Where nodes announce themselves and hear of each other. `alone`: there is nobody to hear this one."""
+
+    @property
+    def alone(self) -> bool: ...
 
     def announce(self, report: NodeReport) -> Awaitable[None]:
         """Say what this node is now. Raises nothing: a registry that is gone makes the others silent."""
@@ -94,7 +97,9 @@ class DrainBoard(Protocol):
 
 
 class LoneNode:
-    """The registry of a process that serves alone."""
+    """The registry of a process that serves alone: nobody needs its reports."""
+
+    alone = True
 
     def __init__(self) -> None:
         self._report: NodeReport | None = None

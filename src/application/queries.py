@@ -81,7 +81,7 @@ class Queries:
         self._quotas: tuple[Sequence[QuotaView], int] = ((), 0)
         self._cached: tuple[float, Overview] | None = None
         #: Called before a snapshot is taken, so that the stream can continue from it.
-        self.prime: Callable[[], None] = lambda: None
+        self.prime: Callable[[Sequence[str]], None] = lambda topics: None
 
     def overview(self) -> Overview:
         """Built at most ten times a second however many ask."""
@@ -121,7 +121,7 @@ class Queries:
         """Everything a console shows at first. Raises OperationRefused for a topic that does not exist."""
         wanted = check_topics(topics)
         await self.refresh(wanted)
-        self.prime()
+        self.prime(wanted)
         overview = self.overview()
         shown: dict[str, object] = {}
         for topic in wanted:

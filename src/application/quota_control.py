@@ -100,11 +100,6 @@ class QuotaControl:
         found = self._find(id)
         return None if found is None else (await self._views([found]))[0]
 
-    async def windows_of(self, consumer: str) -> Sequence[QuotaView]:
-        """All windows of one consumer."""
-        chosen = [(tally, who) for tally, who in self._known() if who == consumer and tally.limit.by == "consumer"]
-        return await self._views(chosen)
-
     async def reset(self, id: str, act: Act) -> None:
         """Raises LookupError when there is no such window, OSError when the store did not do it."""
         tally, identity = self._found(id)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ from application.insight import Controls
 from application.nodes import Heard, NodeRegistry, NodeReport, Picture
 from application.overview import Overview
 from application.ports import Clock
-from application.tally import Tally
+from application.tally import BOUNDS, SIZE, Tally, Windows
 from application.views import ConsumerView
 
 if TYPE_CHECKING:
@@ -28,9 +30,20 @@ class LoopLag:
     def __init__(self, every: float = 0.1) -> None:
         self._every = every
         self._worst: deque[tuple[float, float]] = deque(maxlen=int(10 / every))
+        #: How long a callback that was ready waited for its turn, by bucket of the tally's, and the sum in seconds.
+        self.waits = [0] * SIZE
+        self.waited = 0.0
 
     def note(self, now: float, late: float) -> None:
         self._worst.append((now, max(0.0, late)))
+
+    def _turn_came(self, ready: float) -> None:
+        self.waited_for_turn(time.perf_counter() - ready)
+
+    def waited_for_turn(self, seconds: float) -> None:
+        """One ready callback's wait: what a parsed request waits before its first phase."""
+        self.waits[bisect_left(BOUNDS, seconds)] += 1
+        self.waited += seconds
 
     @property
     def worst(self) -> float:
@@ -43,7 +56,10 @@ class LoopLag:
         while True:
             due = loop.time() + self._every
             await asyncio.sleep(self._every)
-            self.note(loop.time(), loop.time() - due)
+            now = loop.time()
+            self.note(now, now - due)
+            # loop.time() is cached within an iteration in some loops; a wait may be shorter than that.
+            loop.call_soon(self._turn_came, time.perf_counter())
 
     def samples(self) -> list[tuple[str, tuple[str, ...], float]]:
         return [("gateway_event_loop_lag_seconds", (), self.worst)]
@@ -80,10 +96,10 @@ class Reporter:
         self._silent: frozenset[str] = frozenset()
         self.started = clock.unix()
 
-    def report(self) -> NodeReport:
-        """What this process is now."""
+    def report(self, windows: Windows | None = None) -> NodeReport:
+        """What this process is now. `windows`: the tally's, if they are at hand."""
         unix = self._clock.unix()
-        windows = self._tally.windows()
+        windows = windows or self._tally.windows()
         snapshot = self._snapshot()
         upstreams = self._controls.upstreams
         now = self._clock.monotonic()
@@ -125,7 +141,11 @@ class Reporter:
     async def beat(self) -> None:
         """One heartbeat."""
         self._tally.tick(self._clock.unix())
-        await self._registry.announce(self.report())
+        if self._registry.alone:
+            return
+        # Adding up ten thousand busy routes takes a while; requests go on meanwhile.
+        windows = await asyncio.to_thread(self._tally.windows) if len(self._tally) > 300 else None
+        await self._registry.announce(self.report(windows))
         self._others = [heard for heard in await self._registry.heard() if heard.report.node != self.node]
         silent = frozenset(Picture(self._others).nodes.silent)
         for name in sorted(silent - self._silent):

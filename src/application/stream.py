@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 TOPICS = ("pulse", "services", "targets", "breakers", "quotas", "routes", "traffic", "events", "config")
+
+#: Beats without a watcher after which nothing is computed any more.
+_IDLE = 60
 
 #: Rows of one topic by key.
 Rows = Mapping[str, object]
@@ -91,7 +94,10 @@ class Stream:
         self._watchers: set[Watcher] = set()
         self._known: dict[str, dict[str, object]] = {}
         self._traffic_seen = 0
-        self._idle_beats = 0
+        # Nothing is computed before somebody has come, and a minute after the last one left.
+        self._idle_beats = _IDLE + 1
+        self._wanted: frozenset[str] = frozenset()
+        self._ended = False
 
     # ---------------------------------------------------------------------------------------------------- watching
 
@@ -104,7 +110,7 @@ class Stream:
 
         Raises TooManyStreams.
         """
-        if len(self._watchers) >= self._most:
+        if len(self._watchers) >= self._most or self._ended:
             raise TooManyStreams
         watcher = Watcher(topics, asyncio.Queue(), since=since or self.revisions.last)
         if since is not None:
@@ -125,7 +131,8 @@ class Stream:
         self._watchers.discard(watcher)
 
     def end(self) -> None:
-        """End every stream: the gateway is going."""
+        """End every stream and take no more: the gateway is going."""
+        self._ended = True
         for watcher in list(self._watchers):
             watcher.queue.put_nowait(None)
 
@@ -145,11 +152,13 @@ class Stream:
         finally:
             self.leave(watcher)
 
-    def prime(self) -> None:
-        """Somebody has taken a snapshot: from this revision on, what follows can be asked for."""
+    def prime(self, topics: Iterable[str] = TOPICS) -> None:
+        """Somebody has taken a snapshot of `topics`: from this revision on, what follows can be asked for."""
         self._idle_beats = 0
         if not self._known:
             self._ring_from = self.revisions.next()
+        if not self._known or not self._wanted >= frozenset(topics):
+            self._wanted |= frozenset(topics)
             self._tell_changes()
 
     # ----------------------------------------------------------------------------------------------------- telling
@@ -158,9 +167,10 @@ class Stream:
         """Once a second, after the node reports are in."""
         if not self._watchers:
             self._idle_beats += 1
-            if self._idle_beats > 60:
+            if self._idle_beats > _IDLE:
                 if self._known:
                     self._known = {}
+                    self._wanted = frozenset()
                     self._ring.clear()
                 return
         else:
@@ -174,7 +184,9 @@ class Stream:
             self._tell("traffic", "sample", {"rows": rows, "rate": self._traffic_rate()})
 
     def _tell_changes(self) -> None:
-        wanted = [topic for topic in TOPICS if topic not in ("pulse", "traffic")]
+        for watcher in self._watchers:
+            self._wanted |= watcher.topics
+        wanted = [topic for topic in TOPICS if topic in self._wanted and topic not in ("pulse", "traffic")]
         for topic, rows in self._rows(wanted).items():
             before = self._known.get(topic)
             self._known[topic] = dict(rows)

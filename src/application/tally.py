@@ -36,6 +36,8 @@ Key = tuple[str, str, int, str, str]
 #: (second, count, cumulative buckets, cumulative upstream buckets, retries) at the end of a second in which the cell moved.
 _Sample = tuple[int, int, tuple[int, ...], tuple[int, ...], int]
 _ZERO: tuple[int, ...] = (0,) * SIZE
+#: (count, retries, changed buckets, changed upstream buckets): only buckets that moved, which are few.
+_Change = tuple[int, int, list[tuple[int, int]], list[tuple[int, int]]]
 
 
 class Cell:
@@ -95,16 +97,19 @@ class Window:
         self.buckets = [0] * SIZE
         self.upstream_buckets = [0] * SIZE
 
-    def add(self, status: int, sample: _Sample, base: _Sample | None) -> None:
-        count = sample[1] - (base[1] if base else 0)
+    def add(self, status: int, change: _Change) -> None:
+        """What one cell with this status counted in the window."""
+        count, retries, buckets, upstream_buckets = change
         self.requests += count
-        self.retries += sample[4] - (base[4] if base else 0)
+        self.retries += retries
         if status >= 500:
             self.errors += count
         elif status == 429:
             self.throttled += count
-        add_difference(self.buckets, sample[2], base[2] if base else _ZERO)
-        add_difference(self.upstream_buckets, sample[3], base[3] if base else _ZERO)
+        for index, more in buckets:
+            self.buckets[index] += more
+        for index, more in upstream_buckets:
+            self.upstream_buckets[index] += more
 
     def merge(self, other: Window) -> None:
         self.requests += other.requests
@@ -173,7 +178,7 @@ class Tally:
     `tick` is to be called about once a second, off the request path.
     """
 
-    def __init__(self, max_cells: int = 50_000) -> None:
+    def __init__(self, max_cells: int = 20_000) -> None:
         self._max_cells = max_cells
         self._cells: dict[Key, Cell] = {}
         self._dirty: list[Cell] = []
@@ -283,6 +288,10 @@ class Tally:
         self._series.append((second, requests, errors, throttled))
         self._second = second
 
+    def __len__(self) -> int:
+        """How many cells there are."""
+        return len(self._cells)
+
     def cells(self) -> Iterator[Cell]:
         return iter(list(self._cells.values()))
 
@@ -325,12 +334,13 @@ class Windows:
 
     def add(self, cell: Cell, sample: _Sample, base: _Sample | None) -> None:
         route, _, status, upstream, target = cell.key
-        self.total.add(status, sample, base)
-        _window(self.routes, route).add(status, sample, base)
+        change = _change(sample, base)
+        self.total.add(status, change)
+        _window(self.routes, route).add(status, change)
         if upstream:
-            _window(self.upstreams, upstream).add(status, sample, base)
+            _window(self.upstreams, upstream).add(status, change)
             if target:
-                _window(self.targets, (upstream, target)).add(status, sample, base)
+                _window(self.targets, (upstream, target)).add(status, change)
 
     def merge(self, other: Windows) -> None:
         self.total.merge(other.total)
@@ -341,6 +351,22 @@ class Windows:
             _window(self.upstreams, name).merge(window)
         for pair, window in other.targets.items():
             _window(self.targets, pair).merge(window)
+
+
+def _change(sample: _Sample, base: _Sample | None) -> _Change:
+    if base is None:
+        return (
+            sample[1],
+            sample[4],
+            [(index, count) for index, count in enumerate(sample[2]) if count],
+            [(index, count) for index, count in enumerate(sample[3]) if count],
+        )
+    return (
+        sample[1] - base[1],
+        sample[4] - base[4],
+        [(i, new - old) for i, (new, old) in enumerate(zip(sample[2], base[2], strict=True)) if new != old],
+        [(i, new - old) for i, (new, old) in enumerate(zip(sample[3], base[3], strict=True)) if new != old],
+    )
 
 
 def _window(windows: dict[K, Window], key: K) -> Window:

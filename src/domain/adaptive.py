@@ -66,8 +66,14 @@ def measured(
     return AdaptiveState(max(state.limit, policy.least), minimum, due)
 
 
-def moved(policy: AdaptivePolicy, state: AdaptiveState, latencies: Sequence[float], now: float) -> AdaptiveState:
-    """After a window: a new limit, or back to measuring. A window without answers says nothing."""
+def moved(
+    policy: AdaptivePolicy, state: AdaptiveState, latencies: Sequence[float], now: float, peak: int
+) -> AdaptiveState:
+    """After a window: a new limit, or back to measuring. A window without answers says nothing.
+
+    `peak` is the most that was in flight. A limit that was not half used is not raised: what it would allow was not
+    tried, and a sudden load should not find it wide open.
+    """
     if state.minimum is None:
         return state
     if now >= state.due or state.stuck >= policy.stuck:
@@ -77,4 +83,6 @@ def moved(policy: AdaptivePolicy, state: AdaptiveState, latencies: Sequence[floa
     gradient = state.minimum * (1.0 + policy.buffer) / max(percentile(latencies, policy.percentile), 1e-9)
     scaled = state.limit * min(max(gradient, 0.5), 2.0)
     limit = min(max(int(scaled + math.sqrt(scaled)), policy.least), policy.most)
+    if limit > state.limit and 2 * peak < state.limit:
+        limit = state.limit
     return replace(state, limit=limit, stuck=state.stuck + 1 if limit == policy.least else 0)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
+from hashlib import blake2b
+
+#: The longest identity kept as it is, in characters.
+LONGEST = 96
 
 
 @lru_cache(maxsize=65536)
@@ -21,6 +25,13 @@ def network_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+
+
+def bounded(identity: str) -> str:
+    """An identity of bounded length: what a client may choose freely must not decide how much is remembered of it."""
+    if len(identity) <= LONGEST:
+        return identity
+    return f"{identity[:24]}…{blake2b(identity.encode('utf-8', 'replace'), digest_size=16).hexdigest()}"
 
 
 def masked(identity: str) -> str:

@@ -311,3 +311,46 @@ def test_health_in_detail_has_a_verdict_and_a_latency_for_each_component(gateway
     assert named["records"]["status"] == "ok"
     assert named["records"]["latency_ms"] > 0
     assert body["status"] in ("ok", "degraded")
+
+
+def test_two_workers_answer_as_one(echo: int, tmp_path: Path) -> None:
+    """Whichever worker is asked: metrics of both, the routes of an apply on both, and a drain on both."""
+    with redis_process() as redis:
+        text = config(echo, more=f"shared: {redis.url}\n")
+        with gateway_process(text, tmp_path, "--workers", "2") as gateway, admin(gateway) as client:
+            wait_until(lambda: client.get("/admin/v1/services").json()["nodes"]["seen"] == 2, 20, "both workers")
+            for _ in range(40):
+                assert httpx.get(f"{gateway.url}/echo/x").status_code == 200
+
+            def counted() -> bool:
+                text = httpx.get(f"{gateway.admin_url}/metrics").text
+                return (
+                    'gateway_requests_total{method="GET",route="echo",status="200"} 40.0' in text
+                    and "gateway_workers 2.0" in text
+                )
+
+            for _ in range(4):
+                wait_until(counted, 10, "metrics of both workers")
+            new = whole(gateway, echo, "echo both", f"shared: {redis.url}\n")
+            assert client.put("/admin/v1/config", content=new).status_code == 200
+            assert [httpx.get(f"{gateway.url}/both/x").status_code for _ in range(10)] == [200] * 10
+            path = f"/admin/v1/targets/echo/127.0.0.1:{echo}/drain"
+            assert client.post(path, json={"reason": "x", "ttl": 60}).status_code == 200
+            wait_until(
+                lambda: [httpx.get(f"{gateway.url}/echo/x").status_code for _ in range(8)] == [503] * 8, 10, "drain"
+            )
+
+
+def test_an_open_stream_does_not_hold_up_shutdown(echo: int, tmp_path: Path) -> None:
+    text = config(echo, more="edge: {drain_delay: 100ms, grace: 20s}\n")
+    with gateway_process(text, tmp_path) as gateway, admin(gateway) as client:
+        with client.stream("GET", "/admin/v1/stream?topics=pulse") as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "retry: 1000"
+            wait_until(lambda: "tick" in next(lines), 10, "a tick")
+            began = time.monotonic()
+            gateway.process.terminate()
+            for _ in lines:
+                pass
+        assert gateway.process.wait(15) == 0
+        assert time.monotonic() - began < 8

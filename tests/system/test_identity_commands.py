@@ -120,3 +120,23 @@ def test_the_demos_ready_made_lines_work() -> None:
     finally:
         os.killpg(demo.pid, signal.SIGINT)
         demo.communicate(timeout=30)
+
+
+def test_check_reads_the_keys_and_schemas_it_is_told_of(spork: Spork) -> None:
+    (spork.directory / "schema.json").write_text('{"type": 5}')
+    (spork.directory / "signing.pem").write_text("-----BEGIN NONSENSE-----")
+    (spork.directory / "bad.yaml").write_text(
+        """
+signing_key: signing.pem
+issuers:
+  weak: {issuer: "https://a.example", audiences: [a], algorithms: [RS256], keys: ["-----BEGIN PUBLIC KEY-----"]}
+upstreams: {u: {targets: ["http://127.0.0.1:1"]}}
+routes:
+  - {name: r, match: /r, upstream: u, security: {schema: schema.json}}
+"""
+    )
+    said = spork("check", "-c", "bad.yaml", fails=True)
+    assert "bad.yaml:4" in said
+    assert "issuers.weak: the PEM text holds no RSA, EC or Ed25519 key" in said
+    assert "routes[0].security.schema: not a JSON Schema" in said
+    assert "signing_key: not a private" in said

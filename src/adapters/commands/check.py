@@ -16,10 +16,11 @@ from adapters.commands.options import chosen_config, config_option
 @config_option
 def check(config: Path | None) -> None:
     """Compile the configuration exactly as serve would and show every error with its place. Exit 1 on errors."""
+    from adapters.caller_material import material_problems
     from adapters.yaml.load import load
     from application.diagnostics import check_report, summary
 
-    loaded = load(chosen_config(config), os.environ)
+    loaded = load(chosen_config(config), os.environ, material_problems)
     if loaded.problems:
         click.echo(check_report(loaded.problems), err=True)
     if loaded.configuration is None:

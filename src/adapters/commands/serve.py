@@ -22,6 +22,7 @@ def serve(config: Path | None, workers: int) -> None:
         raise click.ClickException(
             "the httptools package is missing: install it, the gateway reads HTTP with it"
         ) from error
+    from adapters.caller_material import material_problems
     from adapters.caller_side import RecordsNotReady
     from adapters.main import Sockets, run
     from adapters.structlog.application_log import set_up_logging
@@ -34,7 +35,7 @@ def serve(config: Path | None, workers: int) -> None:
 
     set_up_logging()
     path = chosen_config(config)
-    loaded = load(path, os.environ)
+    loaded = load(path, os.environ, material_problems)
     if loaded.problems:
         click.echo(check_report(loaded.problems), err=True)
     configuration = loaded.configuration
@@ -60,7 +61,8 @@ def serve(config: Path | None, workers: int) -> None:
     os.environ["SPORK_RUN"] = f"{os.getpid()}-{int(time.time() * 1000)}"
 
     def work(index: int) -> None:
-        os.environ["SPORK_WORKER"] = str(index)
+        if workers > 1:
+            os.environ["SPORK_WORKER"] = str(index)
         try:
             run(configuration, path, sockets, started if index == 0 else None)
         except (CannotStart, RecordsNotReady) as error:

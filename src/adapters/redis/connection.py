@@ -4,15 +4,16 @@
 - `redis+sentinel://[user:password@]host:26379,host:26379/SERVICE[/DB]`: the master that the sentinels name;
 - `redis+cluster://[user:password@]host:port,host:port`: a cluster, found from any of its nodes.
 
-`rediss+sentinel` and `rediss+cluster` speak TLS. Connecting takes at most 200 ms and an operation 50 ms; pools are
-bounded. Nothing is retried here: who calls knows better whether to.
+`rediss+sentinel` and `rediss+cluster` speak TLS. Connecting takes at most 200 ms and an operation 50 ms, or what
+`?timeout=SECONDS` at the end of the URL says; pools are bounded. Nothing is retried here: who calls knows better whether
+to.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
@@ -31,13 +32,15 @@ SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redi
 class RedisConnection:
     """A connected-on-demand client. `cluster` tells which kind: keys of one call must then share a slot.
 
-    `client` is `redis.asyncio.Redis` or `RedisCluster`; `pool` is None for a cluster.
+    `client` is `redis.asyncio.Redis` or `RedisCluster`; `pool` is None for a cluster. `operation` is how many seconds
+    one may take.
     """
 
     client: Any
     pool: Any
     cluster: bool
     description: str
+    operation: float = OPERATION_SECONDS
 
     async def close(self) -> None:
         await self.client.aclose()
@@ -45,8 +48,34 @@ class RedisConnection:
             await self.pool.disconnect()
 
 
-def connect(url: str, connections: int = CONNECTIONS, operation: float = OPERATION_SECONDS) -> RedisConnection:
-    """A client for `url`; nothing is sent yet. Raises ValueError for a URL it cannot read."""
+def connect(url: str, connections: int = CONNECTIONS, operation: float | None = None) -> RedisConnection:
+    """A client for `url`; nothing is sent yet. `operation` in seconds stands above the URL's `timeout`.
+
+    Raises ValueError for a URL it cannot read.
+    """
+    url, asked = _timeout_of(url)
+    operation = operation or asked
+    return replace(_connect(url, connections, operation), operation=operation)
+
+
+def _timeout_of(url: str) -> tuple[str, float]:
+    """The URL without its `timeout`, and the seconds it asked for."""
+    parts = urlsplit(url)
+    fields = parse_qsl(parts.query)
+    given = [value for name, value in fields if name == "timeout"]
+    try:
+        seconds = float(given[-1]) if given else OPERATION_SECONDS
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds <= 60.0:
+        raise ValueError("timeout in a Redis URL is seconds, more than 0 and at most 60")
+    if not given:
+        return url, seconds
+    rest = urlencode([field for field in fields if field[0] != "timeout"])
+    return parts._replace(query=rest).geturl(), seconds
+
+
+def _connect(url: str, connections: int, operation: float) -> RedisConnection:
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
         raise ValueError(f"{parts.scheme or url!r} is no Redis scheme: {', '.join(SCHEMES)}")

@@ -31,6 +31,8 @@ class RedisNodes:
     `fleet` keeps deployments apart that share a Redis.
     """
 
+    alone = False
+
     def __init__(self, client: Any, fleet: str = "spork") -> None:
         tag = f"{{{fleet}:fleet}}"
         self.client = self._client = client

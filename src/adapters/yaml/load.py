@@ -24,6 +24,12 @@ _KEEPS_PLACES = re.compile(r"(^routes|limits|quotas|targets)\[[0-9]+\]\Z")
 _ROUTE_INDEX = re.compile(r"routes\[([0-9]+)\]")
 
 Gather = Callable[[Collection[str]], Gathered]
+#: Checks of a configuration that other adapters make.
+Further = Callable[[Configuration], Iterable[Problem]]
+
+
+def no_further_checks(configuration: Configuration) -> Iterable[Problem]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +55,23 @@ class Loaded:
         return "" if self.document is None else render(self.document, redact=False)
 
 
-def load(path: Path | str | None, environ: Mapping[str, str]) -> Loaded:
-    """Read the file at `path` and what it includes; None: only what the environment says."""
+def load(path: Path | str | None, environ: Mapping[str, str], further: Further = no_further_checks) -> Loaded:
+    """Read the file at `path` and what it includes; None: only what the environment says. `further` checks what only
+    other adapters can read."""
 
     def gather(left_out: Collection[str]) -> Gathered:
         gatherer = Gatherer(environ, left_out)
         return gatherer.gather(str(path)) if path is not None else gatherer.gather_text("", "environment", ".")
 
-    return _quarantined(gather, environ, os.path.realpath(path) if path is not None else "environment")
+    return _quarantined(gather, environ, os.path.realpath(path) if path is not None else "environment", further)
 
 
 def loads(
-    text: bytes | str, name: str = "spork.yaml", environ: Mapping[str, str] | None = None, folder: str = "."
+    text: bytes | str,
+    name: str = "spork.yaml",
+    environ: Mapping[str, str] | None = None,
+    folder: str = ".",
+    further: Further = no_further_checks,
 ) -> Loaded:
     """Read a text as if it stood in a file called `name` in `folder`."""
     given = {} if environ is None else environ
@@ -68,10 +79,10 @@ def loads(
     def gather(left_out: Collection[str]) -> Gathered:
         return Gatherer(given, left_out).gather_text(text, name, folder)
 
-    return _quarantined(gather, given, os.path.realpath(name))
+    return _quarantined(gather, given, os.path.realpath(name), further)
 
 
-def _quarantined(gather: Gather, environ: Mapping[str, str], root: str) -> Loaded:
+def _quarantined(gather: Gather, environ: Mapping[str, str], root: str, further: Further) -> Loaded:
     """With `quarantine: true`, includes that have errors are left out until what remains has none."""
     left_out: set[str] = set()
     warnings: list[Problem] = []
@@ -80,7 +91,7 @@ def _quarantined(gather: Gather, environ: Mapping[str, str], root: str) -> Loade
         lenient = _wants_quarantine(gathered)
         if lenient:
             gathered.problems = [_warning(p) if p.path == "include" else p for p in gathered.problems]
-        loaded = _read(gathered, environ)
+        loaded = _read(gathered, environ, further)
         failed = errors(loaded.problems)
         guilty = {os.path.realpath(p.file) for p in failed}
         includes = {os.path.realpath(file) for file in loaded.sources} - {root}
@@ -101,7 +112,7 @@ def _warning(problem: Problem) -> Problem:
     )
 
 
-def _read(gathered: Gathered, environ: Mapping[str, str]) -> Loaded:
+def _read(gathered: Gathered, environ: Mapping[str, str], further: Further) -> Loaded:
     findings = Findings(gathered.problems)
     sources = tuple(gathered.files)
     findings.problems += override(gathered.root, environ, gathered.variables)
@@ -112,7 +123,8 @@ def _read(gathered: Gathered, environ: Mapping[str, str]) -> Loaded:
     translated = translate(document, findings, revision_of(document), sources)
     faults = Faults(p.path for p in errors(findings.problems))
     unread = frozenset(_as_compiled(path, translated) for path in faults.around)
-    for problem in check(translated.configuration, unread=unread, is_file=os.path.isfile):
+    found = check(translated.configuration, unread=unread, is_file=os.path.isfile)
+    for problem in (*found, *further(translated.configuration)):
         path = _as_written(problem.path, translated)
         if not faults.explain(path):
             findings.add(path, problem.message, problem.suggestion, problem.severity)

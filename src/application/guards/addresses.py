@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from application.exchange import Exchange
+from application.guards.explaining import explained
 from application.ports import Verdict
+from application.views import GuardVerdict
 from domain.addresses import AddressSet
 from domain.outcomes import Denial
 
@@ -24,3 +26,6 @@ class AddressGuard:
         if self._deny and client in self._deny:
             return DENIED
         return DENIED if self._allow and client not in self._allow else None
+
+    def explain(self, exchange: Exchange) -> GuardVerdict:
+        return explained(self.phase, self.admit(exchange), f"{exchange.client} is let in")

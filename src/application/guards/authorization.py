@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from application.guards.explaining import explained
 from application.ports import EventSink, Verdict
+from application.views import GuardVerdict
 from domain.authorization import Asked, AuthPolicy, authorize
 from domain.outcomes import Denial
 
@@ -28,6 +30,10 @@ class AuthorizationGuard:
         self._policy = policy
         self._events = events
 
+    def quiet(self) -> AuthorizationGuard:
+        """The same guard with nothing told: for explaining."""
+        return AuthorizationGuard(self._policy)
+
     def admit(self, exchange: Exchange) -> Verdict:
         principal = exchange.principal
         if principal is None:
@@ -37,3 +43,11 @@ class AuthorizationGuard:
         if denial is not None and self._events is not None:
             self._events.publish("auth.denied", principal.subject, {"outcome": "refused", "detail": denial.reason})
         return denial
+
+    def explain(self, exchange: Exchange) -> GuardVerdict:
+        if exchange.principal is None:
+            return GuardVerdict(self.phase, "unknown", "depends on who calls")
+        head = exchange.head
+        asked = Asked(head.method, exchange.unix, exchange.params, head.header)
+        denial = authorize(exchange.principal, self._policy, asked)
+        return explained(self.phase, denial, f"{exchange.principal.subject} may do this")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from application.exchange import Exchange
+from application.guards.explaining import explained
 from application.ports import Verdict
+from application.views import GuardVerdict
 from domain.authorization import CorsPolicy
 from domain.cors import Cors
 from domain.outcomes import Respond
@@ -25,3 +27,12 @@ class CorsGuard:
                 return Respond("preflight", headers)
         exchange.response_headers.extend(self._cors.actual(head))
         return None
+
+    def explain(self, exchange: Exchange) -> GuardVerdict:
+        origin = exchange.head.header(b"origin")
+        if origin is None:
+            return GuardVerdict(self.phase, "pass", "no Origin: not a cross-origin request")
+        known = (
+            "may read the answer" if self._cors.allows(origin) else "is not listed: a browser will not show the answer"
+        )
+        return explained(self.phase, self.admit(exchange), f"origin {origin.decode('latin-1')} {known}")

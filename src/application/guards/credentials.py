@@ -7,12 +7,15 @@ wrong is told to operators (event, `hints["credential"]`), never to the caller, 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from application.guards.explaining import explained
 from application.guards.failures import FailedAuthentication, too_many
 from application.guards.methods import Method
 from application.ports import EventSink, Verdict
+from application.views import GuardVerdict
 from domain.authorization import REALM, AuthPolicy
 from domain.outcomes import Denial
 from domain.tokens import (
@@ -75,6 +78,15 @@ class CredentialsGuard:
     def __repr__(self) -> str:
         how = "all of" if self._all else "any of"
         return f"CredentialsGuard({how} {', '.join(method.name for method in self._methods)})"
+
+    async def explain(self, exchange: Exchange) -> GuardVerdict:
+        """What would be said, without counting a failure, noting a session or telling anybody."""
+        asks = copy(self)
+        asks._failures = asks._sightings = asks._sign = asks._events = None
+        verdict = await _settled(asks.admit(exchange))
+        principal = exchange.principal
+        who = f"{principal.subject} by {principal.method}" if principal is not None else "anonymous"
+        return explained(self.phase, verdict, who, str(exchange.hints.get("credential", "none was shown")))
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
         if self._all:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections.abc import Callable, Iterable
 
 from application.exchange import Exchange
+from application.guards.explaining import explained
 from application.ports import EventSink, Verdict
+from application.views import GuardVerdict
 from domain.csrf import Forgery, judge, make_token, token_cookie, wants_token
 from domain.outcomes import Denial
 
@@ -30,6 +33,12 @@ class CsrfGuard:
         self._events = events
         self._chance = chance
 
+    def quiet(self) -> CsrfGuard:
+        """The same guard with nothing told: for explaining."""
+        guard = copy.copy(self)
+        guard._events = None
+        return guard
+
     def admit(self, exchange: Exchange) -> Verdict:
         head = exchange.head
         found = judge(head, self._origins, self._key)
@@ -42,3 +51,8 @@ class CsrfGuard:
         if self._events is not None:
             self._events.publish("csrf.refused", exchange.client, {"outcome": "refused", "detail": found.value})
         return REFUSED
+
+    def explain(self, exchange: Exchange) -> GuardVerdict:
+        found = judge(exchange.head, self._origins, self._key)
+        verdict = None if found is Forgery.NONE else REFUSED
+        return explained(self.phase, verdict, "cannot be forged", found.value)

@@ -24,6 +24,7 @@ from application.identities import BEFORE_AUTHENTICATION, Identify, identify_by
 from application.limit_overrides import LimitOverrides
 from application.ports import Verdict
 from application.usage_insight import Tally, UsageInsight
+from application.views import GuardVerdict
 from domain.consumers import Plan
 from domain.http import Header
 from domain.outcomes import Denial
@@ -115,6 +116,23 @@ class LimitGuard:
         if isinstance(decision, Throttled):
             return self._throttled(exchange, chosen, charges, decision)
         return self._wait(exchange, chosen, charges, decision)
+
+    async def explain(self, exchange: Exchange) -> GuardVerdict:
+        """What is left of each limit for this request; charges nothing."""
+        chosen = self._static if self._from_plan is None else self._with_plan(exchange)
+        charges = [Charge(limit, identify(exchange), cost) for limit, identify, cost, _ in chosen.charged]
+        if self._overrides.any:
+            charges = self._overrides.apply(charges)
+        if not charges:
+            return GuardVerdict(self.phase, "pass", "no limit applies")
+        peeked = self._limiter.peek(charges)
+        states = await peeked if isinstance(peeked, Awaitable) else peeked
+        words = [f"{state.limit.name}: {state.remaining} of {state.limit.quota} left" for state in states]
+        refused = any(
+            state.remaining < charge.cost and charge.limit.quota >= 0
+            for state, charge in zip(states, charges, strict=True)
+        )
+        return GuardVerdict(self.phase, "refuse" if refused else "pass", ", ".join(words))
 
     async def _wait(
         self, exchange: Exchange, chosen: LimitSet, charges: Sequence[Charge], awaited: Awaitable[Decision]

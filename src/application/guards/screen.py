@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Awaitable, Iterator
 
 from application.exchange import Exchange
+from application.guards.explaining import explained
 from application.held import held, hold
 from application.ports import EventSink, Verdict
+from application.views import GuardVerdict
 from domain.http import Headers
 from domain.outcomes import Denial
 from domain.screening import Hit, Screen, harmless, harmless_path, texts_of_query
@@ -32,6 +35,12 @@ class ScreenGuard:
         self._block = block
         self._events = events
 
+    def quiet(self) -> ScreenGuard:
+        """The same guard with nothing told: for explaining."""
+        guard = copy.copy(self)
+        guard._events = None
+        return guard
+
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
         hit = self._head(exchange)
         if hit is not None:
@@ -46,6 +55,13 @@ class ScreenGuard:
     async def _later(self, exchange: Exchange, kind: bytes) -> Verdict:
         whole = await hold(exchange, MAX_BODY)
         return None if whole is None else self._body(exchange, whole, kind)
+
+    def explain(self, exchange: Exchange) -> GuardVerdict:
+        hit = self._head(exchange)
+        if hit is None:
+            return GuardVerdict(self.phase, "pass", "no rule matches the head; a body is screened when it comes")
+        where = f"{hit.rule} in the {hit.place}"
+        return explained(self.phase, REFUSED if self._block else None, f"only observed: {where}", where)
 
     def _head(self, exchange: Exchange) -> Hit | None:
         head = exchange.head

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from application.exchange import Exchange
+from application.guards.explaining import explained
 from application.ports import Verdict
+from application.views import GuardVerdict
 from domain.authorization import RequestSecurity
 from domain.http import Header
 from domain.outcomes import Denial, Respond
@@ -44,6 +46,9 @@ class SecurityGuard:
             )
         # Redirecting a write would invite the client to send its body, and its credentials, in clear once more.
         return HTTPS_REQUIRED
+
+    def explain(self, exchange: Exchange) -> GuardVerdict:
+        return explained(self.phase, self.admit(exchange), f"scheme {exchange.head.scheme}")
 
 
 def _without_port(host: bytes) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from application.configuration import Configuration, RouteConfig
 from application.exchange import Exchange
-from application.shedding import RETRY_AFTER, SHARES, AdaptiveConcurrency
+from application.shedding import RETRY_AFTER, SHARES, AdaptiveConcurrency, OwnDelay
 from domain.adaptive import AdaptivePolicy
 from domain.outcomes import Answered, Denial
 
@@ -41,6 +41,7 @@ class SheddingGuards:
     def __init__(self, clock: Callable[[], float], chance: Callable[[], float]) -> None:
         self._clock = clock
         self._chance = chance
+        self.own_delay = OwnDelay()
         self._live: dict[str, AdaptiveConcurrency] = {}
 
     def __call__(self, route: RouteConfig, configuration: Configuration) -> SheddingGuard | None:
@@ -49,7 +50,7 @@ class SheddingGuards:
             return None
         live = self._live.get(upstream.name)
         if live is None:
-            live = self._live[upstream.name] = AdaptiveConcurrency(AdaptivePolicy(), self._chance)
+            live = self._live[upstream.name] = AdaptiveConcurrency(AdaptivePolicy(), self._chance, self.own_delay)
         return SheddingGuard(live, route.priority, self._clock)
 
     def of(self, upstream: str) -> AdaptiveConcurrency | None:

@@ -47,6 +47,24 @@ def test_cluster() -> None:
 @pytest.mark.parametrize(
     "url",
     [
+        "redis://127.0.0.1/0?timeout=2.5",
+        "unix:///r.sock?db=1&timeout=2.5",
+        "redis+sentinel://127.0.0.1/s/1?timeout=2.5",
+    ],
+)
+def test_the_url_may_say_how_long_an_operation_takes(url: str) -> None:
+    connection = connect(url)
+    assert connection.operation == connection.pool.connection_kwargs["socket_timeout"] == 2.5
+    assert connect(url, operation=1.0).operation == 1.0
+    assert connect(url.partition("?")[0]).operation == OPERATION_SECONDS
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1?timeout=soon",
+        "redis://127.0.0.1?timeout=0",
+        "redis://127.0.0.1?timeout=61",
         "",
         "127.0.0.1:6379",
         "http://127.0.0.1",

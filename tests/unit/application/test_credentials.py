@@ -140,6 +140,19 @@ async def test_a_revocation_while_asking_is_honoured() -> None:
     assert await asking == Refused("token_revoked")
 
 
+async def test_a_verdict_asked_for_before_trust_changed_is_not_kept() -> None:
+    inner = Verdicts({b"t": GOOD}, slow=True)
+    inner.gate.clear()
+    verdicts = RememberedVerdicts(inner, RevocationSet())
+    asking = asyncio.ensure_future(settle(verdicts.verify(b"t", NOW)))
+    await asyncio.sleep(0)
+    verdicts.forget()
+    inner.gate.set()
+    assert isinstance(await asking, Verified)
+    await settle(verdicts.verify(b"t", NOW))
+    assert inner.asked == 2
+
+
 def test_the_memory_of_verdicts_is_bounded() -> None:
     inner = Verdicts({str(n).encode(): GOOD for n in range(100)})
     verdicts = RememberedVerdicts(inner, RevocationSet(), capacity=10)

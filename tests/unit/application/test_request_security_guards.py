@@ -299,3 +299,57 @@ def test_csrf_tokens_are_handed_out_and_taken_back() -> None:
     assert guard.admit(exchange("POST", headers=proof)) is None
     assert isinstance(guard.admit(exchange("POST", headers={**proof, "x-csrf-token": value[::-1]})), Denial)
     assert isinstance(CsrfGuard((), b"x" * 32).admit(exchange("POST", headers=proof)), Denial)
+
+
+# -------------------------------------------------------------------------------------------------------- spork explain
+
+
+async def test_guards_say_what_they_would_say_and_do_nothing() -> None:
+    from adapters.memory.rate_limiter import MemoryRateLimiter
+    from adapters.memory.token_verifier import KnownTokens
+    from application.guards.authorization import AuthorizationGuard
+    from application.guards.credentials import CredentialsGuard
+    from application.guards.failures import FailedAuthentication
+    from application.guards.methods import BearerToken
+    from domain.authorization import AuthPolicy
+    from domain.tokens import Principal
+
+    class Loud:
+        def publish(self, kind: str, subject: str, data: dict[str, object]) -> None:
+            raise AssertionError(kind)
+
+    policy = AuthPolicy(roles=frozenset(("reader",)))
+    known = KnownTokens({b"good": Principal("alice", "jwt", roles=frozenset(("reader",)))})
+    failures = FailedAuthentication(MemoryRateLimiter())
+    credentials = CredentialsGuard(policy, [BearerToken("jwt", known)], failures=failures, events=Loud())
+    authorization = AuthorizationGuard(policy, Loud())
+    good, bad, none = (
+        exchange(headers=h) for h in ({"authorization": "Bearer good"}, {"authorization": "Bearer x"}, {})
+    )
+
+    async def said(guard: Any, one: Any) -> tuple[str, str]:
+        found = await settle(guard.explain(one))
+        return found.verdict, found.detail
+
+    assert await said(credentials, good) == ("pass", "alice by jwt")
+    assert await said(authorization, good) == ("pass", "alice may do this")
+    for _ in range(50):
+        assert await said(credentials, bad) == ("refuse", "invalid_credentials: unknown")
+    assert failures.wait(bad) == 0.0
+    assert await said(credentials, none) == ("refuse", "unauthenticated: none was shown")
+    assert await said(authorization, none) == ("unknown", "depends on who calls")
+    assert await said(AddressGuard(("10.0.0.0/8",), ()), none) == ("refuse", "address_denied")
+    attack = exchange(query=b"q=%27+or+1%3D1--")
+    assert (await said(ScreenGuard(Screen(), True, Loud()), attack))[0] == "refuse"
+    assert (await said(ScreenGuard(Screen(), False, Loud()), attack))[1].startswith("only observed")
+    assert await said(CsrfGuard((), b"k", Loud()), exchange("POST", headers={"cookie": "s=1"})) == (
+        "refuse",
+        "csrf_failed: no_proof",
+    )
+    assert await said(SecurityGuard(RequestSecurity(https="redirect")), exchange(scheme="http")) == (
+        "pass",
+        "answered here: redirect",
+    )
+    assert (
+        await said(CorsGuard(CorsPolicy(("https://a.example",))), exchange(headers={"origin": "https://b.example"}))
+    )[0] == "pass"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from application.shedding import SHARES, AdaptiveConcurrency
+from application.shedding import SHARES, AdaptiveConcurrency, OwnDelay
 from domain.adaptive import AdaptivePolicy, AdaptiveState, moved, percentile, start
 
 POLICY = AdaptivePolicy()
@@ -12,7 +12,7 @@ POLICY = AdaptivePolicy()
 
 def after(state: AdaptiveState, latency: float, windows: int, now: float = 0.0) -> AdaptiveState:
     for _ in range(windows):
-        state = moved(POLICY, state, [latency] * 10, now)
+        state = moved(POLICY, state, [latency] * 10, now, peak=state.limit)
     return state
 
 
@@ -28,13 +28,34 @@ def test_one_window_never_more_than_halves_before_the_headroom() -> None:
     assert after(AdaptiveState(400, 0.01, 1e9), 1e6, 1).limit == 200 + 14
 
 
+def test_a_limit_that_was_not_half_used_is_not_raised() -> None:
+    steady = AdaptiveState(100, 0.01, 1e9)
+    assert moved(POLICY, steady, [0.01], 0.0, peak=49).limit == 100
+    assert moved(POLICY, steady, [0.01], 0.0, peak=50).limit > 100
+    assert moved(POLICY, steady, [0.1], 0.0, peak=1).limit < 100
+
+
+def test_the_gateways_own_delay_is_not_blamed_on_the_target() -> None:
+    delay = OwnDelay()
+    live = AdaptiveConcurrency(POLICY, lambda: 0.5, delay)
+    target = Target(live, workers=20, seconds=0.010)
+    target.run(5, rate=1500)
+    before = live.state.limit
+    for _ in range(100):
+        delay.note(0.010)
+    assert delay.seconds == pytest.approx(0.010, rel=0.01)
+    target.late = 0.010  # every answer is seen ten milliseconds later
+    target.run(5, rate=1500)
+    assert live.state.limit >= before / 2
+
+
 def test_a_window_without_answers_says_nothing() -> None:
     steady = AdaptiveState(10, 0.01, 1e9)
-    assert moved(POLICY, steady, [], 5.0) == steady
+    assert moved(POLICY, steady, [], 5.0, 10) == steady
 
 
 def test_the_minimum_is_measured_again_when_due_and_when_the_limit_is_stuck_at_the_least() -> None:
-    assert moved(POLICY, AdaptiveState(10, 0.01, due=5.0), [0.01], 5.0) == start(POLICY)
+    assert moved(POLICY, AdaptiveState(10, 0.01, due=5.0), [0.01], 5.0, 10) == start(POLICY)
     assert after(AdaptiveState(10, 0.01, 1e9), 10.0, 20).measuring
 
 
@@ -54,6 +75,7 @@ class Target:
         self.queue: list[float] = []
         self.served = self.refused = 0
         self.carry = 0.0
+        self.late = 0.0
 
     def run(self, seconds: float, rate: float, priority: str = "normal") -> float:
         """Goodput per second under `rate` requests per second; steps of one service time."""
@@ -71,7 +93,7 @@ class Target:
             done, self.queue = self.queue[: self.workers], self.queue[self.workers :]
             for began in done:
                 self.served += 1
-                self.live.done(self.now - began, self.now)
+                self.live.done(self.now - began + self.late, self.now)
         return (self.served - served) / seconds
 
 

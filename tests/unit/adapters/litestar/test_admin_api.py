@@ -164,6 +164,8 @@ async def test_drain_of_the_last_target_warns(rig: AdminRig) -> None:
 
 async def test_a_silent_node_is_named_and_left_out(rig: AdminRig) -> None:
     class Two:
+        alone = False
+
         async def announce(self, report: NodeReport) -> None: ...
 
         async def heard(self) -> list[Heard]:

@@ -150,6 +150,16 @@ def test_what_counts_together(by: str, same: list[Exchange], other: Exchange) ->
     assert guard.admit(other) is None
 
 
+def test_what_a_client_makes_up_is_remembered_in_bounded_length() -> None:
+    house = House()
+    guard = house.after(route(Limit("l", 1, 60.0, by="header:x")))
+    for last in (b"1", b"2"):
+        made = [exchange(headers=[(b"x", b"a" * 30_000 + last)]) for _ in range(2)]
+        assert [guard.admit(each) is None for each in made] == [True, False]
+    house.insight.fold(T0)
+    assert all(len(identity) < 100 for _, identity, _ in house.insight.top(5))
+
+
 @pytest.mark.parametrize("by", ["route", "global"])
 def test_everyone_counts_together_by_route_and_by_the_whole_gateway(by: str) -> None:
     house = House()
