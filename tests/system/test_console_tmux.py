@@ -160,7 +160,7 @@ def test_copying_goes_to_the_terminals_clipboard(terminal: Terminal, gateway: Fa
     terminal.tmux("set", "-g", "allow-passthrough", "on")
     terminal.shows("LIVE")
     terminal.keys("3")
-    terminal.shows("legacy")
+    terminal.shows("RETRY IN", "checkout")
     terminal.keys("y")
     terminal.shows("copied billing")
 
