@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -128,10 +128,13 @@ def unauthenticated(verdict: NotAnOperator, client: str, witness: Witness) -> Re
     return problem(401, "", {"www-authenticate": 'Bearer realm="spork-admin"'})
 
 
-def role_guard(witness: Witness) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]:
-    """A Litestar guard for the role that a handler's `opt` names; viewer when it names none."""
+def role_guard(witness: Witness) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]:
+    """A Litestar guard for the role that a handler's `opt` names; viewer when it names none.
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    A coroutine, because Litestar runs a plain function in a thread, where what `witness` starts has no event loop.
+    """
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         needs = str(handler.opt.get("role", "viewer"))
         operator: Operator = connection.scope["state"]["operator"]
         if not operator.may(needs):
