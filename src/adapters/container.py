@@ -91,6 +91,7 @@ def admission(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -
     return [
         *callers.makers([limits.guards.before], [limits.guards.after]),
         upstreams.idempotency_guard,
+        upstreams.stale_guard,
         limits.shedding,
     ]
 
@@ -158,6 +159,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         clients=clients,
         chance=random_numbers,
         mirrors=upstream_side.provided.mirrors,
+        stale=upstream_side.provided.stale,
     )
     gateway = providers.Singleton(
         Forwarder,

@@ -40,6 +40,7 @@ from application.ports import Clock, Guard
 from application.probe import Probes
 from application.registration import Registrations
 from application.registry import UpstreamRegistry
+from application.stale_answers import StaleAnswers
 from application.upstream_views import Moment
 
 #: What only background work asks of Redis may take this long, seconds.
@@ -79,6 +80,7 @@ class UpstreamSide:
             self.breakers = RedisCircuitBreakers(self._redis.client, chance.random, clock)
             self._idempotency = IdempotencyGuard(RedisIdempotency(self._redis.client))
         self.registry = UpstreamRegistry(self.breakers, chance.random, events)
+        self.stale = StaleAnswers()
         self.mirrors = Mirrors(clock, chance.random)
         self.probes = Probes(self.registry, HttpxProber(), clock, chance.random, events)
         resolver = DnsResolver()
@@ -113,6 +115,10 @@ class UpstreamSide:
         upstream = next((u for u in configuration.upstreams if u.name == route.upstream), None)
         wanted = upstream is not None and upstream.retries is not None and upstream.retries.idempotency_key
         return self._idempotency if wanted else None
+
+    def stale_guard(self, route: RouteConfig, configuration: Configuration) -> Guard | None:
+        """A guard maker: for routes whose upstream falls back to its last good answers."""
+        return self.stale.guard(route, configuration)
 
     def join(self, operators: OperatorSide) -> None:
         """Let operators probe, and count what is counted here."""

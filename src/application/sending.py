@@ -21,6 +21,7 @@ from application.mirroring import Mirrors
 from application.plan import RoutePlan
 from application.ports import Clock, FaultError, RequestBody, UpstreamRequest, UpstreamResponse, UpstreamTransport
 from application.replay import ReplayBody
+from application.stale_answers import StaleAnswers
 from application.targets import LiveTarget
 from application.upstreams import LiveUpstream
 from domain import forwarding
@@ -51,8 +52,10 @@ class Sender:
         clients: ClientFinder,
         chance: random.Random,
         mirrors: Mirrors | None = None,
+        stale: StaleAnswers | None = None,
     ) -> None:
         self._mirrors = mirrors
+        self._stale = stale
         self._transports = dict(transports)
         self._monotonic = clock.monotonic
         self._clients = clients
@@ -264,6 +267,10 @@ class Sender:
         if fallback is None or not spare or exchange.head.upgrade:
             return None
         exchange.hints["fallback"] = upstream.name
+        if fallback.stale and self._stale is not None:
+            kept = self._stale.find(exchange, fallback.stale)
+            if kept is not None:
+                return kept
         if not fallback.upstream:
             headers = ((b"content-type", fallback.content_type.encode("ascii")),)
             return Respond("fallback", headers, fallback.body, fallback.status)

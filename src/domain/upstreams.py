@@ -146,12 +146,14 @@ class PoolPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """What is answered instead when no target can: a static answer, or another upstream by name."""
+    """What is answered instead when no target can: the last good answer if it is at most `stale` seconds old, else another
+    upstream by name, else a static answer."""
 
     status: int = 503
     body: bytes = b""
     content_type: str = "application/json"
     upstream: str | None = None
+    stale: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

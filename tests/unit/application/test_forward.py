@@ -25,6 +25,7 @@ from application.plan import Snapshot
 from application.ports import FaultError
 from application.registry import UpstreamRegistry
 from application.sending import Sender
+from application.stale_answers import StaleAnswers
 from domain.circuit import BreakerPolicy
 from domain.outcomes import Abandoned, Answered, Denial, Denied, Failed, Fault, FaultKind, Local, Respond, Side
 from domain.retries import RetryPolicy
@@ -53,7 +54,13 @@ class House:
     """A gateway of in-memory parts."""
 
     def __init__(
-        self, handler: Callable[[Received], Any] | None = None, *, guards: Any = (), **configuration: Any
+        self,
+        handler: Callable[[Received], Any] | None = None,
+        *,
+        guards: Any = (),
+        makers: Any = (),
+        stale: StaleAnswers | None = None,
+        **configuration: Any,
     ) -> None:
         self.transport = MemoryTransport(handler or (lambda _: Reply(200, [(b"content-length", b"2")], [b"ok"])))
         self.closed: list[Exchange] = []
@@ -62,13 +69,13 @@ class House:
         clock = SystemClock()
         current = Current(Snapshot("", Configuration(), RouteTable(()), {}, {}))
         registry = UpstreamRegistry(MemoryCircuitBreakers(random.Random(1).random), random.Random(1).random)
-        makers = [lambda _r, _c, guard=guard: guard for guard in guards]
+        makers = [*makers, *(lambda _r, _c, guard=guard: guard for guard in guards)]
         self.configurator = Configurator(current, registry, makers, clock)
         declared = Configuration(**configuration)
         self.configurator.apply(declared)
         clients = ClientFinder(declared.trusted_proxies)
         self.mirrors = Mirrors(clock, random.Random(2).random)
-        sender = Sender({"httptools": self.transport}, clock, clients, random.Random(1), self.mirrors)
+        sender = Sender({"httptools": self.transport}, clock, clients, random.Random(1), self.mirrors, stale)
         self.gateway = Forwarder(current, Problems(), clock, [Closed(self.closed)], random.Random(1), clients, sender)
 
     def closed_one(self) -> Exchange:

@@ -118,12 +118,16 @@ class Pool(Written, frozen=True):
 
 
 class Fallback(Written, frozen=True):
-    """What is answered when no target can: a static answer, or another upstream."""
+    """What is answered when no target can: the last good answer, another upstream, or a static answer, in this order."""
 
     status: Annotated[Status, "Status of the static answer."] = 503
     body: Annotated[Any, "Its body: text as it is, a mapping or list as JSON."] = ""
     content_type: Annotated[str, "Its Content-Type."] = "application/json"
     upstream: Annotated[str | None, "Another upstream that takes the request instead."] = None
+    stale: Annotated[
+        Duration,
+        "Give the last good answer again if it is at most this old: GET, without credentials, fit for anybody.",
+    ] = 0.0
 
 
 class Upstream(Written, frozen=True):
