@@ -35,13 +35,12 @@ class Service:
 
 def house_of(service: Service, stale: float = 60.0, answers: StaleAnswers | None = None) -> House:
     answers = StaleAnswers() if answers is None else answers
-    house = House(
+    return House(
         service,
         upstreams=(Upstream("u", (ONE,), fallback=Fallback(status=503, body=b"static", stale=stale)),),
         makers=[answers.guard],
         stale=answers,
     )
-    return house
 
 
 async def test_the_last_good_answer_comes_again_while_the_upstream_fails() -> None:
