@@ -40,8 +40,6 @@ class EventLog:
         """Note that `kind` happened to `subject`. `data` may name actor, outcome, detail and audit_id."""
         at = self._unix()
         self.counts[(kind,)] = self.counts.get((kind,), 0) + 1
-        if self._flooded(kind, int(at)):
-            return
         event = EventView(
             id=f"{int(at * 1000):013d}-{next(self._numbers):06d}-{self.node}",
             at=at,
@@ -54,7 +52,8 @@ class EventLog:
             audit_id=str(data["audit_id"]) if data.get("audit_id") else None,
             node=self.node,
         )
-        self._ring.append(event)
+        if not self._flooded(kind, int(at)):
+            self._ring.append(event)
         for listener in self._listeners:
             try:
                 listener(event, data)

@@ -122,8 +122,9 @@ def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
             "window",
             (f"{errors}%", tone),
             f" failed of {count(row.requests)} requests ({count(row.failures)} failed, "
-            f"{count(row.slow)} slow)   trips at {percent(row.threshold)}% of {row.min_requests} or more",
+            f"{count(row.slow)} slow)",
         ),
+        fact("limit", f"trips at {percent(row.threshold)}% of {row.min_requests} or more"),
         fact("traffic", (rate(row.rps), "bold"), " rps"),
     ]
     if row.state == "open":
@@ -146,7 +147,7 @@ def _window(row: BreakerView, moment: Moment, width: int) -> list[Line]:
         return []
     lines: list[Line] = [BLANK, title("Window, second by second (newest last)"), BLANK]
     top = max((requests for requests, _ in row.window), default=1) or 1
-    room = max(10, min(48, width - 34))
+    room = max(10, min(48, width - 40))
     oldest = len(row.window)
     for index, (requests, failures) in enumerate(row.window):
         filled = round(requests / top * room)

@@ -194,7 +194,7 @@ async def test_hostile_text_everywhere_is_shown_and_obeyed_nowhere(gateway: Fake
         await running.press("7")
         await running.pilot.pause(0.2)
         await running.press("enter")
-        await running.shows("[@click=app.exit]x[/]\\x9b31m\\u202eabc\\u200b[/items]")
+        await running.shows("[@click=app.exit]x[/]\\x9b31m\\u202eabc\\u200b[/i")  # as far as 80 columns go
         assert running.app.is_running
 
 
