@@ -121,8 +121,7 @@ def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
         fact(
             "window",
             (f"{errors}%", tone),
-            f" failed of {count(row.requests)} requests ({count(row.failures)} failed, "
-            f"{count(row.slow)} slow)",
+            f" failed of {count(row.requests)} requests ({count(row.failures)} failed, {count(row.slow)} slow)",
         ),
         fact("limit", f"trips at {percent(row.threshold)}% of {row.min_requests} or more"),
         fact("traffic", (rate(row.rps), "bold"), " rps"),
