@@ -21,10 +21,12 @@ GIB = 1 << 30
 
 
 def all_of(site: Site, running: Any) -> Iterator[tuple[str, str, Any]]:
-    """(title, markdown, raw figures) of each extra measurement."""
-    yield many_routes(site, running)
-    yield large_bodies(site, running)
-    yield idle_connections(site, running)
+    """(title, markdown, raw figures) of each extra measurement; one that fails says so and spares the others."""
+    for measure in (many_routes, large_bodies, idle_connections):
+        try:
+            yield measure(site, running)
+        except (Exception, SystemExit) as error:
+            yield measure.__name__.replace("_", " "), f"Not measured: {type(error).__name__}: {error}", None
 
 
 def many_routes(site: Site, running: Any) -> tuple[str, str, Any]:
