@@ -124,6 +124,7 @@ def main() -> None:
             sys.exit(f"bench needs {tool} (Debian package {tool})")
     words = [w.lower() for w in options.only.split(",") if w]
     directory = Path(tempfile.mkdtemp(prefix="spork-bench-"))
+    directory.chmod(0o755)  # nginx reads files as another user
     try:
         report, raw = bench(directory, options, words)
     finally:
