@@ -70,15 +70,12 @@ Member = tuple[Asked, Sequence[int], bool]
 class Batch:
     """Requests that go out together, at one `now` (None: the store's)."""
 
-    __slots__ = ("asked", "due", "extended", "now", "task", "timer")
+    __slots__ = ("asked", "now", "task", "timer")
 
     def __init__(self, now: float | None) -> None:
         self.now = now
         self.asked: list[Asked] = []
         self.timer: asyncio.TimerHandle | None = None
-        #: Loop time at which waiting is over, and whether it was put off for the loop's own lateness.
-        self.due = 0.0
-        self.extended = False
         self.task: asyncio.Task[None] | None = None
 
     def times(self, unix: float) -> tuple[int, bytes]:

@@ -37,8 +37,6 @@ log = logging.getLogger("spork.limits")
 
 LANES = 2
 BATCH = 256
-#: A timer this many seconds late says that the loop was busy, not that the store was silent.
-LATE = 0.002
 PROBE_EVERY = 0.25
 TICK = 1.0
 
@@ -171,7 +169,6 @@ class RedisRateLimiter:
         else:
             self._waiting.append(self._filling)
         self._filling = batch
-        batch.due = loop.time() + self._timeout
         batch.timer = loop.call_later(self._timeout, self._expire, batch)
         return batch
 
@@ -267,17 +264,7 @@ class RedisRateLimiter:
                 self._settle(asked)
 
     def _expire(self, batch: Batch) -> None:
-        """The batch has waited long enough: whoever still waits is answered without the store.
-
-        A loop that was busy itself sees the timer late, and before the answer that may already lie in the socket. What
-        the loop was late is ours and not the store's fault, so it is added once.
-        """
-        loop = asyncio.get_running_loop()
-        late = loop.time() - batch.due
-        if late > LATE and batch.task is not None and not batch.extended:
-            batch.extended = True
-            batch.timer = loop.call_later(min(late, self._timeout), self._expire, batch)
-            return
+        """The batch has waited long enough: whoever still waits is answered without the store."""
         self._counts["timeouts"] += 1
         if batch.task is not None:
             self.health.failed("no answer in time")
