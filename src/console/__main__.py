@@ -21,6 +21,7 @@ from pathlib import Path
 from console.contexts import BadContext, Context, choose, default_path, load
 
 USAGE = 2
+INTERRUPTED = 130
 GETTABLE = (
     "services",
     "targets",
@@ -118,14 +119,21 @@ def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Co
         os.environ.setdefault(
             "TEXTUAL_FPS", "15"
         )  # read once, when textual is imported; a slow link must not stall the loop
-    from console.session import Session
-    from console.ui import guard
-    from console.ui.app import ConsoleApp
+    from console.opening import Opening
 
-    guard.install()
-    session = Session(chosen, os.environ, poll=options.poll, ascii_only=options.ascii)
     theme = options.theme or chosen.theme or os.environ.get("SPORK_CONSOLE_THEME", "")
-    app = ConsoleApp(session, {chosen.name: chosen} | contexts, write=options.write, theme=theme)
+    try:
+        with Opening(chosen, theme) as opening:
+            from console.session import Session
+            from console.ui import guard
+            from console.ui.app import ConsoleApp
+
+            guard.install()
+            session = Session(chosen, os.environ, poll=options.poll, ascii_only=options.ascii)
+            app = ConsoleApp(session, {chosen.name: chosen} | contexts, write=options.write, theme=theme)
+            opening.hand_over()
+    except KeyboardInterrupt:
+        return INTERRUPTED
     app.run(mouse=not options.no_mouse)
     return app.return_code or 0
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from application.views import BreakerView, ConfigView, EventView, QuotaView, TargetView
 from console.columns import Column, Moment, Table
 from console.formats import clock, count, mask, percent, period, rate, until
 from console.spans import Span
@@ -12,6 +12,9 @@ from console.store import Store
 from console.tables.usage import share
 from console.topics import target_key
 from console.words import State, severity, state
+
+if TYPE_CHECKING:
+    from application.views import BreakerView, ConfigView, EventView, QuotaView, TargetView
 
 QUOTAS_SHOWN = 5
 EVENT_SECONDS = 900.0

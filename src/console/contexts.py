@@ -16,8 +16,6 @@ A token is never written in the file, never on the command line of another progr
 
 from __future__ import annotations
 
-import subprocess
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +65,8 @@ class Context:
 
 
 def _from_command(command: tuple[str, ...]) -> str:
+    import subprocess
+
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TOKEN_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -96,6 +96,8 @@ def load(path: Path) -> tuple[dict[str, Context], str]:
     """The contexts of a file by name, and the default's name or ''. A missing file has none. Raises BadContext."""
     if not path.exists():
         return {}, ""
+    import tomllib
+
     try:
         document = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -3,18 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from application.views import (
-    BreakerView,
-    ConsumerView,
-    EventView,
-    QuotaView,
-    RouteView,
-    ServiceView,
-    TargetView,
-    TrafficView,
-)
 from console.columns import Moment
 from console.formats import (
     MISSING,
@@ -36,6 +26,18 @@ from console.formats import (
 from console.spans import BLANK, Line, Span, wrap
 from console.tables.usage import share, share_tone
 from console.words import ratio_tone, said, state, status_tone
+
+if TYPE_CHECKING:
+    from application.views import (
+        BreakerView,
+        ConsumerView,
+        EventView,
+        QuotaView,
+        RouteView,
+        ServiceView,
+        TargetView,
+        TrafficView,
+    )
 
 LABEL = 12
 

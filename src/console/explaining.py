@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from application.views import ConfigView, Explanation
+from typing import TYPE_CHECKING
+
 from console.columns import Moment
 from console.details import fact, text_fact, title
 from console.formats import MISSING, since, stamp
 from console.spans import BLANK, Line
+
+if TYPE_CHECKING:
+    from application.views import ConfigView, Explanation
 
 VERDICTS = {"pass": ("  pass", "ok"), "refuse": ("x refuse", "bad"), "unknown": ("? unknown", "unknown")}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from application.views import BreakerView, PulseView, TargetView
 from console.columns import Moment, Table
 from console.formats import arrow, bar, clock, count, millis, percent, rate, sparkline
 from console.spans import BLANK, Line, Span
@@ -16,6 +16,9 @@ from console.tables.records import TRAFFIC
 from console.tables.usage import QUOTAS
 from console.topics import target_key
 from console.words import ratio_tone, state
+
+if TYPE_CHECKING:
+    from application.views import BreakerView, PulseView, TargetView
 
 ORDER = ("closed", "open", "half_open", "forced_open")
 

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from application.views import ActionResult, TargetView
 from console.columns import Moment
 from console.contexts import BadContext, Context
 from console.faults import Broken, Changed, Fault, Unauthenticated, Unreachable
@@ -22,6 +20,7 @@ from console.tiers import Lock, allowed
 from console.writes import APPLIED, CHANGED, REFUSED, UNKNOWN, Outcome, Write
 
 if TYPE_CHECKING:
+    from application.views import ActionResult, TargetView
     from console.client import AdminClient
     from console.feed import Feed
 
@@ -165,6 +164,8 @@ class Session:
         self, write: Write, topic: str, row: Any, values: Mapping[str, object], rev: int | None
     ) -> Outcome:
         """Send the write once and tell how it ended. Never raises a Fault, never repeats."""
+        import uuid
+
         if self.client is None:
             return Outcome(REFUSED, "not connected")
         name = f"{write.verb.lower()} {write.label(row)}"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from console.actions import Command, key_name
-from console.contexts import Context
+from console.actions import key_name
 from console.formats import clock, until
-from console.freshness import Freshness, age, skewed
-from console.link_state import CONNECTING, DENIED, THROTTLED, UNAUTHENTICATED, UP, Link
+from console.freshness import age, skewed
+from console.link_state import CONNECTING, DENIED, THROTTLED, UNAUTHENTICATED, UP
 from console.spans import Line, line_cells, spread
-from console.store import Store
-from console.tiers import Lock
+
+if TYPE_CHECKING:
+    from console.actions import Command
+    from console.contexts import Context
+    from console.freshness import Freshness
+    from console.link_state import Link
+    from console.store import Store
+    from console.tiers import Lock
 
 TABS = (
     ("1", "Pulse", "pulse"),
@@ -49,10 +55,21 @@ def link_words(link: Link, fresh: Freshness, now: float) -> Line:
     return [(fresh.word if fresh.word != "LIVE" else "LAG", "bad"), (lost, "bad"), (f" {retry}", "")]
 
 
+def gateway_name(context: Context) -> Line:
+    """Where writes would go: the first thing on every screen."""
+    left: Line = [(" PROD ", "prod"), (" ", "")] if context.production else [(" ■ ", "accent")]
+    return [*left, (context.name, "bold")]
+
+
+def opening_header(context: Context, wall: float, width: int) -> Line:
+    """The status line before anything is known."""
+    right: Line = [(CONNECTING, "warn"), (f" · {clock(wall)}Z ", "dim")]
+    return spread([*gateway_name(context), ("  READ-ONLY", "dim")], right, width)
+
+
 def header(store: Store, context: Context, lock: Lock, fresh: Freshness, now: float, wall: float, width: int) -> Line:
     """The status line. At its right end, what must never be cut: freshness, nodes, the time."""
-    left: Line = [(" PROD ", "prod"), (" ", "")] if context.production else [(" ■ ", "accent")]
-    left.append((context.name, "bold"))
+    left = gateway_name(context)
     who = store.who
     if who is not None and who.gateway and who.gateway != context.name and width >= 100:
         left.append((f" {who.gateway}", "dim"))

@@ -17,15 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from application.views import EventView, Nodes, TrafficView, Whoami
 from console import freshness
 from console.faults import Fault
 from console.freshness import Freshness
 from console.link_state import Link
 from console.rings import Ring
 from console.topics import LIVE, TOPICS, Topic
+
+if TYPE_CHECKING:
+    from application.views import EventView, Nodes, TrafficView, Whoami
 
 TRAFFIC_RING = 5_000
 EVENTS_RING = 10_000

@@ -5,22 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from application import views
+if TYPE_CHECKING:
+    from application.views import TargetView
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One kind of rows. `single` topics have exactly one row, under the key ''. `live` ones come with the stream."""
+    """One kind of rows. `single` topics have exactly one row, under the key ''. `live` ones come with the stream.
+
+    `view` names the row's type in `application.views`, which is imported when the first row is read: the first picture
+    need not wait for it.
+    """
 
     name: str
-    row: type[Any]
+    view: str
     key: Callable[[Any], str]
     path: str
     live: bool = True
     single: bool = False
+
+    @property
+    def row(self) -> type[Any]:
+        """The rows' type."""
+        from application import views
+
+        return getattr(views, self.view)  # type: ignore[no-any-return]
 
 
 _name, _id, _request = attrgetter("name"), attrgetter("id"), attrgetter("request_id")
@@ -30,7 +42,7 @@ def _only(row: Any) -> str:
     return ""
 
 
-def target_key(row: views.TargetView) -> str:
+def target_key(row: TargetView) -> str:
     """upstream/name, as the stream names targets."""
     return f"{row.upstream}/{row.name}"
 
@@ -38,19 +50,19 @@ def target_key(row: views.TargetView) -> str:
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic("pulse", views.PulseView, _only, "", single=True),
-        Topic("services", views.ServiceView, _name, "/services"),
-        Topic("targets", views.TargetView, target_key, "/targets"),
-        Topic("breakers", views.BreakerView, _name, "/breakers"),
-        Topic("quotas", views.QuotaView, _id, "/quotas"),
-        Topic("routes", views.RouteView, _name, "/routes"),
-        Topic("traffic", views.TrafficView, _request, "/traffic"),
-        Topic("events", views.EventView, _id, "/events"),
-        Topic("config", views.ConfigView, _only, "/config", single=True),
-        Topic("limits", views.LimitView, _name, "/limits", live=False),
-        Topic("consumers", views.ConsumerView, _name, "/consumers", live=False),
-        Topic("keys", views.ApiKeyView, _id, "/keys", live=False),
-        Topic("sessions", views.SessionView, _id, "/sessions", live=False),
+        Topic("pulse", "PulseView", _only, "", single=True),
+        Topic("services", "ServiceView", _name, "/services"),
+        Topic("targets", "TargetView", target_key, "/targets"),
+        Topic("breakers", "BreakerView", _name, "/breakers"),
+        Topic("quotas", "QuotaView", _id, "/quotas"),
+        Topic("routes", "RouteView", _name, "/routes"),
+        Topic("traffic", "TrafficView", _request, "/traffic"),
+        Topic("events", "EventView", _id, "/events"),
+        Topic("config", "ConfigView", _only, "/config", single=True),
+        Topic("limits", "LimitView", _name, "/limits", live=False),
+        Topic("consumers", "ConsumerView", _name, "/consumers", live=False),
+        Topic("keys", "ApiKeyView", _id, "/keys", live=False),
+        Topic("sessions", "SessionView", _id, "/sessions", live=False),
     )
 }
 

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from application.views import ActionResult, ApiKeyView, BreakerView, QuotaView, SessionView, TargetView
 from console.actions import BY_NAME
 from console.formats import mask
 from console.tiers import seconds
 from console.topics import segment, target_key
+
+if TYPE_CHECKING:
+    from application.views import ActionResult, BreakerView, QuotaView, TargetView
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +111,30 @@ def _quota(verb: str) -> Callable[[QuotaView], str]:
     return lambda row: f"/quotas/{segment(row.id)}/{verb}"
 
 
+def _kind(row: Any) -> str:
+    """The name of a row's type: `revoke` takes several. The views themselves are not imported before one is read."""
+    return type(row).__name__
+
+
 def _revoke_path(row: Any) -> str:
-    if isinstance(row, ApiKeyView):
+    kind = _kind(row)
+    if kind == "ApiKeyView":
         return f"/keys/{segment(row.id)}/revoke"
-    if isinstance(row, SessionView):
+    if kind == "SessionView":
         return f"/sessions/{segment(row.id)}/revoke"
     return f"/subjects/{segment(row.subject)}/revoke"
 
 
 def _revoke_label(row: Any) -> str:
-    if isinstance(row, ApiKeyView):
+    if _kind(row) == "ApiKeyView":
         return mask(row.id, "key")
     return str(row.subject)
 
 
 def _revoke_blocked(row: Any) -> str:
-    if isinstance(row, QuotaView) and row.kind != "user":
+    if _kind(row) == "QuotaView" and row.kind != "user":
         return f"revoke keys in :keys (owner {row.owner or '-'}); here only users' tokens can be revoked"
-    if isinstance(row, ApiKeyView) and row.state == "revoked":
+    if _kind(row) == "ApiKeyView" and row.state == "revoked":
         return "is revoked already"
     return ""
 
@@ -230,7 +238,7 @@ WRITES: dict[str, Write] = {
             _revoke_label,
             _only_reason,
             _revoke_blocked,
-            lambda r: isinstance(r, ApiKeyView) and r.state == "revoked",
+            lambda r: r is not None and _kind(r) == "ApiKeyView" and r.state == "revoked",
         ),
         Write(
             "reload",

@@ -92,6 +92,28 @@ def start(
     terminal.run(command, width, height, SPORK_ADMIN_TOKEN="admin-token", SPORK_CONSOLE_CONFIG="/nonexistent", **env)
 
 
+def test_keys_typed_while_it_starts_are_kept(terminal: Terminal, gateway: FakeGateway) -> None:
+    start(terminal, gateway)
+    terminal.shows("CONNECTING")
+    terminal.keys("3")
+    terminal.shows("RETRY IN", "legacy")
+    terminal.keys("C-q")
+    terminal.shows("EXIT 0", " echo")
+
+
+def test_an_interrupt_while_it_starts_leaves_the_terminal_as_it_was(terminal: Terminal, gateway: FakeGateway) -> None:
+    command = (
+        f"trap : INT\n{sys.executable} -m console --url {gateway.url}"  # the shell of the test outlives its signal
+    )
+    terminal.run(command, SPORK_ADMIN_TOKEN="admin-token", SPORK_CONSOLE_CONFIG="/nonexistent")
+    terminal.shows("reading http")
+    terminal.keys("C-c")
+    terminal.shows("EXIT 130", " echo")
+    assert terminal.value("#{alternate_on}") == "0"
+    assert terminal.value("#{cursor_flag}") == "1"
+    assert "Traceback" not in terminal.screen()
+
+
 def test_keys_resize_and_a_clean_exit(terminal: Terminal, gateway: FakeGateway) -> None:
     start(terminal, gateway)
     terminal.shows("LIVE", "Attention", "x OPEN")

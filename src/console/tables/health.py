@@ -6,13 +6,16 @@ A target's configured, probe, breaker and traffic state are four columns: green 
 from __future__ import annotations
 
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
-from application.views import BreakerView, ServiceView, TargetView
 from console.columns import Column, Moment, Table
 from console.formats import MISSING, millis, percent, rate, since, until
 from console.spans import Span
 from console.topics import target_key
 from console.words import ratio_tone, said, severity
+
+if TYPE_CHECKING:
+    from application.views import BreakerView, ServiceView, TargetView
 
 
 def _targets_up(row: ServiceView, moment: Moment) -> Span:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
-from application.views import LimitView, QuotaView
 from console.columns import Column, Moment, Table
 from console.formats import MISSING, bar, count, lasting, mask, period, rate, since
 from console.spans import Span
 from console.words import said, severity
+
+if TYPE_CHECKING:
+    from application.views import LimitView, QuotaView
 
 
 def share(row: QuotaView) -> float:

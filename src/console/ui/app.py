@@ -13,6 +13,7 @@ from textual.worker import Worker, WorkerState
 
 from console import actions
 from console.clean import clean
+from console.colours import THEMES
 from console.contexts import BadContext, Context
 from console.faults import Fault
 from console.formats import clock
@@ -20,9 +21,8 @@ from console.session import Session
 from console.spans import plain
 from console.topics import TOPICS
 from console.ui.clipboard import osc52
-from console.ui.dialogs import Picker
 from console.ui.main import MainScreen
-from console.ui.palette import THEMES, Palette, palette, textual_theme
+from console.ui.palette import Palette, palette, textual_theme
 from console.ui.screens.pane import Selected
 from console.ui.write_desk import WriteDesk
 
@@ -63,7 +63,9 @@ class ConsoleApp(App[None]):
             self.register_theme(textual_theme(name))
         chosen = self._theme_wanted if self._theme_wanted in THEMES else "dark"
         self.colours: Palette = palette(chosen)
-        self.theme = f"spork-{chosen}"
+        self.set_reactive(
+            App.theme, f"spork-{chosen}"
+        )  # not watched: the style sheet is parsed once, with these colours
         self.main = MainScreen()
 
     # ----------------------------------------------------------------------------------------------- life cycle
@@ -77,12 +79,13 @@ class ConsoleApp(App[None]):
     def on_mount(self) -> None:
         if self._unlock_at_start:
             self.session.lock.unlock(self.session.mono())
-        self.run_worker(self._open(), name="open", exit_on_error=False)
+        self.call_after_refresh(self._open)
         if self._pumping:
             self.set_interval(PUMP_SECONDS, self.tick, name="pump")
 
-    async def _open(self) -> None:
-        await self.session.open()
+    def _open(self) -> None:
+        """After the first picture: the HTTP library takes as long to import as half the picture."""
+        self.run_worker(self.session.open(), name="open", exit_on_error=False)
 
     async def on_unmount(self) -> None:
         await self.session.close()
@@ -156,6 +159,8 @@ class ConsoleApp(App[None]):
         if argument in THEMES:
             self.use_theme(argument)
         else:
+            from console.ui.dialogs import Picker
+
             choices = [
                 ("dark", ""),
                 ("light", ""),
@@ -211,6 +216,8 @@ class ConsoleApp(App[None]):
         elif argument:
             self.main.tell(f"no context {argument!r}; there are {', '.join(self.contexts) or 'none'}", "bad")
         elif self.contexts:
+            from console.ui.dialogs import Picker
+
             choices = [(name, context.url) for name, context in self.contexts.items()]
             self.push_screen(Picker("Gateways", choices, self.session.context.name), self._context_picked)
         else:

@@ -23,11 +23,6 @@ from console.freshness import age
 from console.spans import BLANK, Line, spread
 from console.tables import TABLES
 from console.tiers import allowed
-from console.ui.dialogs import Help, Picker
-from console.ui.screens.config import Config
-from console.ui.screens.detail import Detail
-from console.ui.screens.explain import Explain
-from console.ui.screens.listing import Listing
 from console.ui.screens.pane import Pane
 from console.ui.screens.pulse import Pulse
 from console.ui.widgets.command_line import CommandLine
@@ -62,6 +57,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._told: tuple[Line, float] | None = None
         self._copyable = ""
         self._small = False
+        self._pump_waits = False
         self._told_above: tuple[object, ...] = ()
         self._header, self._tabs, self._footer = Bar("header"), Bar("tabs", on="body"), Bar("footer")
         self._crumbs, self._said, self._small_card = Box("crumbs"), Box("message"), Box("card")
@@ -73,10 +69,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
         return cast("ConsoleApp", self.app)
 
     def compose(self) -> ComposeResult:
+        self._fit(*self.app.size)
         yield self._header
         yield self._tabs
         yield self._crumbs
-        yield self._body
+        with self._body:
+            yield self._make("pulse", "")  # arranged with the rest, not after it
         yield self._said
         with Horizontal(id="typing"):
             yield self._prompt
@@ -86,6 +84,16 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def on_mount(self) -> None:
         self.go("pulse")
+
+    def pump_soon(self) -> None:
+        """Repaint everything once the arrangement is known; asked for often, done once."""
+        if not self._pump_waits:
+            self._pump_waits = True
+            self.call_after_refresh(self._pump_now)
+
+    def _pump_now(self) -> None:
+        self._pump_waits = False
+        self.pump(True)
 
     # -------------------------------------------------------------------------------------------- places
 
@@ -116,18 +124,26 @@ class MainScreen(Screen[None], inherit_bindings=False):
         pane.display = True
         self.set_focus(None)
         self.desk.session.look_at(tuple(topic for topic in pane.topics))
-        self.call_after_refresh(self.pump, True)
+        self.pump_soon()
 
     def _make(self, place: str, key: str) -> Pane:
         session = self.desk.session
-        if place in TABLES:
-            return self._kept(place, Listing(session, TABLES[place]))
         if place == "pulse":
             return self._kept(place, Pulse(session))
+        if place in TABLES:
+            from console.ui.screens.listing import Listing
+
+            return self._kept(place, Listing(session, TABLES[place]))
         if place == "config":
+            from console.ui.screens.config import Config
+
             return self._kept(place, Config(session))
         if place == "route":
+            from console.ui.screens.explain import Explain
+
             return Explain(session, key)
+        from console.ui.screens.detail import Detail
+
         return Detail(session, place, key)
 
     def _kept(self, place: str, pane: Pane) -> Pane:
@@ -329,7 +345,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.run_command(typed.command, typed.argument)
 
     def _complete(self, line: str) -> list[str]:
-        from console.ui.palette import THEMES
+        from console.colours import THEMES
 
         known = {"context": sorted(self.desk.contexts), "theme": list(THEMES)}
         if self.pane is not None and self.pane.place in TABLES:
@@ -367,6 +383,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._enter()
 
     def do_help(self, argument: str = "") -> None:
+        from console.ui.dialogs import Help
+
         self.app.push_screen(Help(self.pane.place if self.pane is not None else ""))
 
     def do_explain(self, argument: str = "") -> None:
@@ -379,6 +397,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.tell("sort works in lists", "dim")
 
     def pick_column(self, table: Table, current: tuple[str, bool], chosen: Callable[[str], None]) -> None:
+        from console.ui.dialogs import Picker
+
         choices = [(column.name, column.title) for column in table.columns]
 
         def take(name: str | None) -> None:
@@ -395,10 +415,18 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.run_command(actions.BY_NAME[message.name])
 
     def on_resize(self, event: events.Resize) -> None:
-        width, height = event.size
+        self._fit(*event.size)
+        self.pump_soon()
+
+    def _fit(self, width: int, height: int) -> None:
+        """The arrangement for this size."""
         self._small = width < MIN_WIDTH or height < MIN_HEIGHT
-        self.set_class(self._small, "small")
-        for name, wide in (("one", width < 100), ("two", 100 <= width < 120), ("three", width >= 120)):
-            self.set_class(wide, name)
-        self.set_class(height < 32, "short")
-        self.call_after_refresh(self.pump, True)
+        self.update_classes(
+            {
+                "small": self._small,
+                "one": width < 100,
+                "two": 100 <= width < 120,
+                "three": width >= 120,
+                "short": height < 32,
+            }
+        )

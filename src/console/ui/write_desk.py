@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from console.faults import Fault
 from console.freshness import age
 from console.tiers import gate
-from console.ui.dialogs import ActionDialog, Confirmed, Plan
 from console.ui.screens.pane import Pane, Selected
 from console.writes import CHANGED, UNKNOWN, WRITES, Outcome, Write, body
 
 if TYPE_CHECKING:
     from console.ui.app import ConsoleApp
+    from console.ui.dialogs import Confirmed
 
 
 class WriteDesk:
@@ -42,6 +42,8 @@ class WriteDesk:
         self.app.run_worker(self._prepare(write, chosen, ""), exclusive=True, group="write", exit_on_error=False)
 
     async def _prepare(self, write: Write, chosen: list[Selected], note: str) -> None:
+        from console.ui.dialogs import ActionDialog, Confirmed, Plan
+
         session = self.app.session
         try:
             rows = [await session.fresh_row(write, one.topic, one.key, one.row) for one in chosen]

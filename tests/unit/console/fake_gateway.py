@@ -119,6 +119,10 @@ class FakeGateway:
     def streams(self) -> int:
         return len(self._queues)
 
+    def behind(self) -> int:
+        """Chunks the slowest stream's reader has not taken yet."""
+        return max((queue.qsize() for queue in list(self._queues)), default=0)
+
     # ------------------------------------------------------------------------------------------------ publishing
 
     def now(self) -> float:

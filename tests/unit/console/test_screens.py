@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from console.ui.palette import THEMES, palette
+from console.colours import THEMES
+from console.ui.palette import palette
 from console.ui.screens.listing import MAX_MARKS, Listing
 from console.ui.widgets.live_table import LiveTable
 from tests.unit.console import seeds

@@ -46,7 +46,7 @@ class Pane(Container):
         self._second = 0
 
     def on_mount(self) -> None:
-        self.call_after_refresh(self.main.pump, True)
+        self.main.pump_soon()
 
     @property
     def main(self) -> MainScreen:

@@ -72,6 +72,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         self.marks: dict[str, None] = {}
         self.badge: Callable[[str], str] = lambda key: ""
         self._placed: list[tuple[Column, int]] = []
+        self.set_reactive(LiveTable.virtual_size, Size(1, self._chrome))  # as `_measure` will: no arrangement anew
 
     # ----------------------------------------------------------------------------------------------- rows
 
