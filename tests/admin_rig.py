@@ -124,7 +124,7 @@ class AdminRig:
             self.revisions,
             msgspec.json.encode,
             self.queries.rows,
-            self.queries.pulse,
+            self.queries.tick,
             self.traffic.since,
             lambda: self.traffic.rate,
             most=self.streams,

@@ -15,6 +15,7 @@ import asyncio
 
 from bench.console.parts import scripted_gateway
 
+ROUND_SECONDS = 2.0
 NAMES = ("start", "load", "soak", "consoles")
 
 
@@ -23,7 +24,7 @@ def main() -> None:
         prog="python -m bench.console", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("what", nargs="*", default=["start", "load"], metavar="|".join(NAMES))
-    options.add_argument("--seconds", type=float, default=30, help="of load; of one round of consoles")
+    options.add_argument("--seconds", type=float, default=30, help="of load")
     options.add_argument("--rows", type=int, default=10_000)
     options.add_argument("--events", type=int, default=200)
     options.add_argument("--rounds", type=int, default=7)
@@ -41,7 +42,7 @@ def run(what: str, given: argparse.Namespace) -> None:
     if what == "consoles":
         from bench.console import consoles
 
-        consoles.run(given.rounds, given.seconds)
+        consoles.run(given.rounds, ROUND_SECONDS)
         return
     with scripted_gateway(given.rows, given.events) as gateway:
         if what == "start":

@@ -164,7 +164,7 @@ class OperatorSide:
             self.revisions,
             msgspec.json.Encoder().encode,
             self.queries.rows,
-            self.queries.pulse,
+            self.queries.tick,
             self.traffic.since,
             lambda: self.traffic.rate,
         )

@@ -160,6 +160,10 @@ class Queries:
 
     # --------------------------------------------------------------------------------------------------------- single
 
+    def tick(self) -> dict[str, object]:
+        """What the stream says each second: the pulse, when that was, and which nodes it covers."""
+        return {"pulse": self.pulse(), "as_of": self._clock.unix(), "nodes": self.overview().picture.nodes}
+
     def pulse(self) -> PulseView:
         return self.overview().pulse()
 

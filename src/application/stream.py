@@ -65,7 +65,7 @@ class TooManyStreams(Exception):
 class Stream:
     """Finds what changed between beats and hands it to the watchers.
 
-    `rows(topic)` answers the topic's present rows by key. While nobody watches (and for a while nobody did), nothing is
+    `rows(topic)` answers the topic's present rows by key, `tick` what is told each second whether it changed or not. While nobody watches (and for a while nobody did), nothing is
     computed.
     """
 
@@ -74,7 +74,7 @@ class Stream:
         revisions: Revisions,
         encode: Encode,
         rows: Callable[[Sequence[str]], Mapping[str, Rows]],
-        pulse: Callable[[], object],
+        tick: Callable[[], object],
         traffic: Callable[[int], tuple[Sequence[object], int]],
         traffic_rate: Callable[[], int],
         most: int = 64,
@@ -84,7 +84,7 @@ class Stream:
         self.revisions = revisions
         self._encode = encode
         self._rows = rows
-        self._pulse = pulse
+        self._tick = tick
         self._traffic = traffic
         self._traffic_rate = traffic_rate
         self._most = most
@@ -146,9 +146,15 @@ class Stream:
                 except TimeoutError:
                     yield b": heartbeat\n\n"
                     continue
+                # What one beat told goes out in one piece: a console costs a write a second, not one per topic.
+                wires = [] if frame is None else [frame.wire]
+                while frame is not None and not watcher.queue.empty():
+                    frame = watcher.queue.get_nowait()
+                    wires += [] if frame is None else [frame.wire]
+                if wires:
+                    yield b"".join(wires)
                 if frame is None:
                     return
-                yield frame.wire
         finally:
             self.leave(watcher)
 
@@ -178,7 +184,7 @@ class Stream:
         if not self._known:
             self._ring_from = self.revisions.next()
         self._tell_changes()
-        self._tell("pulse", "tick", {"pulse": self._pulse()})
+        self._tell("pulse", "tick", self._tick())
         rows, self._traffic_seen = self._traffic(self._traffic_seen)
         if rows:
             self._tell("traffic", "sample", {"rows": rows, "rate": self._traffic_rate()})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from console.columns import Column, Moment, Table
 from console.formats import clock, count, mask, percent, period, rate, until
@@ -38,11 +39,11 @@ class Concern:
 def concerns(store: Store, now: float) -> list[Concern]:
     """All of them at server time `now`, sorted."""
     latest = _latest_events(store, now)
-    found = [_breaker(row, now) for row in store.rows("breakers") if state(row.state).severity]
-    found += [_target(row, store, latest) for row in store.rows("targets") if _own_trouble(row)]
-    full = [row for row in store.rows("quotas") if row.refused_5m > 0 and share(row) >= 1]
-    full.sort(key=lambda row: (-row.refused_5m, row.id))
-    found += [_quota(row) for row in full[:QUOTAS_SHOWN]]
+    breakers = store.derived("breakers", "trouble", lambda: _kept(store, "breakers", _not_closed))
+    targets = store.derived("targets", "trouble", lambda: _kept(store, "targets", _own_trouble))
+    found = [_breaker(row, now) for row in breakers]
+    found += [_target(row, store, latest) for row in targets]
+    found += store.derived("quotas", "full", lambda: _full(store))
     known = {concern.object for concern in found}
     found += [concern for concern in _events(store, now) if concern.object not in known]
     config = store.one("config")
@@ -52,6 +53,20 @@ def concerns(store: Store, now: float) -> list[Concern]:
         found += [_silent(node) for node in store.nodes.silent]
     found.sort(key=lambda concern: (-concern.state.severity, -(concern.at or 0.0), concern.what, concern.object))
     return found
+
+
+def _kept(store: Store, topic: str, test: Callable[[Any], bool]) -> list[Any]:
+    return [row for row in store.rows(topic) if test(row)]
+
+
+def _not_closed(row: BreakerView) -> bool:
+    return state(row.state).severity > 0
+
+
+def _full(store: Store) -> list[Concern]:
+    full = _kept(store, "quotas", lambda row: row.refused_5m > 0 and share(row) >= 1)
+    full.sort(key=lambda row: (-row.refused_5m, row.id))
+    return [_quota(row) for row in full[:QUOTAS_SHOWN]]
 
 
 def _latest_events(store: Store, now: float) -> dict[str, float]:

@@ -63,6 +63,8 @@ class Table:
     groups: tuple[str, ...] = ()
     group_of: Callable[[Any], str] | None = None
     fields: Callable[[Any], dict[str, str]] | None = None
+    watch: Callable[[Any], object] | None = None
+    """What of a row is worth a mark when it changes: its state, not its counts."""
 
     def column(self, name: str) -> Column | None:
         """The column of that name, title or unique beginning, whatever the case."""

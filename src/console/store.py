@@ -15,7 +15,8 @@ Times called `now` are monotonic seconds, times called `wall` Unix seconds; both
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ MAX_ROWS = 50_000
 """Ceiling of rows per topic; rows beyond it are counted in `overflow`, never shown as if they were all."""
 
 PENDING_SECONDS = 20.0
+STEPS = 128
+"""Versions of a topic whose changed keys are remembered; who looks less often sorts anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Shelf:
     overflow: int = 0
     interval: float = 1.0
     reading: bool = False
+    steps: deque[tuple[int, tuple[str, ...] | None]] = field(default_factory=lambda: deque(maxlen=STEPS))
+    """The last versions with the keys each changed; None where all rows were replaced."""
 
 
 class Store:
@@ -103,6 +108,7 @@ class Store:
         self.sample_rate = 1
         self.pending: dict[tuple[str, str], Pending] = {}
         self.changes = 0
+        self._derived: dict[tuple[str, str], tuple[int, Any]] = {}
         self._fresh_link = True
         self._event_ids: set[str] = set()
         self._traffic_ids: set[str] = set()
@@ -131,6 +137,27 @@ class Store:
     def version(self, topic: str) -> int:
         """Changes whenever anything a screen shows of the topic may have changed."""
         return self.shelves[topic].version
+
+    def changed_since(self, topic: str, version: int) -> set[str] | None:
+        """Keys of rows that changed or went after `version`; None if that is no longer known, or all were replaced."""
+        shelf, found = self.shelves[topic], set[str]()
+        if shelf.version - version > len(shelf.steps):
+            return None
+        for at, keys in reversed(shelf.steps):
+            if at <= version:
+                break
+            if keys is None:
+                return None
+            found.update(keys)
+        return found
+
+    def derived(self, topic: str, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` finds in the topic's rows, found once per version of them. `name` tells such findings apart."""
+        version = self.shelves[topic].version
+        known = self._derived.get((topic, name))
+        if known is None or known[0] != version:
+            known = self._derived[topic, name] = (version, make())
+        return known[1]
 
     def freshness(self, topic: str, now: float) -> Freshness:
         shelf = self.shelves[topic]
@@ -183,7 +210,7 @@ class Store:
         else:
             self._replace_rows(shelf, rows, rev)
         shelf.total = total
-        self._touch(shelf)
+        self._touch(shelf, None)
 
     def _replace_rows(self, shelf: Shelf, rows: Sequence[Any], rev: int) -> None:
         key = shelf.topic.key
@@ -212,17 +239,21 @@ class Store:
         shelf = self.shelves.get(name)
         if shelf is None:
             return
+        self.rev = max(self.rev, rev)
         if name == "traffic":
             self._merge_traffic(rows)
         elif name == "events":
             self._merge_events(rows)
         else:
-            self._apply(shelf, rows, gone, rev)
-        self.rev = max(self.rev, rev)
+            changed = self._apply(shelf, rows, gone, rev)
+            if changed:
+                self._touch(shelf, tuple(changed))
+            return
         self._touch(shelf)
 
-    def _apply(self, shelf: Shelf, rows: Sequence[Any], gone: Sequence[str], rev: int) -> None:
-        written = shelf.written
+    def _apply(self, shelf: Shelf, rows: Sequence[Any], gone: Sequence[str], rev: int) -> list[str]:
+        """Answers the keys of rows that look different now; the same row told again changes nothing."""
+        written, changed = shelf.written, list[str]()
         for row in rows:
             key = shelf.topic.key(row)
             if rev < written.get(key, -1):
@@ -230,15 +261,20 @@ class Store:
             if key not in shelf.rows and len(shelf.rows) >= MAX_ROWS:
                 shelf.overflow += 1
                 continue
-            shelf.rows[key] = row
+            if shelf.rows.get(key) != row:
+                shelf.rows[key] = row
+                changed.append(key)
             written[key] = rev
             wait = self.pending.get((shelf.topic.name, key))
             if wait is not None and rev >= wait.revision:
                 del self.pending[shelf.topic.name, key]
+                changed.append(key)
         for key in gone:
             if rev >= written.get(key, -1):
                 shelf.rows.pop(key, None)
                 written[key] = rev
+                changed.append(key)
+        return changed
 
     def sample(self, rows: Sequence[TrafficView], rate: int) -> None:
         """Finished exchanges, one in `rate` of all."""
@@ -300,8 +336,9 @@ class Store:
         if len(self._event_ids) > 2 * EVENTS_RING:
             self._event_ids = {row.id for row in self.events}
 
-    def _touch(self, shelf: Shelf) -> None:
+    def _touch(self, shelf: Shelf, keys: tuple[str, ...] | None = ()) -> None:
         shelf.version += 1
+        shelf.steps.append((shelf.version, keys))
         self.changes += 1
 
 

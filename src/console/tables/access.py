@@ -61,6 +61,7 @@ KEYS = Table(
     search=lambda r: f"{r.id} {r.consumer} {r.owner} {r.plan} {r.state} {' '.join(r.scopes)}".lower(),
     empty="no API keys have been issued",
     fields=lambda r: {"state": r.state, "key": r.id, "consumer": r.consumer, "owner": r.owner, "plan": r.plan},
+    watch=lambda r: r.state,
 )
 
 SESSIONS = Table(

@@ -104,6 +104,7 @@ SERVICES = Table(
     search=lambda r: f"{r.name} {r.state} {r.breaker} {r.balance} {' '.join(r.routes)}".lower(),
     empty="no services are configured",
     fields=lambda r: {"state": r.state, "service": r.name, "breaker": r.breaker, "route": " ".join(r.routes)},
+    watch=lambda r: (r.state, r.targets_up, r.breaker),
 )
 
 
@@ -174,6 +175,7 @@ TARGETS = Table(
         "breaker": r.breaker,
         "traffic": r.traffic,
     },
+    watch=lambda r: (r.config, r.probe, r.traffic),
 )
 
 
@@ -244,4 +246,5 @@ BREAKERS = Table(
     search=lambda r: f"{r.name} {r.state} {r.cause} {r.forced_by or ''} {' '.join(r.routes)}".lower(),
     empty="no breakers: no service has one configured",
     fields=lambda r: {"state": r.state, "breaker": r.name, "cause": r.cause, "by": r.forced_by or ""},
+    watch=lambda r: r.state,
 )

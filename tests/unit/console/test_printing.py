@@ -167,6 +167,7 @@ CORE = (
     "rings",
     "session",
     "spans",
+    "standing",
     "sse",
     "status",
     "store",

@@ -13,7 +13,7 @@ from console.ui.palette import palette
 from console.ui.screens.listing import MAX_MARKS, Listing
 from console.ui.widgets.live_table import LiveTable
 from tests.unit.console import seeds
-from tests.unit.console.driving import SIZES, Console, console
+from tests.unit.console.driving import SIZES, Clock, Console, console
 from tests.unit.console.fake_gateway import FakeGateway
 
 SCREENS = [
@@ -438,3 +438,40 @@ async def test_ten_thousand_rows_move_and_sort(gateway: FakeGateway) -> None:
 def only(rows: list[Any]) -> Any:
     assert len(rows) == 1
     return rows[0]
+
+
+async def test_only_lines_that_look_different_are_painted(gateway: FakeGateway) -> None:
+    async with console(gateway) as running:
+        await running.open("3", "RETRY IN")
+        grid = running.app.main.query_one(Listing).grid
+        await running.pilot.pause(0.3)
+        painted: list[int] = []
+        plain = grid.render_line
+
+        def counted(y: int) -> object:
+            painted.append(y)
+            return plain(y)
+
+        grid.render_line = counted  # type: ignore[method-assign, assignment]
+        shut = next(row for row in gateway.topics["breakers"] if row.name == "checkout")
+        gateway.publish("breakers", [replace(shut, rps=7777.0)])
+        await running.shows("7 777")
+        assert painted
+        assert max(painted) <= 6  # the open ones' times, and this one; not the closed ones, nor the empty lines
+
+
+async def test_a_row_whose_state_changed_is_marked_for_a_while(gateway: FakeGateway) -> None:
+    clock = Clock()
+    async with console(gateway, clock=clock) as running:
+        await running.open("3", "RETRY IN")
+        assert "Δ" not in running.text
+        shut = next(row for row in gateway.topics["breakers"] if row.name == "checkout")
+        gateway.publish("breakers", [replace(shut, rps=4321.0)])
+        await running.shows("4 321")
+        assert "Δ" not in running.text  # counts move all the time
+        gateway.publish("breakers", [replace(shut, state="open")])
+        await running.shows("Δ")
+        assert [line for line in running.text.splitlines() if "Δ" in line and "checkout" in line]
+        gateway.ticking = False
+        clock.mono += 6
+        await running.hides("Δ")

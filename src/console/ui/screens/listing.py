@@ -12,12 +12,15 @@ from console.details import DETAIL_OF
 from console.formats import count
 from console.session import Session
 from console.spans import Line
+from console.standing import Standing
 from console.tables import TABLES
 from console.ui.screens.pane import Pane, Selected
 from console.ui.widgets.live_table import LiveTable
 
 MAX_MARKS = 20
 TAILS = ("traffic", "events")
+LONG = 1_000
+"""Lists from this length on are kept in order rather than sorted at each beat."""
 
 
 class Listing(Pane):
@@ -32,6 +35,7 @@ class Listing(Pane):
         self.group = ""
         self.held: Sequence[Any] | None = None
         self.held_total = 0
+        self.order = Standing(table)
         self.grid = LiveTable(table, tail=table.name in TAILS)
         self.grid.active = True
         self.grid.badge = self._badge
@@ -54,21 +58,36 @@ class Listing(Pane):
         return self.session.store.rows(self.table.topic)
 
     def paint_all(self) -> None:
+        grid = self.grid
+        grid.sorted_by = self.sorted_by
+        grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
+        kept = None if self.held is not None else self._standing()
+        if kept is not None:
+            grid.show(kept[0], self.session.moment(), kept[1])
+            return
+        grid.show(self._sorted(), self.session.moment())
+
+    def _standing(self) -> tuple[Sequence[Any], list[str]] | None:
+        """A long list, put in order by what changed in it."""
+        column = self.table.column(self.sorted_by[0])
+        if self.table.name in TAILS or column is None or len(self.session.store.shelves[self.table.topic].rows) < LONG:
+            return None
+        self.order.wants(column, self.sorted_by[1], self.test, self.faults_only, self.group)
+        return self.order.rows(self.session.store)
+
+    def _sorted(self) -> Sequence[Any]:
         rows = select(self.table, self.all_rows(), self.test, self.faults_only, self.group)
         name, descending = self.sorted_by
         column = self.table.column(name)
         newest_first = self.table.name in TAILS and self.sorted_by == self.table.order
         if column is not None and not newest_first:
             rows = order(rows, column, descending, self.table.key)
-        grid = self.grid
-        grid.sorted_by = self.sorted_by
-        grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
-        grid.show(rows, self.session.moment())
+        return rows
 
     def paint_ages(self) -> None:
         self.grid.moment = self.session.moment()
         self.grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
-        self.grid.refresh()
+        self.grid.repaint()
 
     def _badge(self, key: str) -> str:
         waiting = self.session.store.pending.get((self.table.topic, key))

@@ -126,10 +126,11 @@ class Pulse(Pane):
 
     def _top(self, grid: LiveTable, topic: str, name: str, note: Line) -> None:
         column = grid.table.column(grid.table.order[0])
-        rows = self.session.store.rows(topic)
+        store = self.session.store
+        rows = store.rows(topic)
         shown = list(rows[:SHOWN])
         if column is not None:
-            shown = top(rows, column, SHOWN)
+            shown = store.derived(topic, f"top {column.name}", lambda: top(rows, column, SHOWN))
         grid.head = [(name, "title"), (f" {count(len(rows))}", "dim")]
         grid.note = self.age_line(topic)
         grid.dimmed = self.freshness(topic).word in ("STALE", "DOWN")
@@ -143,7 +144,7 @@ class Pulse(Pane):
         self.tail.head = [("Latest requests", "title")]
         self.tail.dimmed = self.freshness("traffic").word in ("STALE", "DOWN")
         self.tail.note = note or self.age_line("traffic")
-        self.tail.refresh()
+        self.tail.repaint()
 
     # ---------------------------------------------------------------------------------------------- commands
 

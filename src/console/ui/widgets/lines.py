@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from rich.segment import Segment
 from textual import events
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -45,6 +45,7 @@ _ASCII = str.maketrans(
         "╮": "+",
         "╰": "+",
         "╯": "+",
+        "Δ": "+",
         "▾": "v",
         "▴": "^",
     }
@@ -116,9 +117,15 @@ class Box(Painted):
         head, note = head or [], note or []
         if dimmed:
             lines = [[(text, "dim") for text, _ in line] for line in lines]
-        if (lines, head, note) != (self.lines, self.head, self.note):
-            self.lines, self.head, self.note = lines, head, note
+        stale = [y for y, (old, new) in enumerate(zip(self.lines, lines, strict=False)) if old != new]
+        whole = len(lines) != len(self.lines) or 2 * len(stale) > len(lines)
+        if self.framed:
+            stale = [y + 1 for y in stale] + ([0] if (head, note) != (self.head, self.note) else [])
+        self.lines, self.head, self.note = lines, head, note
+        if whole:
             self.refresh()
+        elif stale:
+            self.refresh(*[Region(0, y, self.size.width, 1) for y in stale])
 
     def line_at(self, y: int) -> Strip:
         width, height = self.size

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rich.segment import Segment
 from textual import events
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.columns import GAP, Column, Moment, Table, layout, total_width
-from console.spans import Line, cells, crop, fit
+from console.spans import Line, Span, cells, crop, fit
 from console.ui.palette import Palette
 from console.ui.widgets.lines import ascii_strip, paint, paint_framed
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from console.ui.app import ConsoleApp
 
 GUTTER = 2
+KEPT_LINES = 500
+"""Painted lines kept for the next picture."""
+MARKED_SECONDS = 5.0
+WATCHED = 2_000
+"""Tables longer than this mark no changes: there are always some."""
+Sign = tuple[Any, ...]
 
 
 class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
@@ -72,6 +78,13 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         self.marks: dict[str, None] = {}
         self.badge: Callable[[str], str] = lambda key: ""
         self._placed: list[tuple[Column, int]] = []
+        self._placed_for: tuple[int, bool] = (0, False)
+        self._signs: dict[int, Sign] = {}
+        self._edge: tuple[Line, Line, bool] = ([], [], False)
+        self._made: dict[Sign, Strip] = {}
+        self._made_for: tuple[Any, ...] = ()
+        self._states: dict[str, Any] = {}
+        self._changed: dict[str, float] = {}
         self.set_reactive(LiveTable.virtual_size, Size(1, self._chrome))  # as `_measure` will: no arrangement anew
 
     # ----------------------------------------------------------------------------------------------- rows
@@ -84,11 +97,10 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
     def _visible(self) -> int:
         return max(1, self.size.height - self._chrome)
 
-    def show(self, rows: Sequence[Any], moment: Moment) -> None:
-        """New rows, in the order they are to stand. The cursor finds its key again."""
-        key = self.table.key
+    def show(self, rows: Sequence[Any], moment: Moment, keys: list[str] | None = None) -> None:
+        """New rows, in the order they are to stand, and their keys if they are known. The cursor finds its key again."""
         self.rows, self.moment = rows, moment
-        self.keys = list(map(key, rows))
+        self.keys = list(map(self.table.key, rows)) if keys is None else keys
         top = int(self.scroll_offset.y)
         offset = self.cursor - top
         self._find_cursor()
@@ -97,11 +109,39 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
             self._scroll_top(self.cursor - offset)
         elif self.cursor - top >= self._visible:
             self._scroll_top(self.cursor - self._visible + 1)
-        self.refresh()
+        self._note_changes()
+        self.repaint()
+
+    def repaint(self) -> None:
+        """Ask for the lines that would look different now, and only for those."""
+        edge = (self.head, self.note, self.active)
+        height = self.size.height
+        first, last = (1, height - 1) if self.framed else (0, height)
+        stale = [y for y in range(first, last) if self._signs.get(y) != self._sign(y - first)]
+        if self.framed and edge != self._edge:
+            stale.append(0)
+        if (self.framed and self.active != self._edge[2]) or 2 * len(stale) > height:
+            self.refresh()
+        elif stale:
+            self.refresh(*[Region(0, y, self.size.width, 1) for y in stale])
+
+    def _note_changes(self) -> None:
+        """Rows whose state is another than when they were last shown are marked for a while; new tables mark nothing."""
+        watch, now = self.table.watch, self.moment.now
+        if watch is None or len(self.keys) > WATCHED:
+            return
+        states = {key: watch(row) for key, row in zip(self.keys, self.rows, strict=True)}
+        for key, state in states.items():
+            if self._states.get(key, state) != state:
+                self._changed[key] = now
+        self._states |= states
+        self._changed = {key: at for key, at in self._changed.items() if 0 <= now - at < MARKED_SECONDS}
 
     def _find_cursor(self) -> None:
         at_top_of_tail = self.tail and self.cursor == 0
         if self.cursor_key is not None and not at_top_of_tail:
+            if self.cursor < len(self.keys) and self.keys[self.cursor] == self.cursor_key:
+                return
             try:
                 self.cursor = self.keys.index(self.cursor_key)
                 return
@@ -112,7 +152,10 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
 
     def _measure(self) -> None:
         width = self.size.width - (4 if self.framed else 2) - GUTTER
-        self._placed = layout(self.table.columns, max(10, width), self.wide)
+        if (width, self.wide) != self._placed_for:
+            self._placed_for = (width, self.wide)
+            self._placed = layout(self.table.columns, max(10, width), self.wide)
+            self._made.clear()
         across = total_width(self._placed) + GUTTER + 1 if self.wide else 1
         self.virtual_size = Size(across, len(self.rows) + self._chrome)
 
@@ -138,7 +181,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
             self._scroll_top(self.cursor)
         elif self.cursor >= top + self._visible:
             self._scroll_top(self.cursor - self._visible + 1)
-        self.refresh()
+        self.repaint()
 
     def move_by(self, rows: int) -> None:
         self.move_to(self.cursor + rows)
@@ -176,29 +219,49 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
     def _line_at(self, y: int) -> Strip:
         width, height = self.size
         if not self.framed:
-            return self._content(y, width)
+            return self._content(y, width, y)
         edge = paint_framed(y, height, width, self.colours, self.head, self.note, self.active)
         if edge is not None:
+            self._edge = (self.head, self.note, self.active)
             return edge
         side = paint([("│", "accent" if self.active else "line")], 1, self.colours)
-        return Strip.join([side, self._content(y - 1, width - 2), side])
+        return Strip.join([side, self._content(y - 1, width - 2, y), side])
 
-    def _content(self, y: int, width: int) -> Strip:
+    def _content(self, y: int, width: int, at: int) -> Strip:
+        """Line `y` of header and rows, painted at line `at` of the widget; made once for each way it can look."""
+        sign = self._signs[at] = self._sign(y)
         left = int(self.scroll_offset.x)
+        made_for = (width, left, self.colours)
+        if made_for != self._made_for or len(self._made) > KEPT_LINES:
+            self._made_for = made_for
+            self._made.clear()
+        strip = self._made.get(sign)
+        if strip is None:
+            strip = self._header() if sign[0] == "header" else self._row(*sign)
+            if left:
+                strip = strip.crop(left, left + width)
+            ground = "head" if sign[0] == "header" else sign[0]
+            strip = self._made[sign] = strip.adjust_cell_length(width, self.colours.style("", ground))
+        return strip
+
+    def _sign(self, y: int) -> Sign:
+        """All that decides how line `y` of header and rows looks: its ground, pointers, badge and cells."""
         if y == 0:
-            strip = self._header()
-            ground = "head"
-        else:
-            index = int(self.scroll_offset.y) + y - 1
-            if index >= len(self.rows):
-                if not self.rows and y == 2:
-                    return paint([("  " + self.table.empty, "dim")], width, self.colours)
-                return paint([], width, self.colours)
-            ground = "cursor" if self.active and index == self.cursor else "body"
-            strip = self._row(index, ground)
-        if left:
-            strip = strip.crop(left, left + width)
-        return strip.adjust_cell_length(width, self.colours.style("", ground))
+            return ("header", *self.sorted_by)
+        index = int(self.scroll_offset.y) + y - 1
+        if index >= len(self.rows):
+            empty = not self.rows and y == 2
+            return ("body", " ", "", (("  " + self.table.empty if empty else "", "dim"),), True)
+        row, key, moment = self.rows[index], self.keys[index], self.moment
+        ground = "cursor" if self.active and index == self.cursor else "body"
+        mark = "*" if key in self.marks else "Δ" if moment.now - self._changed.get(key, 0.0) < MARKED_SECONDS else " "
+        return (
+            ground,
+            mark,
+            self.badge(key),
+            tuple([column.cell(row, moment) for column, _ in self._placed]),
+            self.dimmed,
+        )
 
     def _header(self) -> Strip:
         colours = self.colours
@@ -215,18 +278,17 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
             )
         return Strip(segments)
 
-    def _row(self, index: int, ground: str) -> Strip:
-        colours, moment, row, key = self.colours, self.moment, self.rows[index], self.keys[index]
+    def _row(self, ground: str, mark: str, badge: str, spans: tuple[Span, ...], quiet: bool) -> Strip:
+        colours = self.colours
+        if len(spans) != len(self._placed):  # a line below the rows
+            return Strip([Segment(text, colours.style(tone, ground)) for text, tone in spans])
         pointer = "▌" if ground == "cursor" else " "
-        marked = "*" if key in self.marks else " "
-        segments = [Segment(pointer, colours.style("accent", ground)), Segment(marked, colours.style("forced", ground))]
+        tone = "accent" if mark == "Δ" else "forced"
+        segments = [Segment(pointer, colours.style("accent", ground)), Segment(mark, colours.style(tone, ground))]
         gap = Segment(" " * GAP, colours.style("", ground))
-        quiet = self.dimmed
-        for column, width in self._placed:
-            text, tone = column.cell(row, moment)
+        for (column, width), (text, tone) in zip(self._placed, spans, strict=True):
             segments.append(Segment(fit(text, width, column.right), colours.style("dim" if quiet else tone, ground)))
             segments.append(gap)
-        badge = self.badge(key)
         strip = Strip(segments)
         if not badge:
             return strip

@@ -241,6 +241,23 @@ async def test_the_stream_tells_ticks_and_deltas(rig: AdminRig) -> None:
     assert {row["name"]: row["state"] for row in events[0]["data"]["rows"]}["users"] == "forced_open"
     assert events[0]["id"] > rev
     assert events[1]["data"]["pulse"]["in_flight"] == 0
+    assert rig.clock.unix() - 10 < events[1]["data"]["as_of"] <= rig.clock.unix()
+    assert events[1]["data"]["nodes"]["seen"] == 1
+
+
+async def test_what_one_beat_tells_is_one_write_to_each_console(rig: AdminRig) -> None:
+    watcher = rig.stream.watch(frozenset({"breakers", "pulse"}), None)
+    frames = rig.stream.frames(watcher)
+    await anext(frames)
+    await rig.beat()
+    async with rig.client("operator") as client:
+        await client.post("/admin/v1/breakers/users/trip", json={"reason": "x"})
+    await rig.beat()
+    told = await anext(frames)
+    assert told.count(b"event: tick") == 2
+    assert told.count(b"event: delta") == 1
+    rig.stream.end()
+    assert [frame async for frame in frames] == []
 
 
 async def test_the_stream_resumes_by_last_event_id_and_says_gap_when_it_cannot(rig: AdminRig) -> None:
