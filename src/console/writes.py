@@ -21,7 +21,7 @@ from console.tiers import seconds
 from console.topics import segment, target_key
 
 if TYPE_CHECKING:
-    from application.views import ActionResult, BreakerView, QuotaView, TargetView
+    from application.views import ActionResult, BreakerView, ConfigView, QuotaView, TargetView
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,11 @@ def _last_healthy(row: TargetView, targets: list[TargetView]) -> bool:
     return not any(t.config in ("active", "registered") and t.probe != "down" for t in others)
 
 
+def _former(row: ConfigView) -> str:
+    """The revision before the one that runs, '' if there is none."""
+    return next((former.revision for former in row.history if former.revision != row.revision), "")
+
+
 def _only_reason(row: Any) -> tuple[Input, ...]:
     return (REASON,)
 
@@ -248,6 +253,28 @@ WRITES: dict[str, Write] = {
             lambda r: "/config/reload",
             lambda r: "configuration",
             _only_reason,
+            lambda r: "",
+            lambda r: False,
+        ),
+        Write(
+            "rollback",
+            "Roll back configuration",
+            "Roll back",
+            "config",
+            lambda r: "/config/rollback",
+            lambda r: "configuration",
+            lambda r: (Input("revision", "to", "text", _former(r)), REASON),
+            lambda r: "" if _former(r) else "has no former revision",
+            lambda r: False,
+        ),
+        Write(
+            "plan",
+            "Change plan",
+            "Change",
+            "consumers",
+            lambda r: f"/consumers/{segment(r.name)}/plan",
+            lambda r: str(r.name),
+            lambda r: (Input("plan", "plan", "text", r.plan or ""), REASON),
             lambda r: "",
             lambda r: False,
         ),

@@ -5,8 +5,9 @@ The action dialog shows what the server's dry run said, and opens only after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from textual import events
@@ -19,11 +20,16 @@ from textual.widgets import Button, Input
 from application.views import ActionResult
 from console.actions import COMMANDS, GROUPS, Command, keys_of
 from console.clean import clean
+from console.faults import Fault
 from console.spans import BLANK, Line, crop, fit, wrap
 from console.tiers import Gate
 from console.ui.widgets.lines import Box, Text
 from console.words import is_state, state
 from console.writes import Write, body
+
+Ask = Callable[[Mapping[str, object]], Awaitable[list[ActionResult]]]
+ASK_AFTER = 0.4
+"""Seconds without typing after which the gateway is asked about a changed value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,10 @@ class Plan:
     read_age: str
     call: str
     note: str = ""
+    ask: Ask | None = None
+    """Asks the gateway again, for other values than were previewed. Raises a Fault."""
+    refused: str = ""
+    """Why the gateway would not do it as it stands; another value may mend that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,8 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         self.plan = plan
         self.inputs = plan.write.inputs(plan.rows[0])
         self.armed = plan.gate.arm_seconds <= 0
+        self.refused = plan.refused
+        self._asked = self._values()
 
     def compose(self) -> ComposeResult:
         plan = self.plan
@@ -86,10 +98,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
 
     def on_mount(self) -> None:
         self.query_one("#dialog-title", Box).show([self._title()])
-        facts = self._facts()
-        box = self.query_one("#dialog-facts", Box)
-        box.styles.height = len(facts)
-        box.show(facts)
+        self._show_facts()
         for each in self.inputs:
             self.query_one(f"#label-{each.name}", Box).show([[(each.label, "dim")]])
         if self.plan.gate.typed is not None:
@@ -98,6 +107,12 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         if not self.armed:
             self.set_timer(self.plan.gate.arm_seconds, self._arm)
         self._judge()
+
+    def _show_facts(self) -> None:
+        facts = self._facts()
+        box = self.query_one("#dialog-facts", Box)
+        box.styles.height = len(facts)
+        box.show(facts)
 
     def _title(self) -> Line:
         plan = self.plan
@@ -118,6 +133,8 @@ class ActionDialog(ModalScreen[Confirmed | None]):
                 lines.append(_row("blast" if index == 0 else "", piece))
             for warning in preview.warnings[:3]:
                 lines.append(_row("warning", warning, "warn"))
+        if not plan.preview:
+            lines.append(_row("object", clean(plan.write.label(plan.rows[0])), "bold"))
         if len(plan.rows) > 4:
             lines.append(_row("", f"and {len(plan.rows) - 4} more", "dim"))
         if plan.note:
@@ -130,6 +147,29 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         self.armed = True
         self._judge()
 
+    def _values(self) -> dict[str, object] | None:
+        """What decides the outcome, as typed so far: all but the reason. None while it cannot be read."""
+        typed = self.typed() if self.is_mounted else {}
+        try:
+            return {name: value for name, value in body(self.inputs, typed).items() if name != "reason"}
+        except ValueError:
+            return None
+
+    async def _ask(self, values: dict[str, object]) -> None:
+        """Before, after and blast for the values that stand there now."""
+        await asyncio.sleep(ASK_AFTER)
+        if self.plan.ask is None:
+            return
+        try:
+            self.plan = replace(self.plan, preview=await self.plan.ask(values))
+            self.refused = ""
+        except Fault as fault:
+            self.refused = crop(str(fault), 60)
+        self._asked = values
+        if self.is_mounted:
+            self._show_facts()
+            self._judge()
+
     def typed(self) -> dict[str, str]:
         return {each.name: self.query_one(f"#input-{each.name}", Input).value for each in self.inputs}
 
@@ -140,6 +180,10 @@ class ActionDialog(ModalScreen[Confirmed | None]):
             body(self.inputs, typed)
         except ValueError as error:
             return str(error)
+        if self._values() != self._asked:
+            return "asking the gateway what that would do…"
+        if self.refused:
+            return self.refused
         if gate.reason and not typed.get("reason", "").strip():
             return "a reason is needed; it goes into the audit"
         if gate.typed is not None and self.query_one("#input-typed", Input).value.strip() != gate.typed:
@@ -156,6 +200,9 @@ class ActionDialog(ModalScreen[Confirmed | None]):
 
     def on_input_changed(self, message: Input.Changed) -> None:
         message.stop()
+        values = self._values()
+        if values is not None and values != self._asked and self.plan.ask is not None:
+            self.run_worker(self._ask(values), exclusive=True, group="ask", exit_on_error=False)
         self._judge()
 
     def on_input_submitted(self, message: Input.Submitted) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from console.faults import Fault
+from console.faults import Fault, Invalid
 from console.freshness import age
+from console.spans import crop
 from console.tiers import gate
 from console.ui.screens.pane import Pane, Selected
 from console.writes import CHANGED, UNKNOWN, WRITES, Outcome, Write, body
 
 if TYPE_CHECKING:
+    from application.views import ActionResult
     from console.ui.app import ConsoleApp
     from console.ui.dialogs import Confirmed
 
@@ -47,11 +50,23 @@ class WriteDesk:
         session = self.app.session
         try:
             rows = [await session.fresh_row(write, one.topic, one.key, one.row) for one in chosen]
-            values = body(write.inputs(rows[0]), {"reason": "dry run"})
-            previews = [await session.preview(write, row, values) for row in rows]
         except Fault as fault:
             self.app.main.tell(f"{write.title.lower()} refused: {fault.word.lower()}: {fault}", "bad", 12)
             return
+        inputs = write.inputs(rows[0])
+
+        async def ask(values: Mapping[str, object]) -> list[ActionResult]:
+            return [await session.preview(write, row, {**values, "reason": "dry run"}) for row in rows]
+
+        previews, mend = list[Any](), ""
+        try:
+            previews = await ask(body(inputs, {"reason": "dry run"}))
+        except Fault as fault:
+            if isinstance(fault, Invalid) and any(each.name != "reason" for each in inputs):
+                mend = crop(str(fault), 60)  # another value may do
+            else:
+                self.app.main.tell(f"{write.title.lower()} refused: {fault.word.lower()}: {fault}", "bad", 12)
+                return
         seen = session.store.freshness(chosen[0].topic, session.mono())
         tier = max(session.tier(write, row) for row in rows)
         context = session.context
@@ -65,6 +80,8 @@ class WriteDesk:
             age(seen.age or 0.0),
             f"POST /admin/v1{write.path(rows[0])}",
             note,
+            ask,
+            mend,
         )
         if not plan.gate.dialog:
             await self._send(Confirmed(plan, {}), chosen)

@@ -359,9 +359,17 @@ class FakeGateway:
                 self._quota(verb, body),
                 lambda r: f"{r.used} of {r.quota}",
             ),
+            "consumers": (
+                "consumers",
+                lambda r: r.name == parts[1],
+                lambda r: replace(r, plan=body.get("plan")),
+                lambda r: r.plan or "-",
+            ),
             "keys": ("keys", lambda r: r.id == parts[1], lambda r: replace(r, state="revoked"), lambda r: r.state),
             "sessions": ("sessions", lambda r: r.id == parts[1], lambda r: r, lambda r: "live"),
         }
+        if parts[0] == "config" and verb == "rollback":
+            return self._rollback(str(body.get("revision")))
         if parts[0] in ("config", "subjects"):
             name = parts[1] if parts[0] == "subjects" else "configuration"
             return ActionResult(
@@ -383,6 +391,19 @@ class FakeGateway:
             "402 rps would be refused with 503 on 6 routes; no fallback",
         )
         return result, lambda: self.publish_now(topic, [after])
+
+    def _rollback(self, revision: str) -> tuple[ActionResult | None, Callable[[], int]]:
+        view = self.topics["config"]
+        if revision not in {former.revision for former in view.history}:
+            return None, lambda: 0
+
+        def change() -> int:
+            self.topics["config"] = replace(view, revision=revision)
+            return self.send("delta", {"topic": "config", "rows": [self.topics["config"]], "gone": []})
+
+        return ActionResult(
+            "rollback", "configuration", view.revision, revision, False, self.rev, None, "2 routes change"
+        ), change
 
     def publish_now(self, topic: str, rows: list[Any]) -> int:
         """As `publish`, from the gateway's own thread."""

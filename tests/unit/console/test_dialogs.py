@@ -72,6 +72,8 @@ ACTIONS: list[tuple[str, tuple[str, ...], str, dict[str, str], str, str]] = [
     ("X", (":sessions",), "s1", {"reason": "stolen", "typed": "user:8841"}, "/sessions/s1/revoke", "sessions"),
     ("X", ("4",), "q3", {"reason": "stolen", "typed": "user:8841"}, "/subjects/user%3A8841/revoke", "quotas"),
     ("L", ("8",), "", {"reason": "rollout"}, "/config/reload", "config"),
+    ("B", ("8",), "", {"revision": "r39", "reason": "5xx", "typed": "configuration"}, "/config/rollback", "config"),
+    ("M", (":consumers",), "visitor", {"plan": "gold", "reason": "paid"}, "/consumers/visitor/plan", "consumers"),
 ]
 
 
@@ -403,3 +405,29 @@ async def test_the_audit_id_of_the_last_write_can_be_copied(gateway: FakeGateway
         notice = running.store.notices.newest(1)[0]
         assert isinstance(notice, Notice)
         assert notice.copy == running.app.writing.last_audit
+
+
+async def test_the_dialog_asks_again_for_what_is_typed(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before and after are those of the values that will be sent, never of the ones that stood there first."""
+    monkeypatch.setattr(tiers, "ARM_SECONDS", 0.1)
+    async with console(gateway, write=True) as running:
+        await at_row(running, ("8",), "")
+        await running.press("B")
+        shown = await dialog(running)
+        await running.shows("r40", "2 routes change")
+        await fill(running, revision="r39", reason="5xx", typed="configuration")
+        assert shown.query_one("#confirm", Button).disabled
+        await running.shows("after    r39")
+        await fill(running, revision="nonesuch")
+        await running.shows("no such object")
+        assert shown.query_one("#confirm", Button).disabled
+        await fill(running, revision="r39")
+        await confirm(running)
+        await running.until(lambda: writes(gateway), "the write")
+        assert writes(gateway)[0][2] == {"revision": "r39", "reason": "5xx"}
+        await running.until(lambda: running.store.one("config").revision == "r39", "the rollback")
+        assert {json.loads(body)["revision"] for _, path, _, body in gateway.requests if path.endswith("rollback")} == {
+            "r40",
+            "r39",
+            "nonesuch",
+        }

@@ -42,7 +42,9 @@ class Config(Pane):
         return ["Configuration", TITLES[self.tab]]
 
     def side(self) -> Line:
-        return self.age_line("config")
+        waiting = self.session.store.pending.get(("config", ""))
+        line: Line = [(f"PENDING {waiting.action} · ", "warn")] if waiting is not None else []
+        return [*line, *self.age_line("config")]
 
     def paint_all(self) -> None:
         view = self.session.store.one("config")
