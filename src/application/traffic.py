@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 KEPT = 1000
 PER_SECOND = 50
 
+#: Seconds an exchange may be older than the newest; more than that, and the clock was set back.
+SET_BACK = 86_400
+
 #: What a row is made of, kept raw until somebody looks.
 _Row = tuple[float, str, bytes, int, float, float, int, str, str, str, str, str, str, str, str, int, int]
 
@@ -38,13 +41,17 @@ class Traffic:
 
     def closed(self, exchange: Exchange) -> None:
         second = int(exchange.unix)
-        if second != self._second:
+        # Exchanges close out of order: one that began a moment before the second turned must not turn it back, which
+        # would end its sampling. Only a clock that was set back does.
+        if second > self._second or second < self._second - SET_BACK:
             self._roll(second)
         self._seen += 1
         if exchange.status >= 500 and self._failures < self._per_second:
             self._failures += 1
         elif self._seen % self._stride:
             return
+        elif self._seen > 2 * self._per_second * self._stride:
+            self._stride *= 2  # busier than the second before: not all of a burst
         self._keep(exchange)
 
     def _roll(self, second: int) -> None:

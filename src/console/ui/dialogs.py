@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import events
@@ -155,7 +156,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         except ValueError:
             return None
 
-    async def _ask(self, values: dict[str, object]) -> None:
+    async def _ask(self, values: dict[str, object]) -> Any:
         """Before, after and blast for the values that stand there now."""
         await asyncio.sleep(ASK_AFTER)
         if self.plan.ask is None:
@@ -202,7 +203,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         message.stop()
         values = self._values()
         if values is not None and values != self._asked and self.plan.ask is not None:
-            self.run_worker(self._ask(values), exclusive=True, group="ask", exit_on_error=False)
+            self.run_worker(partial(self._ask, values), exclusive=True, group="ask", exit_on_error=False)
         self._judge()
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
