@@ -63,9 +63,7 @@ class ConsoleApp(App[None]):
             self.register_theme(textual_theme(name))
         chosen = self._theme_wanted if self._theme_wanted in THEMES else "dark"
         self.colours: Palette = palette(chosen)
-        self.set_reactive(
-            App.theme, f"spork-{chosen}"
-        )  # not watched: the style sheet is parsed once, with these colours
+        self.theme = f"spork-{chosen}"
         self.main = MainScreen()
 
     # ----------------------------------------------------------------------------------------------- life cycle

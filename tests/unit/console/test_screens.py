@@ -475,3 +475,10 @@ async def test_a_row_whose_state_changed_is_marked_for_a_while(gateway: FakeGate
         gateway.ticking = False
         clock.mono += 6
         await running.hides("Δ")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light", "cvd"])
+async def test_textuals_own_widgets_take_the_themes_colours(gateway: FakeGateway, theme: str) -> None:
+    async with console(gateway, theme=theme) as running:
+        typing = running.app.main.query_one("#typing")
+        await running.until(lambda: typing.styles.background.hex.lower() == THEMES[theme].bar, "the colour")

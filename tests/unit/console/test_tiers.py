@@ -98,3 +98,17 @@ def test_the_curl_line_holds_no_token_and_survives_quotes() -> None:
     line = curl("http://gw:9000", "/breakers/x/trip", {"reason": "it's broken"})
     assert "$SPORK_TOKEN" in line
     assert "'{\"reason\": \"it'\\''s broken\"}'" in line
+
+
+def test_every_safety_that_must_fail_is_still_where_it_is_broken() -> None:
+    """`python -m tests.unit.console.must_fail` breaks each and runs its test; here only that the list has not rotted."""
+    from tests.servers import ROOT
+    from tests.unit.console.must_fail import BROKEN
+
+    for broken in BROKEN:
+        source = (ROOT / "src" / "console" / broken.file).read_text()
+        assert source.count(broken.old) == 1, broken.safety
+        assert broken.old != broken.new
+        path, _, name = broken.test.partition("::")
+        found = ROOT / path if path.startswith("tests/") else ROOT / "tests" / "unit" / "console" / path
+        assert f"def {name}" in found.read_text()
