@@ -177,6 +177,33 @@ async def test_a_static_fallback_answers_instead(tmp_path: Path) -> None:
             assert (answer.status_code, answer.json()) == (503, {"detail": "users are resting"})
 
 
+async def test_the_last_good_answer_stands_in_while_the_target_is_gone(tmp_path: Path) -> None:
+    with killable(1) as [(port, process)]:
+        config = upstream(f"http://127.0.0.1:{port}", fallback="{stale: 10m}")
+        with gateway_process(config, tmp_path) as gateway:
+            async with client() as caller:
+                url = f"{gateway.url}/users/1"
+                fresh = await caller.get(url)
+                assert (fresh.status_code, fresh.text) == (200, f"{port}")
+                assert "age" not in fresh.headers
+                assert "cache-status" not in fresh.headers
+                process.kill()
+                process.wait()
+                for _ in range(3):
+                    stale = await caller.get(url)
+                    assert (stale.status_code, stale.text) == (200, f"{port}")
+                    age = int(stale.headers["age"])
+                    assert stale.headers["cache-status"] == f"spork; hit; ttl=-{age}; detail=stale-if-error"
+                    assert stale.headers["x-request-id"] != fresh.headers["x-request-id"]
+                for refused in (
+                    await caller.get(url, headers={"authorization": "Bearer mine"}),
+                    await caller.get(f"{gateway.url}/users/2"),
+                    await caller.post(url),
+                ):
+                    assert refused.status_code in (502, 503)
+                    assert "cache-status" not in refused.headers
+
+
 # -------------------------------------------------------------------------------------------------------- a small fleet
 
 
