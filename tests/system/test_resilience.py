@@ -105,6 +105,7 @@ async def _answers(caller: httpx.AsyncClient, url: str, status: int) -> bool:
     return (await caller.get(url)).status_code == status
 
 
+@pytest.mark.alone
 async def test_killing_one_of_three_under_load(tmp_path: Path) -> None:
     """Clients see at most what was in flight on it; probes or its streak take it out; retries stay in their budget."""
     with killable(3) as targets:
@@ -262,6 +263,7 @@ routes:
 """
 
 
+@pytest.mark.alone
 async def test_a_service_registers_and_every_replica_routes_to_it_within_a_second(tmp_path: Path) -> None:
     async with Target().up() as target, client() as caller:
         with redis_process() as store, two_gateways(f"shared: {store.url}\n{REGISTRATION}", tmp_path) as gateways:
