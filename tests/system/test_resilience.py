@@ -407,7 +407,7 @@ async def test_a_request_with_an_idempotency_key_is_done_once(tmp_path: Path) ->
 
 
 async def test_a_shadow_gets_copies_and_may_hang(tmp_path: Path) -> None:
-    async with Target().up() as target, Target(lambda path: (500, 5.0)).up() as shadow, client() as caller:
+    async with Target().up() as target, Target(lambda path: (500, 60.0)).up() as shadow, client() as caller:
         config = QUICK_END + (
             f"upstreams:\n  users: {{targets: [{target.url}]}}\n  shadow: {{targets: [{shadow.url}]}}\n"
             "routes:\n  - {name: users, match: {path: /users/*}, upstream: users, mirror: shadow}\n"
@@ -416,5 +416,5 @@ async def test_a_shadow_gets_copies_and_may_hang(tmp_path: Path) -> None:
             began = time.monotonic()
             for number in range(10):
                 assert (await caller.post(f"{gateway.url}/users/{number}", content=b"x" * 1000)).status_code == 200
-            assert time.monotonic() - began < 4.0, "nobody waits for the shadow"
+            assert time.monotonic() - began < 30.0, "nobody waits for the shadow"
             await until(lambda: sorted(shadow.paths) == [f"/users/{n}" for n in range(10)], 5, "the copies")
