@@ -9,8 +9,9 @@ from adapters.uvicorn.wire import UnsafeHeader
 from application.ports import FaultError
 
 if TYPE_CHECKING:
+    from adapters.uvicorn.connection import ClientConnection
     from adapters.uvicorn.cycle import Cycle
-    from adapters.uvicorn.protocol import EdgeProtocol
+    from domain.http import Header
 
 #: The path every proxied request shows to the application: its router remembers paths, so it must never see clients'
 #: ones, whose number has no bound; the gateway's own table routes by `raw_path` and the head in the extension.
@@ -18,23 +19,24 @@ MOUNT_PATH = "/"
 _VERSIONS = {"version": "3.0", "spec_version": "2.3"}
 
 
-def own_scope(protocol: EdgeProtocol, cycle: Cycle) -> dict[str, Any]:
+def own_scope(connection: ClientConnection, cycle: Cycle) -> dict[str, Any]:
     """The ASGI scope of a request for one of the gateway's own endpoints."""
     head = cycle.head
     path = head.path.decode("ascii")
-    scope = _scope(protocol, cycle, unquote(path) if "%" in path else path)
-    scope["extensions"] = {}
-    return scope
+    return _scope(connection, cycle, unquote(path) if "%" in path else path, list(head.headers), {})
 
 
-def mount_scope(protocol: EdgeProtocol, cycle: Cycle) -> dict[str, Any]:
-    """The ASGI scope of a proxied request: the `Cycle` in its extension, one path for all."""
-    scope = _scope(protocol, cycle, MOUNT_PATH)
-    scope["extensions"] = {"spork": cycle}
-    return scope
+def mount_scope(connection: ClientConnection, cycle: Cycle) -> dict[str, Any]:
+    """The ASGI scope of a proxied request: the `Cycle` in its extension, one path for all.
+
+    Its headers are left out: they are judged already, and the mount reads them from the cycle.
+    """
+    return _scope(connection, cycle, MOUNT_PATH, [], {"spork": cycle})
 
 
-def _scope(protocol: EdgeProtocol, cycle: Cycle, path: str) -> dict[str, Any]:
+def _scope(
+    connection: ClientConnection, cycle: Cycle, path: str, headers: list[Header], extensions: dict[str, Any]
+) -> dict[str, Any]:
     head = cycle.head
     return {
         "type": "http",
@@ -46,10 +48,11 @@ def _scope(protocol: EdgeProtocol, cycle: Cycle, path: str) -> dict[str, Any]:
         "raw_path": head.path,
         "query_string": head.query or b"",
         "root_path": "",
-        "headers": list(head.headers),
+        "headers": headers,
+        "extensions": extensions,
         "client": (head.peer, head.peer_port),
-        "server": protocol.server,
-        "state": protocol.app_state.copy(),
+        "server": connection.server,
+        "state": connection.app_state.copy(),
     }
 
 
