@@ -83,7 +83,7 @@ class UpstreamSide:
         self.stale = StaleAnswers()
         self.mirrors = Mirrors(clock, chance.random)
         self.probes = Probes(self.registry, HttpxProber(), clock, chance.random, events)
-        resolver = DnsResolver()
+        resolver = DnsResolver(configuration.name_servers)
         self.names = Names(self.registry, resolver, clock, lambda: current.snapshot.configuration.upstreams)
         self.drains: FleetDrains | None = None
         if self._redis is not None:
