@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.first_use import FirstFetch
 from adapters.memory.announcements import MemoryAnnouncements
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from adapters.memory.signatures import MemorySignatures
 from adapters.own_secrets import key_pepper, signing_key
 from adapters.sqlalchemy.database import is_sqlite
 from adapters.sqlalchemy.identity import SqlRecords
@@ -41,7 +42,7 @@ from application.guards.methods import ApiKeyHeader, BearerToken, ClientCertific
 from application.guards.schema import SchemaGuard
 from application.guards.screen import ScreenGuard
 from application.guards.security import SecurityGuard
-from application.guards.shared_secrets import BasicPassword, SignedRequest
+from application.guards.shared_secrets import BasicPassword, SignedRequest, TakenSignatures
 from application.identity import Announcements
 from application.keys import KeyRing, Keys
 from application.plan import GuardMaker
@@ -133,7 +134,7 @@ class CallerSide:
         self._screen = Screen()
         self._verifiers: tuple[tuple[object, ...], _Verifiers] | None = None
         self._basic: BasicPassword | None = None
-        self._signed = SignedRequest(self.consumers.named)
+        self._signed = SignedRequest(self.consumers.named, self._signatures())
         self._signer: JwtIdentitySigner | None = None
 
     def _announcements(self) -> Announcements:
@@ -144,6 +145,13 @@ class CallerSide:
 
         self._redis = connect(self._configuration.shared, connections=4, operation=0.5)
         return RedisAnnouncements(self._redis.client, self._clock.unix)
+
+    def _signatures(self) -> TakenSignatures:
+        if self._redis is None:
+            return MemorySignatures()
+        from adapters.redis.signatures import RedisSignatures
+
+        return RedisSignatures(self._redis.client, MemorySignatures())
 
     # ------------------------------------------------------------------------------------------- what callers may ask
 

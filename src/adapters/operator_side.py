@@ -158,7 +158,12 @@ class OperatorSide:
         self.usage = UsageMeter(clock.unix, self.usage_store)
         self.levels = ServiceLevels(configuration.objectives, clock.unix)
         self.security = SecurityDecisions(clock.unix, self.node)
-        self.operations = Operations(self.revisions, events, clock.unix, self.node, self.audit)
+        kept = None
+        if board is not None:
+            from adapters.redis.idempotency import RedisIdempotency
+
+            kept = RedisIdempotency(board.client)
+        self.operations = Operations(self.revisions, events, clock.unix, self.node, self.audit, kept=kept)
         self.queries = Queries(
             self.reporter, self.controls, events, self.traffic, self.revisions, self.operations.substances, clock
         )
@@ -216,7 +221,7 @@ class OperatorSide:
         if limits is not None:
             self.monitoring.add(limits)
             self.add_component(limits)
-        self.operators = Operators(self.admin_tokens)
+        self.operators = Operators(self.admin_tokens, limiter=limits.redis if limits is not None else None)
         self._generated: AdminToken | None = None
         self._notes: set[asyncio.Future[Any]] = set()
 
