@@ -21,7 +21,7 @@ def explanation(found: Explanation, width: int) -> list[Line]:
     if found.refusal:
         lines.append(fact("verdict", ("x REFUSED ", "bad"), found.refusal))
     else:
-        lines.append(fact("verdict", ("  MATCHES ", "ok"), (found.route or MISSING, "bold")))
+        lines.append(fact("verdict", ("MATCHES ", "ok"), (found.route or MISSING, "bold")))
     lines.append(
         fact(
             "goes to",
