@@ -56,19 +56,18 @@ class HttpxTransport:
     """`application.ports.UpstreamTransport` over httpx.
 
     `http2` offers HTTP/2 to https targets by ALPN; with `http1` False it is spoken without asking, also in clear text.
-    `proxy` is the URL of a forward proxy. `clock` answers monotonic seconds.
+    `PoolPolicy.proxy` is the forward proxy: http targets are asked for by it, tunnels lead through it to https ones.
+    `clock` answers monotonic seconds.
     """
 
     def __init__(
         self,
         http1: bool = True,
         http2: bool = True,
-        proxy: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http1 = http1
         self._http2 = http2
-        self._proxy = proxy
         self._clock = clock
         self._origins: dict[_Key, _Origin] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -182,7 +181,7 @@ class HttpxTransport:
             http1=self._http1,
             http2=self._http2,
             limits=limits,
-            proxy=self._proxy,
+            proxy=policy.proxy or None,
             uds=target.unix_path,
         )
 
