@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit bench pictures lock clean
+.PHONY: help run test lint types unit native bench pictures lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,12 +18,10 @@ run: $(STAMP) ## set up and run the demo: gateway on :8000, admin on :9000
 	@exec $(BIN)/spork demo $(ARGS)
 
 test: $(DEV_STAMP) lint ## set up and run every test, lint and types included
-	@# Real processes under deadlines share the cores with each other here. What failed is run once more, alone, and must
-	@# pass then; the first run's failures stay in the output. Anything but failed tests (exit 1) ends it at once.
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS); code=$$?; \
-	if [ $$code -eq 1 ]; then echo; echo "== once more, alone: what failed above"; \
-	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(PYTEST_ARGS); \
-	else exit $$code; fi
+	@# Tests that hold the gateway to a time of the clock (marked alone) run afterwards with the machine to themselves.
+	@# Nothing is run twice. PYTEST_ARGS may choose tests of one stage only; then the other finds none (exit 5).
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m "not alone" $(PYTEST_ARGS) || [ $$? -eq $(if $(strip $(PYTEST_ARGS)),5,0) ]
+	$(BIN)/python -m pytest -m alone $(PYTEST_ARGS) || [ $$? -eq $(if $(strip $(PYTEST_ARGS)),5,0) ]
 
 lint: $(DEV_STAMP) ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
@@ -34,7 +32,12 @@ lint: $(DEV_STAMP) ## ruff, mypy --strict, import contracts
 unit: $(DEV_STAMP) ## only the fast tests
 	$(BIN)/python -m pytest -n 2 tests/unit $(PYTEST_ARGS)
 
-bench: $(BENCH_STAMP) ## cost per request beside peers; writes bench/RESULTS.md
+native: build/native ## compile the request path (needs a C compiler); PYTHONPATH=build/native then runs it
+
+build/native: $(DEV_STAMP) native/build.py native/modules.txt $(shell find src -name '*.py')
+	$(BIN)/python -m native.build --out $@
+
+bench: $(BENCH_STAMP) native ## cost per request beside peers; writes bench/RESULTS.md
 	$(BIN)/python -m bench.run --out bench/RESULTS.md $(ARGS)
 
 pictures: $(DEV_STAMP) ## the console's pictures in docs/pictures
@@ -65,4 +68,4 @@ $(BENCH_STAMP): $(DEV_STAMP) requirements/bench.txt
 	@touch $@
 
 clean: ## remove what make made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .spork
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .spork

@@ -188,7 +188,7 @@ async def own_endpoints(scope: Any, receive: Any, send: Any) -> None:
     if "spork" in scope["extensions"]:
         cycle = scope["extensions"]["spork"]
         assert scope["path"] == "/"
-        await cycle._protocol.edge.gateway.handle(cycle.head, cycle, cycle)
+        await cycle._connection.edge.gateway.handle(cycle.head, cycle, cycle)
         return
     size = 0
     while True:

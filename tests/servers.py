@@ -39,7 +39,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(check: Callable[[], object], seconds: float = 10.0, what: str = "condition") -> None:
+def wait_until(check: Callable[[], object], seconds: float = 30.0, what: str = "condition") -> None:
     """Poll `check` until it is true; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -101,7 +101,7 @@ class UpstreamSide:
         self.stale = StaleAnswers()
         self.mirrors = Mirrors(clock, chance.random)
         self.probes = Probes(self.registry, FirstProbe(_prober), clock, chance.random, events)
-        resolver = DnsResolver()
+        resolver = DnsResolver(configuration.name_servers)
         self.names = Names(self.registry, resolver, clock, lambda: current.snapshot.configuration.upstreams)
         self.drains = FleetDrains(self.registry, board, clock) if board is not None else None
         self.file: WatchedFile | None = None

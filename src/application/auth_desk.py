@@ -32,11 +32,15 @@ _NO_SERVICE = Denial("no_route", "No auth service is configured.")
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """An answer of the auth service that is passed on. Only these headers go out."""
+    """An answer of the auth service that is passed on. Only these headers go out.
+
+    `refused`: the service did not take the credentials.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    refused: bool = False
 
 
 class AuthService(Protocol):
@@ -173,7 +177,7 @@ class AuthDesk:
         answer = await service.pass_on(path, content_type, body, client)
         if isinstance(answer, Unverifiable):
             return _unavailable(answer)
-        if answer.status in (400, 401, 403):
+        if answer.refused:
             refused = await self._failures.failed(client, self._clock.monotonic(), self._clock.unix(), _BAD)
             if refused is not _BAD:
                 return refused

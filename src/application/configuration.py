@@ -153,6 +153,8 @@ class Configuration:
     registration_allow: tuple[str, ...] = ()
     #: A watched JSON file with further targets by upstream; empty for none.
     discovery_file: str = ""
+    #: (address, port) of the DNS servers that look names of targets up; empty for the system's.
+    name_servers: tuple[tuple[str, int], ...] = ()
     hub: EventHub = EventHub()
     quarantine: bool = False
     #: Service level objectives of routes and consumers.

@@ -48,7 +48,9 @@ _LOOP = Denial("loop_detected", "This request has been through this gateway befo
 class _Nothing:
     """Body and sink of a request that was refused before it had either."""
 
-    length = received = sent = 0
+    length = 0
+    received = 0
+    sent = 0
     started = True
 
 
@@ -80,7 +82,7 @@ class Forwarder:
         self._current = current
         self._refusals = refusals
         self._monotonic = clock.monotonic
-        self._unix = clock.unix
+        self._wall_clock = clock.unix
         self._heard_by = tuple(observer.closed for observer in observers)
         self._bits = chance.getrandbits
         self._clients = clients
@@ -122,7 +124,7 @@ class Forwarder:
 
     def open(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> Exchange:
         """Start the exchange: clocks read once, the snapshot taken, the client known, ids given."""
-        exchange = Exchange(head, body, sink, self._current.snapshot, self._monotonic(), self._unix())
+        exchange = Exchange(head, body, sink, self._current.snapshot, self._monotonic(), self._wall_clock())
         given: dict[bytes, bytes] | None = None
         for name, value in head.headers:
             if name in _NOTED:
@@ -298,7 +300,7 @@ class Forwarder:
     def refused(self, denial: Denial, status: int, peer: str, request_id: str) -> None:
         """The edge refused a request before it had a head to speak of: observers hear of it like of any other."""
         head = RequestHead("-", b"-", None, (), "http", b"", peer=peer)
-        exchange = Exchange(head, _NOTHING, _NOTHING, self._current.snapshot, self._monotonic(), self._unix())
+        exchange = Exchange(head, _NOTHING, _NOTHING, self._current.snapshot, self._monotonic(), self._wall_clock())
         exchange.request_id_bytes = request_id.encode("ascii", "replace")
         exchange.traceparent = b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"
         exchange.status = status

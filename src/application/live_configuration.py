@@ -32,6 +32,8 @@ AT_START = (
     ("tls", "tls"),
     ("expose", "expose"),
     ("trusted_proxies", "trusted_proxies"),
+    ("discovery_file", "discovery_file"),
+    ("name_servers", "name_servers"),
 )
 
 

@@ -11,6 +11,7 @@ from application.overview import Overview, health_parts
 from application.ports import Clock
 from application.reporting import LoopLag
 from application.tally import SIZE, Tally, Window, add_difference, percentile_ms
+from domain.outcomes import SERVER_ERRORS
 
 
 class WorkerShelf(Protocol):
@@ -109,7 +110,7 @@ class Monitoring:
             for row in report.cells:
                 total = totals.setdefault(row[0], _Total())
                 total.requests += row[5]
-                total.errors += row[5] if row[2] >= 500 else 0
+                total.errors += row[5] if row[2] >= SERVER_ERRORS else 0
                 add_difference(total.buckets, row[7], _ZERO)
         recent = self._overview().picture.windows.routes
         rows = [_performance(route, total, recent.get(route, _NONE)) for route, total in totals.items()]

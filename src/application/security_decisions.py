@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from application.audit import AuditEntry
+from domain.outcomes import GROUNDS, Ground
 
 if TYPE_CHECKING:
     from application.exchange import Exchange
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 EVERY = 10.0
 #: Distinct (reason, route, client, subject) kept per period; the rest is counted together.
 MOST = 200
-_KINDS = {401: "auth.failed", 403: "access.denied"}
+_ACTIONS = {Ground.CREDENTIALS: "auth.failed", Ground.ACCESS: "access.denied"}
+#: The reasons of refusals that concern security. No fault has such a reason.
+_KINDS = {reason: _ACTIONS[ground] for reason, ground in GROUNDS.items() if ground in _ACTIONS}
 
 
 class SecurityDecisions:
@@ -31,8 +34,8 @@ class SecurityDecisions:
         self.totals: dict[tuple[str], int] = {}
 
     def closed(self, exchange: Exchange) -> None:
-        kind = _KINDS.get(exchange.status)
-        if kind is None or not exchange.reason:
+        kind = _KINDS.get(exchange.reason)
+        if kind is None:
             return
         route = exchange.plan.name if exchange.plan is not None else ""
         principal = exchange.principal

@@ -13,13 +13,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from domain.outcomes import Denied
+from domain.outcomes import SERVER_ERRORS, Denied, Ground
 
 if TYPE_CHECKING:
     from application.exchange import Exchange
 
 #: Upper bounds of the latency buckets in seconds; one more bucket takes what is slower.
-BOUNDS = (
+BOUNDS: tuple[float, ...] = (
     0.00025, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
     0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
@@ -33,11 +33,12 @@ SERIES = 300
 
 K = TypeVar("K")
 Key = tuple[str, str, int, str, str]
-#: (second, count, cumulative buckets, cumulative upstream buckets, retries) at the end of a second in which the cell moved.
-_Sample = tuple[int, int, tuple[int, ...], tuple[int, ...], int]
+#: (second, count, cumulative buckets, cumulative upstream buckets, retries, throttled) at the end of a second in which
+#: the cell moved.
+_Sample = tuple[int, int, tuple[int, ...], tuple[int, ...], int, int]
 _ZERO: tuple[int, ...] = (0,) * SIZE
-#: (count, retries, changed buckets, changed upstream buckets): only buckets that moved, which are few.
-_Change = tuple[int, int, list[tuple[int, int]], list[tuple[int, int]]]
+#: (count, retries, throttled, changed buckets, changed upstream buckets): only buckets that moved, which are few.
+_Change = tuple[int, int, int, list[tuple[int, int]], list[tuple[int, int]]]
 
 
 class Cell:
@@ -54,6 +55,7 @@ class Cell:
         "key",
         "retries",
         "seconds",
+        "throttled",
         "ticked",
         "upstream_buckets",
         "upstream_seconds",
@@ -69,6 +71,8 @@ class Cell:
         self.bytes_in = 0
         self.bytes_out = 0
         self.retries = 0
+        #: Refused by a limit of ours; a target's own 429 is none.
+        self.throttled = 0
         #: (traceparent, seconds, Unix time) of the latest exchange.
         self.exemplar: tuple[bytes, float, float] | None = None
         self.dirty = False
@@ -99,13 +103,12 @@ class Window:
 
     def add(self, status: int, change: _Change) -> None:
         """What one cell with this status counted in the window."""
-        count, retries, buckets, upstream_buckets = change
+        count, retries, throttled, buckets, upstream_buckets = change
         self.requests += count
         self.retries += retries
-        if status >= 500:
+        self.throttled += throttled
+        if status >= SERVER_ERRORS:
             self.errors += count
-        elif status == 429:
-            self.throttled += count
         for index, more in buckets:
             self.buckets[index] += more
         for index, more in upstream_buckets:
@@ -191,6 +194,8 @@ class Tally:
         #: (route, limit) of refusals by a limit, and (method, result) of authentication.
         self.throttled: dict[tuple[str, str], int] = {}
         self.authentications: dict[tuple[str, str], int] = {}
+        self._throttled = 0
+        self._throttled_ticked = 0
         self.folded = 0
         self._series: deque[tuple[int, int, int, int]] = deque(maxlen=SERIES)
         self._second = 0
@@ -234,17 +239,21 @@ class Tally:
             proof = (principal.method, "success")
             self.authentications[proof] = self.authentications.get(proof, 0) + 1
         if exchange.reason:
-            self._count_reason(exchange, key[0], exchange.reason)
+            self._count_reason(exchange, cell, exchange.reason)
 
-    def _count_reason(self, exchange: Exchange, route: str, reason: str) -> None:
+    def _count_reason(self, exchange: Exchange, cell: Cell, reason: str) -> None:
+        route = cell.key[0]
         self.reasons[route, reason] = self.reasons.get((route, reason), 0) + 1
         outcome = exchange.outcome
         if not isinstance(outcome, Denied):
             return
-        if outcome.status == 429:
+        ground = outcome.denial.ground
+        if ground is Ground.ALLOWANCE:
+            cell.throttled += 1
+            self._throttled += 1
             for limit in violated(outcome):
                 self.throttled[route, limit] = self.throttled.get((route, limit), 0) + 1
-        elif outcome.status == 401:
+        elif ground is Ground.CREDENTIALS:
             proof = ("any", str(exchange.hints.get("credential", reason)))
             self.authentications[proof] = self.authentications.get(proof, 0) + 1
 
@@ -269,17 +278,26 @@ class Tally:
         if second <= self._second and self._second:
             return
         moved, self._dirty = self._dirty, []
-        requests = errors = throttled = 0
+        requests = errors = 0
         for cell in moved:
             cell.dirty = False
             delta = cell.count - cell.ticked
             cell.ticked = cell.count
             requests += delta
-            if cell.key[2] >= 500:
+            if cell.key[2] >= SERVER_ERRORS:
                 errors += delta
-            elif cell.key[2] == 429:
-                throttled += delta
-            cell.history.append((second, cell.count, tuple(cell.buckets), tuple(cell.upstream_buckets), cell.retries))
+            cell.history.append(
+                (
+                    second,
+                    cell.count,
+                    tuple(cell.buckets),
+                    tuple(cell.upstream_buckets),
+                    cell.retries,
+                    cell.throttled,
+                )
+            )
+        throttled = self._throttled - self._throttled_ticked
+        self._throttled_ticked = self._throttled
         if moved:
             self._overhead_history.append((second, tuple(self.overhead)))
         gap = second - self._second if self._second else 1
@@ -309,7 +327,7 @@ class Tally:
         return windows
 
     def series(self) -> list[tuple[int, int, int, int]]:
-        """(second, requests, 5xx, 429) per second, newest last."""
+        """(second, requests, 5xx, refused by a limit) per second, newest last."""
         return list(self._series)
 
     def forget(self, routes: frozenset[str]) -> None:
@@ -358,12 +376,14 @@ def _change(sample: _Sample, base: _Sample | None) -> _Change:
         return (
             sample[1],
             sample[4],
+            sample[5],
             [(index, count) for index, count in enumerate(sample[2]) if count],
             [(index, count) for index, count in enumerate(sample[3]) if count],
         )
     return (
         sample[1] - base[1],
         sample[4] - base[4],
+        sample[5] - base[5],
         [(i, new - old) for i, (new, old) in enumerate(zip(sample[2], base[2], strict=True)) if new != old],
         [(i, new - old) for i, (new, old) in enumerate(zip(sample[3], base[3], strict=True)) if new != old],
     )

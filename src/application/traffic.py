@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from application.views import TrafficView
+from domain.outcomes import SERVER_ERRORS
 
 if TYPE_CHECKING:
     from application.exchange import Exchange
@@ -41,7 +42,7 @@ class Traffic:
         if second != self._second:
             self._roll(second)
         self._seen += 1
-        if exchange.status >= 500 and self._failures < self._per_second:
+        if exchange.status >= SERVER_ERRORS and self._failures < self._per_second:
             self._failures += 1
         elif self._seen % self._stride:
             return

@@ -4,8 +4,8 @@ The request path adds to a dictionary. Every few seconds what was added goes to 
 store does not take is kept and added again, so that a restarted database loses nothing. A gateway that is killed loses
 what it had not handed over yet, at most `FLUSH_EVERY` seconds.
 
-Cost units: a route's `metadata.cost_units` (default 1) for every request that was admitted. Refusals (401, 403, 429)
-count as refused and cost nothing.
+Cost units: a route's `metadata.cost_units` (default 1) for every request that was admitted. What was refused for its
+credentials, its access or its allowance counts as refused and costs nothing; a target's own refusal was admitted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from application.views import ConsumerView
+from domain.outcomes import SERVER_ERRORS, Denied, Ground, Outcome
 
 if TYPE_CHECKING:
     from application.exchange import Exchange
@@ -27,12 +28,12 @@ FLUSH_EVERY = 5.0
 OTHERS = "(others)"
 _SLICE = 10
 _SLICES = 30
-_REFUSED = frozenset((401, 403, 429))
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """`hour` is Unix time divided by 3600. `units` are cost units, `seconds` the sum of response times."""
+    """`hour` is Unix time divided by 3600. `errors` are 5xx as clients saw them, `refused` what `units` (cost units) leave
+    out, `seconds` the sum of response times."""
 
     hour: int
     consumer: str
@@ -109,13 +110,12 @@ class UsageMeter:
         if sums is None:
             sums = self._open(key)
         sums[0] += 1
-        status = exchange.status
-        if status in _REFUSED and not exchange.attempts:
+        if exchange.reason and _refused(exchange.outcome):
             sums[2] += 1
         else:
             units = self._units.get(plan.name)
             sums[3] += units if units is not None else self._read_units(plan.name, plan.config.metadata)
-            if status >= 500:
+            if exchange.status >= SERVER_ERRORS:
                 sums[1] += 1
         sums[4] += exchange.body.received
         sums[5] += exchange.sink.sent
@@ -214,6 +214,11 @@ class UsageMeter:
 
     def samples(self) -> list[tuple[str, tuple[str, ...], float]]:
         return [("gateway_store_failures_total", ("usage",), float(self.failures))]
+
+
+def _refused(outcome: Outcome | None) -> bool:
+    """Whether the caller was refused by what it is or may, rather than by what it asked for."""
+    return isinstance(outcome, Denied) and outcome.denial.ground is not Ground.OTHER
 
 
 def _row(key: tuple[int, str, str], sums: list[float]) -> UsageRow:

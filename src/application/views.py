@@ -41,7 +41,7 @@ class Series:
 class PulseView:
     rps: float
     error_ratio: float  # 5xx share
-    throttled_ratio: float  # 429 share
+    throttled_ratio: float  # share that limits refused
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from domain.outcomes import SERVER_ERRORS
+
 #: Windows that burn rates are reported for, seconds, with their names.
 WINDOWS = ((300, "5m"), (1800, "30m"), (3600, "1h"), (21600, "6h"))
 
@@ -31,7 +33,7 @@ class Objective:
         return (not self.route or self.route == route) and (not self.consumer or self.consumer == consumer)
 
     def bad(self, status: int, seconds: float) -> bool:
-        return status >= 500 or status == 0 or (self.latency is not None and seconds > self.latency)
+        return status >= SERVER_ERRORS or status == 0 or (self.latency is not None and seconds > self.latency)
 
 
 def burn_rate(bad: int, total: int, target: float) -> float:

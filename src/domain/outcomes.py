@@ -71,6 +71,37 @@ class Fault:
     note: str = ""
 
 
+class Ground(Enum):
+    """What a refusal is about. Whoever counts or records refusals asks this, never a status code."""
+
+    CREDENTIALS = "credentials"  #: who asks is not proven
+    ACCESS = "access"  #: who asks, from where or with what, may not
+    ALLOWANCE = "allowance"  #: it may, but not this much
+    OTHER = "other"  #: the request itself, its address, or what the gateway can do right now
+
+
+#: reason -> its ground; a reason that is not here is of `OTHER`.
+GROUNDS: dict[str, Ground] = {
+    "unauthenticated": Ground.CREDENTIALS,
+    "invalid_credentials": Ground.CREDENTIALS,
+    "step_up_required": Ground.CREDENTIALS,
+    "address_denied": Ground.ACCESS,
+    "https_required": Ground.ACCESS,
+    "forbidden": Ground.ACCESS,
+    "insufficient_scope": Ground.ACCESS,
+    "tenant_mismatch": Ground.ACCESS,
+    "csrf_failed": Ground.ACCESS,
+    "cors_refused": Ground.ACCESS,
+    "screened": Ground.ACCESS,
+    "too_many_failures": Ground.ALLOWANCE,
+    "quota_exceeded": Ground.ALLOWANCE,
+    "concurrency_exceeded": Ground.ALLOWANCE,
+}
+
+#: Statuses from here on say that the service failed, a target or the gateway (RFC 9110 15.6).
+SERVER_ERRORS = 500
+
+
 @dataclass(frozen=True, slots=True)
 class Denial:
     """A refusal by the gateway itself. `reason` is a stable slug; the adapter `problems.py` knows its status code.
@@ -86,6 +117,10 @@ class Denial:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     members: dict[str, object] = field(default_factory=dict)
     close: bool = False
+
+    @property
+    def ground(self) -> Ground:
+        return GROUNDS.get(self.reason, Ground.OTHER)
 
 
 @dataclass(frozen=True, slots=True)

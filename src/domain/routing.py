@@ -43,17 +43,19 @@ __all__ = [
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
 class Matched(Generic[T]):
     """`route` takes the request. `segments` are the path's, of which the route's pattern names the first `depth`.
 
-    Not frozen only because one is made per request and freezing triples what that costs.
+    A plain class, because one is made per request.
     """
 
-    route: T
-    params: dict[str, str]
-    segments: list[bytes]
-    depth: int
+    __slots__ = ("depth", "params", "route", "segments")
+
+    def __init__(self, route: T, params: dict[str, str], segments: list[bytes], depth: int) -> None:
+        self.route = route
+        self.params = params
+        self.segments = segments
+        self.depth = depth
 
     @property
     def rest(self) -> bytes:

@@ -33,8 +33,8 @@ async def until(limiter: RedisRateLimiter, down: bool) -> None:
 async def test_a_node_that_dies_and_comes_back() -> None:
     rule = Limit("shared", 10, 3600.0)
     with redis_cluster() as nodes:
-        connection = connect(cluster_url(nodes))
-        limiter = RedisRateLimiter(connection, MemoryRateLimiter(), nodes=lambda: 2)
+        connection = connect(cluster_url(nodes), operation=1.0)
+        limiter = RedisRateLimiter(connection, MemoryRateLimiter(), nodes=lambda: 2, timeout=1.0)
         await limiter.open()
         assert not limiter.health.down, limiter.health.last_error
         # warm up: topology, scripts on every node

@@ -59,6 +59,7 @@ async def test_most_requests_of_a_hot_key_never_ask_and_never_more_than_the_quot
     assert sum(node.spent for node in nodes) > QUOTA / 2
 
 
+@pytest.mark.alone
 async def test_the_bound_holds_in_any_interval_while_the_bucket_refills(nodes: list[LeasingRateLimiter]) -> None:
     rule = limit("hybrid", period=1.0, quota=200)
     admitted: list[float] = []

@@ -86,7 +86,7 @@ class Replica:
         return [] if live is None else [t.declared.url for t in live.targets]
 
 
-async def until(check: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(check: Callable[[], object], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not check():
             await asyncio.sleep(0.005)
@@ -125,6 +125,7 @@ async def test_a_lease_ends_by_itself_and_cannot_be_renewed_then(make_store: Mak
     await store.close()
 
 
+@pytest.mark.alone
 async def test_every_replica_routes_to_a_new_target_within_a_second(make_store: MakeStore) -> None:
     one, other = Replica(make_store()), Replica(make_store())
     for replica in (one, other):
@@ -142,6 +143,7 @@ async def test_every_replica_routes_to_a_new_target_within_a_second(make_store: 
         await replica.registrations.close()
 
 
+@pytest.mark.alone
 async def test_a_service_that_dies_silently_is_gone_when_its_lease_ends(make_store: MakeStore) -> None:
     replica = Replica(make_store())
     await replica.registrations.open()

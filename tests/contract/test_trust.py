@@ -70,12 +70,16 @@ class Replica:
         return outcome.reason if isinstance(outcome, Refused) else "good"
 
 
-async def eventually(check: Callable[[], object], seconds: float = 1.0) -> None:
-    """The promise is a second; a busy machine gets two more before the test calls it broken."""
-    deadline = time.monotonic() + seconds + 2.0
+async def eventually(check: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
     while not check():
-        assert time.monotonic() < deadline, "not within a second"
+        assert time.monotonic() < deadline, f"not within {seconds} s"
         await asyncio.sleep(0.01)
+
+
+async def within_a_second(check: Callable[[], object]) -> None:
+    """Within the promised second."""
+    await eventually(check, 1.0)
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql", "redis", "redis+postgresql"])
@@ -107,6 +111,7 @@ async def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         yield made[0], made[1]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("revocation", "reason"),
     [
@@ -122,9 +127,10 @@ async def test_a_revocation_is_seen_by_the_other_within_a_second(
     assert (one.token(), other.token()) == ("good on basic", "good on basic")
     await one.trust.revoke(replace(revocation, value=revocation.value + one.mark))
     assert one.token() == reason
-    await eventually(lambda: other.token() == reason)
+    await within_a_second(lambda: other.token() == reason)
 
 
+@pytest.mark.alone
 async def test_a_revoked_key_is_refused_by_the_other_within_a_second(replicas: tuple[Replica, Replica]) -> None:
     one, other = replicas
     issued = await one.keys.issue(KeyRequest(one.consumer), NOW)
@@ -133,14 +139,15 @@ async def test_a_revoked_key_is_refused_by_the_other_within_a_second(replicas: t
     text = str(issued.text).encode()
     assert (await one.key(text), await other.key(text)) == ("good", "good")
     await one.keys.revoke(issued.key.id, NOW)
-    await eventually(lambda: any(r.value == issued.key.id for r in other.revoked))
+    await within_a_second(lambda: any(r.value == issued.key.id for r in other.revoked))
     assert await one.key(text) == "key_revoked"
-    deadline = time.monotonic() + 3.0
+    deadline = time.monotonic() + 1.0
     while await other.key(text) != "key_revoked":
         assert time.monotonic() < deadline, "not within a second"
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("replicas", ["memory", "sqlite", "postgresql", "redis+postgresql"], indirect=True)
 async def test_a_plan_changed_by_one_counts_at_the_other(replicas: tuple[Replica, Replica]) -> None:
     one, other = replicas
@@ -148,7 +155,7 @@ async def test_a_plan_changed_by_one_counts_at_the_other(replicas: tuple[Replica
     await one.consumers.assign(one.consumer, "premium")
     await one.trust.consumer_changed(one.consumer)
     assert one.token() == "good on premium"
-    await eventually(lambda: other.token() == "good on premium")
+    await within_a_second(lambda: other.token() == "good on premium")
 
 
 async def test_what_was_heard_is_in_our_own_records_too(replicas: tuple[Replica, Replica]) -> None:
@@ -156,7 +163,7 @@ async def test_what_was_heard_is_in_our_own_records_too(replicas: tuple[Replica,
     revocation = Revocation(RevocationKind.SESSION, f"s-{time.monotonic_ns()}", created_at=NOW)
     await one.trust.revoke(revocation)
     await eventually(lambda: revocation in set(other.revoked))
-    deadline = time.monotonic() + 3.0
+    deadline = time.monotonic() + 10.0
     while revocation not in await other.records.in_force(NOW):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)

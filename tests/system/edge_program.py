@@ -43,6 +43,8 @@ class Pid:
                     await sink.drain()
             sink.finish()
             return
+        if wait:
+            say(f"serving {head.path.decode()}")
         await asyncio.sleep(wait)
         sink.start(200, [])
         sink.write(str(os.getpid()).encode())

@@ -353,4 +353,4 @@ def test_an_open_stream_does_not_hold_up_shutdown(echo: int, tmp_path: Path) -> 
             for _ in lines:
                 pass
         assert gateway.process.wait(15) == 0
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 15, "not the whole grace"

@@ -270,6 +270,7 @@ def test_no_secret_is_listed_or_logged(world: World) -> None:
     assert secret.encode() not in (world.gateway.directory / ".spork" / "records.db").read_bytes()
 
 
+@pytest.mark.alone
 def test_an_unknown_key_and_a_wrong_secret_look_the_same(world: World) -> None:
     """Status, body and headers; and the median time of many, which is compared loosely: the work is counted elsewhere."""
     from domain.consumers import mint, mint_id
@@ -292,6 +293,7 @@ def test_an_unknown_key_and_a_wrong_secret_look_the_same(world: World) -> None:
     assert 0.3 < medians[0] / medians[1] < 3.0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("shared", ["redis", "records"])
 def test_two_gateways_see_revocations_and_key_changes_within_a_second(tmp_path: Path, shared: str) -> None:
     """Sharing a Redis with records apart, and sharing records without any Redis."""

@@ -105,6 +105,7 @@ async def _answers(caller: httpx.AsyncClient, url: str, status: int) -> bool:
     return (await caller.get(url)).status_code == status
 
 
+@pytest.mark.alone
 async def test_killing_one_of_three_under_load(tmp_path: Path) -> None:
     """Clients see at most what was in flight on it; probes or its streak take it out; retries stay in their budget."""
     with killable(3) as targets:
@@ -177,6 +178,33 @@ async def test_a_static_fallback_answers_instead(tmp_path: Path) -> None:
             assert (answer.status_code, answer.json()) == (503, {"detail": "users are resting"})
 
 
+async def test_the_last_good_answer_stands_in_while_the_target_is_gone(tmp_path: Path) -> None:
+    with killable(1) as [(port, process)]:
+        config = upstream(f"http://127.0.0.1:{port}", fallback="{stale: 10m}")
+        with gateway_process(config, tmp_path) as gateway:
+            async with client() as caller:
+                url = f"{gateway.url}/users/1"
+                fresh = await caller.get(url)
+                assert (fresh.status_code, fresh.text) == (200, f"{port}")
+                assert "age" not in fresh.headers
+                assert "cache-status" not in fresh.headers
+                process.kill()
+                process.wait()
+                for _ in range(3):
+                    stale = await caller.get(url)
+                    assert (stale.status_code, stale.text) == (200, f"{port}")
+                    age = int(stale.headers["age"])
+                    assert stale.headers["cache-status"] == f"spork; hit; ttl=-{age}; detail=stale-if-error"
+                    assert stale.headers["x-request-id"] != fresh.headers["x-request-id"]
+                for refused in (
+                    await caller.get(url, headers={"authorization": "Bearer mine"}),
+                    await caller.get(f"{gateway.url}/users/2"),
+                    await caller.post(url),
+                ):
+                    assert refused.status_code in (502, 503)
+                    assert "cache-status" not in refused.headers
+
+
 # -------------------------------------------------------------------------------------------------------- a small fleet
 
 
@@ -235,6 +263,7 @@ routes:
 """
 
 
+@pytest.mark.alone
 async def test_a_service_registers_and_every_replica_routes_to_it_within_a_second(tmp_path: Path) -> None:
     async with Target().up() as target, client() as caller:
         with redis_process() as store, two_gateways(f"shared: {store.url}\n{REGISTRATION}", tmp_path) as gateways:
@@ -378,7 +407,7 @@ async def test_a_request_with_an_idempotency_key_is_done_once(tmp_path: Path) ->
 
 
 async def test_a_shadow_gets_copies_and_may_hang(tmp_path: Path) -> None:
-    async with Target().up() as target, Target(lambda path: (500, 5.0)).up() as shadow, client() as caller:
+    async with Target().up() as target, Target(lambda path: (500, 60.0)).up() as shadow, client() as caller:
         config = QUICK_END + (
             f"upstreams:\n  users: {{targets: [{target.url}]}}\n  shadow: {{targets: [{shadow.url}]}}\n"
             "routes:\n  - {name: users, match: {path: /users/*}, upstream: users, mirror: shadow}\n"
@@ -387,5 +416,5 @@ async def test_a_shadow_gets_copies_and_may_hang(tmp_path: Path) -> None:
             began = time.monotonic()
             for number in range(10):
                 assert (await caller.post(f"{gateway.url}/users/{number}", content=b"x" * 1000)).status_code == 200
-            assert time.monotonic() - began < 4.0, "nobody waits for the shadow"
+            assert time.monotonic() - began < 30.0, "nobody waits for the shadow"
             await until(lambda: sorted(shadow.paths) == [f"/users/{n}" for n in range(10)], 5, "the copies")

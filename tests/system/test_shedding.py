@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.servers import GatewayProcess, free_port, gateway_process
 
@@ -91,6 +92,7 @@ async def overload(gateway: GatewayProcess, port: int) -> None:
         assert len(after[503]) <= 0.02 * len(after[200])
 
 
+@pytest.mark.alone
 def test_four_times_the_capacity_for_twenty_seconds(tmp_path: Path) -> None:
     port = free_port()
     config = f"""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from adapters.httptools import faults
 from adapters.httptools.reader import DONE, PHASES, TUNNEL, UNTIL_CLOSE, ResponseReader
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from adapters.httptools.pool import TargetPool
 
 #: Body bytes that may lie unread before the socket is not read any more.
-HIGH_WATER = 65536
+HIGH_WATER: Final = 65536
 NEVER = float("inf")
 
 
-class Connection(asyncio.Protocol):
-    """A socket to a target. `served` counts the exchanges begun on it; `opened` and `idle_since` are monotonic."""
+class Connection:
+    """A socket to a target, an `asyncio.Protocol` in all but name: a class without a base can be compiled.
+
+    `served` counts the exchanges begun on it; `opened` and `idle_since` are monotonic."""
 
     __slots__ = (
         "_drained",
@@ -125,7 +127,6 @@ class Response(ResponseReader):
     `sent` says that the whole request has been written; `error` is the fault that ended the exchange.
     """
 
-    alarm = write_alarm = NEVER
     sent = True
     closed = False
     error: FaultError | None = None
@@ -137,6 +138,7 @@ class Response(ResponseReader):
         self, connection: Connection, request: UpstreamRequest, waiter: asyncio.Future[None], now: float
     ) -> None:
         super().__init__(request.method, request.upgrade, request.on_inform)
+        self.write_alarm = NEVER
         self._connection = connection
         self.waiter = waiter
         timeouts = request.timeouts

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from adapters.httptools import faults
 from adapters.httptools.connection import Connection
@@ -44,15 +45,16 @@ class Dialer:
         except OSError as error:
             raise faults.connecting(error) from error
 
-    async def _connect(self, factory: Callable[[], Connection]) -> Connection:
+    async def _connect(self, make: Callable[[], Connection]) -> Connection:
         loop = asyncio.get_running_loop()
+        factory = cast("Callable[[], asyncio.Protocol]", make)  # it has every method of one, and no base
         name = self._tls.server_name or self._target.host
         sni = name if self._context is not None else None
         if self._target.unix_path is not None:
             made = await loop.create_unix_connection(
                 factory, self._target.unix_path, ssl=self._context, server_hostname=sni
             )
-            return made[1]
+            return cast(Connection, made[1])
         addresses = self._addresses if self._literal else await self._resolve(loop)
 
         def attempt(address: str) -> Callable[[], Awaitable[Connection]]:
@@ -60,7 +62,7 @@ class Dialer:
                 made = await loop.create_connection(
                     factory, address, self._target.port, ssl=self._context, server_hostname=sni
                 )
-                return made[1]
+                return cast(Connection, made[1])
 
             return connect
 

@@ -11,6 +11,7 @@ turns back: a connection whose reader does not end with `keep` must not carry an
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from adapters.httptools import faults
 from adapters.httptools.chunked import ChunkedBody
@@ -18,8 +19,8 @@ from adapters.httptools.head import Head, parse
 from domain.http import Header
 from domain.outcomes import FaultKind
 
-MAX_HEAD = 65536
-MAX_INTERIM = 10
+MAX_HEAD: Final = 65536
+MAX_INTERIM: Final = 10
 _END = b"\r\n\r\n"
 _PREFIX = b"HTTP/1."
 
@@ -27,7 +28,12 @@ Inform = Callable[[int, list[Header]], None]
 
 
 #: Phases; plain integers, because they are compared for every piece of data.
-HEAD, LENGTH, CHUNKED, UNTIL_CLOSE, DONE, TUNNEL = range(6)
+HEAD: Final = 0
+LENGTH: Final = 1
+CHUNKED: Final = 2
+UNTIL_CLOSE: Final = 3
+DONE: Final = 4
+TUNNEL: Final = 5
 PHASES = ("head", "length", "chunked", "until_close", "done", "tunnel")
 
 

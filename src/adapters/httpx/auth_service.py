@@ -8,6 +8,8 @@ from domain.tokens import Unverifiable
 
 #: Headers of the service's answer that a client gets.
 _KEPT = frozenset(("content-type", "set-cookie", "cache-control", "www-authenticate", "retry-after"))
+#: How a service says that the credentials are no good: OAuth's invalid_grant is a 400 (RFC 6749 5.2).
+_REFUSALS = frozenset((400, 401, 403))
 
 
 class HttpAuthService:
@@ -23,4 +25,5 @@ class HttpAuthService:
         if isinstance(reply, Unverifiable):
             return reply
         named = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in reply.headers)
-        return Passed(reply.status, tuple(pair for pair in named if pair[0] in _KEPT), reply.body)
+        kept = tuple(pair for pair in named if pair[0] in _KEPT)
+        return Passed(reply.status, kept, reply.body, reply.status in _REFUSALS)

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
-from litestar.types import Receive, Scope, Send
+from litestar.types import ExceptionHandlersMap, Receive, Scope, Send
 
 from application.ports import FaultError, Gateway, Refusals, Tunnel
 from domain.http import BAD_HEADER_NAME, Header, RequestHead, canonical_path, header_name
@@ -22,10 +21,25 @@ from domain.outcomes import Denial, Fault, FaultKind, Side
 EXTENSION = "spork"
 
 
+class Mount(ASGIRouteHandler):
+    """The handler of the mount. Litestar asks it for its exception handlers on every request: they are gathered once."""
+
+    __slots__ = ("_gathered",)
+
+    def __init__(self) -> None:
+        super().__init__("/", is_mount=True, copy_scope=False)
+        self._gathered: ExceptionHandlersMap | None = None
+
+    def resolve_exception_handlers(self) -> ExceptionHandlersMap:
+        if self._gathered is None:
+            self._gathered = super().resolve_exception_handlers()
+        return self._gathered
+
+
 def proxy_mount(gateway: Gateway, refusals: Refusals) -> ASGIRouteHandler:
     """The mount that takes everything the gateway does not answer itself."""
 
-    @asgi("/", is_mount=True, copy_scope=False)
+    @Mount()
     async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
         cycle = (scope.get("extensions") or {}).get(EXTENSION)
         if cycle is not None:

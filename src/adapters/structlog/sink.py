@@ -42,7 +42,7 @@ class LineSink:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._batches: deque[list[bytes]] = deque()
         self._wake = threading.Semaphore(0)
-        self._thread: threading.Thread | None = None
+        self._writer: threading.Thread | None = None
         self._stopping = False
         self._reopening = False
         #: Lines dropped because the sink was stuck, lines whose write failed, and failed writes.
@@ -61,8 +61,8 @@ class LineSink:
             self._prepare()
         with contextlib.suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._writer.start()
 
     def put(self, line: bytes) -> None:
         """Take one line, without its newline. Never blocks."""
@@ -112,9 +112,9 @@ class LineSink:
         self.flush()
         self._stopping = True
         self._wake.release()
-        if self._thread is not None:
-            self._thread.join(seconds)
-            self._thread = None
+        if self._writer is not None:
+            self._writer.join(seconds)
+            self._writer = None
 
     def _run(self) -> None:
         while True:

@@ -9,8 +9,9 @@ from adapters.uvicorn.wire import UnsafeHeader
 from application.ports import FaultError
 
 if TYPE_CHECKING:
+    from adapters.uvicorn.connection import ClientConnection
     from adapters.uvicorn.cycle import Cycle
-    from adapters.uvicorn.protocol import EdgeProtocol
+    from domain.http import Header
 
 #: The path every proxied request shows to the application: its router remembers paths, so it must never see clients'
 #: ones, whose number has no bound; the gateway's own table routes by `raw_path` and the head in the extension.
@@ -18,23 +19,33 @@ MOUNT_PATH = "/"
 _VERSIONS = {"version": "3.0", "spec_version": "2.3"}
 
 
-def own_scope(protocol: EdgeProtocol, cycle: Cycle) -> dict[str, Any]:
+def own_scope(connection: ClientConnection, cycle: Cycle) -> dict[str, Any]:
     """The ASGI scope of a request for one of the gateway's own endpoints."""
     head = cycle.head
     path = head.path.decode("ascii")
-    scope = _scope(protocol, cycle, unquote(path) if "%" in path else path)
-    scope["extensions"] = {}
-    return scope
+    path = unquote(path) if "%" in path else path
+    return _scope(connection, cycle, path, list(head.headers), {}, connection.app_state.copy())
 
 
-def mount_scope(protocol: EdgeProtocol, cycle: Cycle) -> dict[str, Any]:
-    """The ASGI scope of a proxied request: the `Cycle` in its extension, one path for all."""
-    scope = _scope(protocol, cycle, MOUNT_PATH)
-    scope["extensions"] = {"spork": cycle}
-    return scope
+def mount_scope(connection: ClientConnection, cycle: Cycle) -> dict[str, Any]:
+    """The ASGI scope of a proxied request: the `Cycle` in its extension, one path for all.
+
+    Its headers are left out: they are judged already, and the mount reads them from the cycle. What the application
+    keeps in `state` is the connection's until the application answers by itself (`AsgiExchange.send`).
+    """
+    if connection.mount_state is None:
+        connection.mount_state = connection.app_state.copy()
+    return _scope(connection, cycle, MOUNT_PATH, [], {"spork": cycle}, connection.mount_state)
 
 
-def _scope(protocol: EdgeProtocol, cycle: Cycle, path: str) -> dict[str, Any]:
+def _scope(
+    connection: ClientConnection,
+    cycle: Cycle,
+    path: str,
+    headers: list[Header],
+    extensions: dict[str, Any],
+    state: dict[str, Any],
+) -> dict[str, Any]:
     head = cycle.head
     return {
         "type": "http",
@@ -46,19 +57,21 @@ def _scope(protocol: EdgeProtocol, cycle: Cycle, path: str) -> dict[str, Any]:
         "raw_path": head.path,
         "query_string": head.query or b"",
         "root_path": "",
-        "headers": list(head.headers),
+        "headers": headers,
+        "extensions": extensions,
         "client": (head.peer, head.peer_port),
-        "server": protocol.server,
-        "state": protocol.app_state.copy(),
+        "server": connection.server,
+        "state": state,
     }
 
 
 class AsgiExchange:
     """`receive` and `send` of one request."""
 
-    __slots__ = ("_ended", "cycle", "scope")
+    __slots__ = ("_connection", "_ended", "cycle", "scope")
 
-    def __init__(self, cycle: Cycle, scope: dict[str, Any]) -> None:
+    def __init__(self, connection: ClientConnection, cycle: Cycle, scope: dict[str, Any]) -> None:
+        self._connection = connection
         self.cycle = cycle
         self.scope = scope
         self._ended = False
@@ -80,6 +93,7 @@ class AsgiExchange:
     async def send(self, message: dict[str, Any]) -> None:
         """Messages for a client that is gone are dropped, as uvicorn does; `receive` says that it is."""
         cycle = self.cycle
+        self._connection.mount_state = None
         if cycle.gone:
             return
         kind = message["type"]

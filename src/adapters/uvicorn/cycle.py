@@ -10,7 +10,7 @@ out longer or shorter is cut visibly, never ended cleanly.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from adapters.uvicorn.tunnel import ClientTunnel
 from adapters.uvicorn.wire import BODILESS, CONTINUE, Section, interim
@@ -19,14 +19,17 @@ from domain.http import Header, RequestHead
 from domain.outcomes import Denial, Fault, FaultKind, Side
 
 if TYPE_CHECKING:
-    from adapters.uvicorn.protocol import EdgeProtocol
+    from adapters.uvicorn.connection import ClientConnection
 
 #: Unread body, or a held answer, beyond which we stop reading from the client, or stop holding.
-HIGH_WATER = 64 * 1024
+HIGH_WATER: Final = 65536
 #: A request body this short is read to its end to save the connection when its answer came first.
-WORTH_DRAINING = 64 * 1024
+WORTH_DRAINING: Final = 65536
 
-_BODILESS, _LENGTH, _CHUNKED, _CLOSE = range(4)
+_BODILESS: Final = 0
+_LENGTH: Final = 1
+_CHUNKED: Final = 2
+_CLOSE: Final = 3
 
 
 class Cycle:
@@ -55,7 +58,7 @@ class Cycle:
 
     def __init__(
         self,
-        protocol: EdgeProtocol,
+        connection: ClientConnection,
         head: RequestHead,
         length: int | None,
         expect: bool,
@@ -63,7 +66,7 @@ class Cycle:
         maximum: int,
         denial: Denial | None = None,
     ) -> None:
-        self._protocol = protocol
+        self._connection = connection
         self.head = head
         self.length = length
         self.keep_alive = keep_alive
@@ -107,7 +110,7 @@ class Cycle:
             if self.complete:
                 return b""
             self._invite()
-            self._reader = self._protocol.loop.create_future()
+            self._reader = self._connection.loop.create_future()
             try:
                 await self._reader
             finally:
@@ -122,7 +125,7 @@ class Cycle:
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._pieces = None
         self._size = 0
-        self._protocol.resume_body()
+        self._connection.resume_body()
         return data
 
     def _invite(self) -> None:
@@ -130,7 +133,7 @@ class Cycle:
         if self._expect:
             self._expect = False
             if not self.started and not self.received and not self.gone:
-                self._protocol.transport.write(CONTINUE)
+                self._connection.transport.write(CONTINUE)
 
     def feed(self, data: bytes) -> None:
         """A piece of body from the parser."""
@@ -144,7 +147,7 @@ class Cycle:
             self._pieces.append(data)
         self._size += size
         if self._size > HIGH_WATER:
-            self._protocol.pause_body()
+            self._connection.pause_body()
         self._wake()
 
     def end(self) -> None:
@@ -168,7 +171,7 @@ class Cycle:
     async def over(self) -> None:
         """Wait until the answer is finished or the client is gone."""
         while not self.finished and not self.gone:
-            self._reader = self._protocol.loop.create_future()
+            self._reader = self._connection.loop.create_future()
             try:
                 await self._reader
             finally:
@@ -182,17 +185,17 @@ class Cycle:
 
     @property
     def paused(self) -> bool:
-        return self._protocol.write_paused
+        return self._connection.write_paused
 
     def inform(self, status: int, headers: list[Header]) -> None:
         if not self.started and not self.gone and self.head.version == "1.1":
-            self._protocol.transport.write(interim(status, headers))
+            self._connection.transport.write(interim(status, headers))
 
     def start(self, status: int, headers: list[Header]) -> None:
         """The final head. Raises UnsafeHeader when a header would split it, RuntimeError when there was one."""
         if self.started:
             raise RuntimeError("an answer has one head")
-        head = Section(status, headers, self._protocol.edge.date)
+        head = Section(status, headers, self._connection.edge.date)
         self.started = True
         if status == 101:
             self._switch(head)
@@ -210,7 +213,7 @@ class Cycle:
 
     def _may_keep(self) -> bool:
         """Whether the connection can carry another request after this answer."""
-        if self._protocol.edge.draining or self.head.upgrade or self._fault is not None:
+        if self._connection.edge.draining or self.head.upgrade or self._fault is not None:
             return False
         if self.complete:
             return True
@@ -231,10 +234,10 @@ class Cycle:
             self.sent += len(data)
             held = self._held
             if held is None:
-                self._protocol.transport.write(data)
+                self._connection.transport.write(data)
             else:
                 self._held = None
-                self._protocol.transport.write(held + self._end_of_head() + data)
+                self._connection.transport.write(held + self._end_of_head() + data)
             return
         if self._mode == _BODILESS:
             return
@@ -242,7 +245,7 @@ class Cycle:
         if self._held is not None and self.sent <= HIGH_WATER:
             if self._first is None:
                 self._first = [data]
-                self._protocol.loop.call_soon(self._flush)
+                self._connection.loop.call_soon(self._flush)
             else:
                 self._first.append(data)
             return
@@ -252,7 +255,7 @@ class Cycle:
     def _write_piece(self, data: bytes) -> None:
         if self._mode == _CHUNKED:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._protocol.transport.write(data)
+        self._connection.transport.write(data)
 
     def finish(self) -> None:
         if self.finished or self.gone:
@@ -264,11 +267,11 @@ class Cycle:
         if self._held is not None:
             self._flush_whole()
         elif self._mode == _CHUNKED:
-            self._protocol.transport.write(b"0\r\n\r\n")
+            self._connection.transport.write(b"0\r\n\r\n")
         elif self._mode == _CLOSE:
             self.keep_alive = False
         self._wake()
-        self._protocol.answered(self)
+        self._connection.answered(self)
 
     def abort(self) -> None:
         """Cut the answer: whatever framing it has, the client can tell that it is not whole (RFC 9112 8)."""
@@ -279,26 +282,26 @@ class Cycle:
         self._held = self._first = None
         self._wake()
         if self._mode == _CLOSE or not self.sent:
-            self._protocol.reset()
+            self._connection.reset()
         else:
-            self._protocol.transport.close()
+            self._connection.transport.close()
 
     def fail(self, fault: Fault) -> None:
         """Answer with what is said of `fault`, if no answer has begun."""
         if not self.started and not self.gone:
             self.keep_alive = False
-            self._protocol.answer(self, self._protocol.edge.fail(fault))
+            self._connection.answer(self, self._connection.edge.fail(fault))
 
     async def drain(self) -> None:
-        await self._protocol.writable()
+        await self._connection.writable()
 
     def tunnel(self) -> ClientTunnel:
-        return self._protocol.open_tunnel()
+        return self._connection.open_tunnel()
 
     def _switch(self, head: Section) -> None:
         """Send a 101. What follows is the tunnel's."""
         line = b"connection: Upgrade\r\nupgrade: " + (head.upgrade or b"websocket") + b"\r\n\r\n"
-        self._protocol.transport.write(head.lines + line)
+        self._connection.transport.write(head.lines + line)
         self.keep_alive = False
         self._mode = _CLOSE
 
@@ -312,7 +315,7 @@ class Cycle:
             held += b"transfer-encoding: chunked\r\n"
         elif self._mode == _CLOSE:
             self.keep_alive = False
-        self._protocol.transport.write(held + self._end_of_head())
+        self._connection.transport.write(held + self._end_of_head())
         if self._first is not None:
             first = b"".join(self._first)
             self._first = None
@@ -326,7 +329,7 @@ class Cycle:
         body = b"".join(self._first) if self._first is not None else b""
         if self._mode == _CHUNKED or self._mode == _CLOSE:
             held += b"content-length: %d\r\n" % len(body)
-        self._protocol.transport.write(held + self._end_of_head() + body)
+        self._connection.transport.write(held + self._end_of_head() + body)
 
     def _end_of_head(self) -> bytes:
         """What the client is told of the connection, and the empty line."""

@@ -21,7 +21,7 @@ from domain.http import BAD_HOST, UNKNOWN_HOST, header_name
 from domain.outcomes import Denial, Fault
 
 if TYPE_CHECKING:
-    from adapters.uvicorn.protocol import EdgeProtocol
+    from adapters.uvicorn.connection import ClientConnection
 
 log = logging.getLogger("spork.edge")
 
@@ -70,7 +70,7 @@ class Edge:
         self.on_refused = on_refused
         self.body_grace = self.limits.body_grace
         self.linger = linger
-        self.connections: set[EdgeProtocol] = set()
+        self.connections: set[ClientConnection] = set()
         self.in_flight = 0
         self.draining = False
         self.now = 0.0
@@ -156,7 +156,7 @@ class Edge:
 
     # -- connections and the sweeper ---------------------------------------------------------------------------------
 
-    def admit(self, connection: EdgeProtocol) -> bool:
+    def admit(self, connection: ClientConnection) -> bool:
         """Count a new connection in; whether it is within the limit and will be served."""
         if self._timer is None:
             self._wake(connection.loop)

@@ -8,11 +8,10 @@ A subclass supplies the four steps at the bottom: what becomes of a request, and
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 # httptools is uvicorn's parser here (`uvicorn[standard]`); the edge's promises hold for it alone, never for h11.
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from adapters.uvicorn.cycle import Cycle
 from adapters.uvicorn.edge import DECISIVE, Edge, log
@@ -39,10 +38,10 @@ from domain.outcomes import Denial, FaultKind
 NEVER = float("inf")
 
 #: Bytes parsed at once inside a chunked body: as many bytes of a head may come unannounced behind it.
-BODY_SLICE = 16 * 1024
+BODY_SLICE: Final = 16384
 #: Chunked framing may cost this much, and this much per byte of body, before it counts as an attack.
-_FRAMING_SLACK = 16 * 1024
-_FRAMING_RATIO = 16
+_FRAMING_SLACK: Final = 16384
+_FRAMING_RATIO: Final = 16
 
 _METHOD_NAMES = {method.encode("ascii"): method for method in METHODS}
 #: Fields that decide how a request is read, in their usual spellings; any other is only carried.
@@ -55,15 +54,16 @@ class _Stop(Exception):
     """Ends parsing from inside a parser callback; the refusal is in line already."""
 
 
-class RequestParsing(HttpToolsProtocol):
+class RequestParsing:
     """The reading half of a connection."""
 
     def __init__(self, edge: Edge) -> None:
-        # uvicorn's constructor is left out: its parser leniency, flow control, loggers and timers are not used.
         self.edge = edge
         self.parser = HttpRequestParser(self)
         self.peer = ""
         self.peer_port = 0
+        self.scheme = "http"
+        self.url = b""
         self.certificate: dict[str, object] | None = None
         #: When the sweeper calls `expire`, on the edge's coarse clock.
         self.deadline = NEVER
@@ -76,6 +76,8 @@ class RequestParsing(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._framing = 0
+        self._patience = edge.body_grace
+        self._counted = 0
         self._trailer_bytes = 0
         self._trailers = 0
         self._fields: list[Header] = []
@@ -239,7 +241,7 @@ class RequestParsing(HttpToolsProtocol):
             path,
             query,
             tuple(self._fields),
-            cast(str, self.scheme),
+            self.scheme,
             host,
             version,
             self.peer,
@@ -259,7 +261,7 @@ class RequestParsing(HttpToolsProtocol):
         self._head_bytes = 0
         self._framing = self._trailer_bytes = self._trailers = 0
         self.deadline = NEVER
-        cycle = Cycle(self, head, length, expect, parser.should_keep_alive(), edge.limits.body_bytes, denial)  # type: ignore[arg-type]  # see EdgeProtocol
+        cycle = Cycle(self, head, length, expect, parser.should_keep_alive(), edge.limits.body_bytes, denial)  # type: ignore[arg-type]  # see ClientConnection
         self._parsing = cycle
         if length != 0:
             self._patience = edge.body_grace

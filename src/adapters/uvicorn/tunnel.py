@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adapters.uvicorn.protocol import EdgeProtocol
+    from adapters.uvicorn.connection import ClientConnection
 
 #: A server's unmasked Close frame with status 1001, going away (RFC 6455 5.5.1, 7.4.1).
 GOING_AWAY = b"\x88\x02\x03\xe9"
@@ -75,10 +75,10 @@ class FrameBoundaries:
 class ClientTunnel:
     """`application.ports.Tunnel` to the client. Reading pauses while the target takes less than the client sends."""
 
-    __slots__ = ("_ended", "_frames", "_goodbye", "_pieces", "_protocol", "_size", "_waiter")
+    __slots__ = ("_connection", "_ended", "_frames", "_goodbye", "_pieces", "_size", "_waiter")
 
-    def __init__(self, protocol: EdgeProtocol, early: bytes) -> None:
-        self._protocol = protocol
+    def __init__(self, connection: ClientConnection, early: bytes) -> None:
+        self._connection = connection
         self._pieces = [early] if early else []
         self._size = len(early)
         self._waiter: asyncio.Future[None] | None = None
@@ -91,7 +91,7 @@ class ClientTunnel:
         while not self._pieces:
             if self._ended:
                 return b""
-            self._waiter = self._protocol.loop.create_future()
+            self._waiter = self._connection.loop.create_future()
             try:
                 await self._waiter
             finally:
@@ -99,27 +99,27 @@ class ClientTunnel:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._size = 0
-        self._protocol.resume_body()
+        self._connection.resume_body()
         return data
 
     def write(self, data: bytes) -> None:
-        if self._protocol.transport.is_closing() or (self._goodbye and self._frames.between):
+        if self._connection.transport.is_closing() or (self._goodbye and self._frames.between):
             return
         whole = self._frames.advance(data)
         if not self._goodbye:
-            self._protocol.transport.write(data)
+            self._connection.transport.write(data)
         elif whole or self._frames.between:
-            self._protocol.transport.write(data[:whole] + GOING_AWAY)
+            self._connection.transport.write(data[:whole] + GOING_AWAY)
             self.feed_eof()
         else:
-            self._protocol.transport.write(data)
+            self._connection.transport.write(data)
 
     async def drain(self) -> None:
-        await self._protocol.writable()
+        await self._connection.writable()
 
     def close(self) -> None:
         """End the connection; after a goodbye the client gets a moment to answer it."""
-        self._protocol.end_tunnel(lingering=self._goodbye)
+        self._connection.end_tunnel(lingering=self._goodbye)
 
     def feed(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -128,7 +128,7 @@ class ClientTunnel:
         self._pieces.append(data)
         self._size += len(data)
         if self._size > _HIGH_WATER:
-            self._protocol.pause_body()
+            self._connection.pause_body()
         self._wake()
 
     def feed_eof(self) -> None:
@@ -141,8 +141,8 @@ class ClientTunnel:
         if self._goodbye or self._frames.closed:
             return
         self._goodbye = True
-        if self._frames.between and not self._protocol.transport.is_closing():
-            self._protocol.transport.write(GOING_AWAY)
+        if self._frames.between and not self._connection.transport.is_closing():
+            self._connection.transport.write(GOING_AWAY)
             self.feed_eof()
 
     def _wake(self) -> None:

@@ -147,6 +147,18 @@ def split_address(text: str) -> tuple[str, int]:
     return host or "0.0.0.0", port  # noqa: S104 - the operator wrote `:port`, which means every address
 
 
+def split_name_server(text: str) -> tuple[str, int]:
+    """Address and port of `10.0.0.2`, `10.0.0.2:5353`, `fd00::53` or `[fd00::53]:5353`; 53 when no port is given."""
+    try:
+        return str(ipaddress.ip_address(text.strip("[]"))), 53
+    except ValueError:
+        host, port = split_address(text)
+    try:
+        return str(ipaddress.ip_address(host)), port
+    except ValueError:
+        raise ValueError(f"{text!r} is not a name server such as 10.0.0.2:53|a name server has no name") from None
+
+
 def _checked(check: Callable[[str], object]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         check(text)
@@ -294,6 +306,7 @@ Weight = Annotated[int, _whole(1, 1000, "a weight")]
 Status = Annotated[int, _whole(100, 599, "an HTTP status")]
 Unix = Annotated[float, Kind("Unix seconds", _parse_number, _same, {"type": "number", "minimum": 0})]
 Address = Annotated[str, _text("an address", split_address, pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):[0-9]+$")]
+NameServer = Annotated[str, _text("a name server", split_name_server, examples=["10.0.0.2", "127.0.0.1:5353"])]
 Network = Annotated[str, _text("a network", _check_network, examples=["10.0.0.0/8"])]
 Host = Annotated[str, _text("a host", _check_host, examples=["api.example.com", "*.example.com"])]
 HttpUrl = Annotated[str, _text("a URL", _check_url(("https", "http")), secret=True, pattern="^https?://")]

@@ -10,7 +10,7 @@ from adapters.yaml import written
 from adapters.yaml.decode import FAILED, Findings
 from adapters.yaml.limits import translate_limits, translate_plan
 from adapters.yaml.routes import translate_routes
-from adapters.yaml.scalars import split_address
+from adapters.yaml.scalars import split_address, split_name_server
 from adapters.yaml.upstreams import translate_upstream
 from application.configuration import AdminListener, AdminToken, Configuration, EdgeLimits, EventHub, ListenerTls
 from application.diagnostics import child
@@ -56,6 +56,7 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
         registration=document.registration.mode,
         registration_allow=document.registration.allow,
         discovery_file=document.discovery_file,
+        name_servers=tuple(split_name_server(text) for text in document.name_servers if text is not FAILED),
         hub=EventHub(document.events.url, document.events.kinds),
         quarantine=document.quarantine,
         objectives=tuple(

@@ -2,8 +2,9 @@
 
 The first request with a key goes through and its answer is kept; the same request again gets that answer, with
 `Idempotency-Replayed: true`. While the first is still in flight the second is refused with 409, another request under
-the same key with 422. Keys belong to their consumer (or client address) and route. Answers of 5xx and those that do not
-fit are not kept: then the key is free again. A store that is gone lets requests through, as without the guard.
+the same key with 422. Keys belong to their consumer (or client address) and route. Only a target's whole answer is kept,
+and not if it is a 5xx, asks to be tried again, or does not fit; a refusal or fallback of the gateway's is none. Then the
+key is free again. A store that is gone lets requests through, as without the guard.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from application.kept_answers import KeepingSink
 from application.ports import Verdict
 from domain.http import Header
-from domain.outcomes import Denial, Respond
+from domain.outcomes import SERVER_ERRORS, Answered, Denial, Respond
 
 if TYPE_CHECKING:
     from application.exchange import Exchange
@@ -27,6 +28,8 @@ log = logging.getLogger("spork.idempotency")
 
 METHODS = frozenset(("POST", "PATCH"))
 LONGEST_KEY = 255
+#: Answers of a target that ask for the same again later: they would be wrong to replay.
+_AGAIN = frozenset((408, 409, 425, 429))
 _TOO_LARGE = Denial("body_too_large", "A request with an Idempotency-Key has a smaller body than this.", close=True)
 _BAD_KEY = Denial("bad_request", "An Idempotency-Key is 1 to 255 printable characters, given once.")
 _MISMATCH = Denial("idempotency_mismatch", "This Idempotency-Key was used for another request.")
@@ -151,14 +154,14 @@ class IdempotencyGuard:
             headers = (*stands.headers, (b"idempotency-replayed", b"true"))
             return Respond("replay", headers, stands.body, stands.status)
         sink = exchange.sink = KeepingSink(exchange.sink, self._most)
-        exchange.at_close(lambda closed: self._closed(key, stands.token, sink))
+        exchange.at_close(lambda closed: self._closed(closed, key, stands.token, sink))
         return None
 
-    def _closed(self, key: str, token: str, sink: KeepingSink) -> None:
-        body = sink.body
+    def _closed(self, exchange: Exchange, key: str, token: str, sink: KeepingSink) -> None:
+        outcome, body = exchange.outcome, sink.body
         answer = None
-        if body is not None and 200 <= sink.status < 500 and sink.status not in (408, 409, 425, 429):
-            answer = KeptAnswer(sink.status, sink.headers, body)
+        if isinstance(outcome, Answered) and body is not None and is_final(outcome.status):
+            answer = KeptAnswer(outcome.status, sink.headers, body)
         task = asyncio.ensure_future(self._settle(key, token, answer))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
@@ -168,6 +171,11 @@ class IdempotencyGuard:
             await self._store.settle(key, token, answer, self._keep)
         except StoreGone as error:
             log.warning("an answer was not kept: %s", error)
+
+
+def is_final(status: int) -> bool:
+    """Whether a target that answers so has done, or refused for good, what was asked."""
+    return status < SERVER_ERRORS and status not in _AGAIN
 
 
 def key_of(exchange: Exchange, given: bytes) -> str:

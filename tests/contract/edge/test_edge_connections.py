@@ -460,6 +460,7 @@ async def test_a_slow_target_stops_the_sender(chunked: bool) -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.alone
 async def test_a_client_that_leaves_cancels_its_exchange(how: str) -> None:
     gate = Gate()
     async with serving(gateway=Recorder(gate)) as served:

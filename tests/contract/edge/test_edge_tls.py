@@ -178,14 +178,14 @@ async def test_a_body_too_large_can_be_read_over_tls(ours: Authority, server_pai
 
 async def test_a_client_that_leaves_cancels_over_tls(ours: Authority, server_pair: tuple[str, str]) -> None:
     async def wait(head: RequestHead, body: RequestBody, sink: ResponseSink) -> None:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     async with serving(gateway=Recorder(wait), tls=ListenerTls(*server_pair)) as served:
         client = await connect(served, trusting(ours))
         await client.send(GET)
         await until(lambda: served.gateway.heads)
         client.close()
-        await until(lambda: served.gateway.cancelled, seconds=1.0)
+        await until(lambda: served.gateway.cancelled, "cancellation")
 
 
 async def test_new_certificates_are_for_new_connections(ours: Authority, tmp_path: Path) -> None:

@@ -11,6 +11,10 @@ from domain.upstreams import PoolPolicy, Target, Timeouts
 from tests.contract.upstream_transport.targets import Peer, answering, plain, scripted
 from tests.contract.upstream_transport.transports import Pieces, ask, exchange, fault_of, having, read_all, until
 
+#: Seconds by which a deadline of a fraction of a second has ended the wait on however busy a machine. All the other
+#: deadlines of these requests are longer.
+LATE = 4.0
+
 
 async def silent(peer: Peer) -> None:
     await peer.gone()
@@ -47,7 +51,7 @@ async def test_connect(transport):
         fault = await fault_of(transport.send(target, ask(timeouts=Timeouts(connect=0.2))))
         assert fault.kind is FaultKind.CONNECTION_TIMEOUT
         assert fault.retry_safe
-        assert 0.15 < time.monotonic() - began < 1.0
+        assert 0.15 < time.monotonic() - began < LATE
         for filler in fillers:
             filler.close()
 
@@ -57,11 +61,11 @@ async def test_first_byte(transport):
     async with scripted(silent, answering(plain(b"other"))) as server:
         began = time.monotonic()
         fault = await fault_of(transport.send(server.target, ask(timeouts=Timeouts(first_byte=0.2))))
-        assert 0.15 < time.monotonic() - began < 1.0
+        assert 0.15 < time.monotonic() - began < LATE
         assert fault.kind is FaultKind.HTTP_RESPONSE_TIMEOUT
         assert fault.side is Side.UPSTREAM
         assert not fault.retry_safe
-        await until(lambda: server.ended == 1, 1.0, "the connection's end")
+        await until(lambda: server.ended == 1, what="the connection's end")
         assert (await exchange(transport, server.target))[2] == b"other"
 
 
@@ -92,9 +96,9 @@ async def test_idle_between_two_pieces(transport):
         began = time.monotonic()
         fault = await fault_of(read_all(response))
         assert fault.kind is FaultKind.CONNECTION_READ_TIMEOUT
-        assert 0.1 < time.monotonic() - began < 1.0
+        assert 0.1 < time.monotonic() - began < LATE
         response.close()
-        await until(lambda: server.ended == 1, 1.0, "the connection's end")
+        await until(lambda: server.ended == 1, what="the connection's end")
 
 
 @having()
@@ -119,8 +123,8 @@ async def test_total_before_the_head(transport):
         began = time.monotonic()
         fault = await fault_of(transport.send(server.target, ask(within=0.2)))
         assert fault.kind is FaultKind.HTTP_RESPONSE_TIMEOUT
-        assert time.monotonic() - began < 1.0
-        await until(lambda: server.ended == 1, 1.0, "the connection's end")
+        assert time.monotonic() - began < LATE
+        await until(lambda: server.ended == 1, what="the connection's end")
 
 
 @having()
@@ -130,9 +134,9 @@ async def test_total_within_the_body_however_lively(transport):
         began = time.monotonic()
         fault = await fault_of(read_all(response))
         assert fault.kind is FaultKind.CONNECTION_READ_TIMEOUT
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < LATE
         response.close()
-        await until(lambda: server.ended == 1, 1.0, "the connection's end")
+        await until(lambda: server.ended == 1, what="the connection's end")
 
 
 @having("duplex")
@@ -170,4 +174,4 @@ async def test_deadlines_are_kept_when_the_connection_is_an_old_one(transport):
         began = time.monotonic()
         fault = await fault_of(transport.send(server.target, ask(pool=policy, timeouts=Timeouts(first_byte=0.2))))
         assert fault.kind is FaultKind.HTTP_RESPONSE_TIMEOUT
-        assert time.monotonic() - began < 0.6
+        assert time.monotonic() - began < LATE

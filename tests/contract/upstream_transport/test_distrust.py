@@ -81,7 +81,7 @@ async def refused(transport, answer: bytes) -> None:
         assert fault.kind is FaultKind.HTTP_PROTOCOL_ERROR
         assert fault.side is Side.UPSTREAM
         assert not fault.retry_safe
-        await until(lambda: server.ended == 1, 1.0, "the connection's end")
+        await until(lambda: server.ended == 1, what="the connection's end")
         assert (await exchange(transport, server.target))[2] == b"other"
 
 
@@ -103,7 +103,7 @@ async def test_an_unlawful_chunk_breaks_the_body(transport, chunks):
     async with scripted(answering(OK + b"transfer-encoding: chunked\r\n\r\n" + chunks)) as server:
         fault = await fault_of(exchange(transport, server.target))
         assert fault.kind is FaultKind.HTTP_PROTOCOL_ERROR
-        await until(lambda: server.ended == 1, 1.0, "the connection's end")
+        await until(lambda: server.ended == 1, what="the connection's end")
 
 
 @having()
@@ -118,7 +118,7 @@ async def test_a_head_beyond_64_kib_is_refused(transport, whole):
     async with scripted(script) as server:
         fault = await fault_of(transport.send(server.target, ask()))
         assert fault.kind in (FaultKind.HTTP_RESPONSE_HEADER_SECTION_SIZE, FaultKind.HTTP_PROTOCOL_ERROR)
-        await until(lambda: server.ended == 1, 1.0, "the connection's end")
+        await until(lambda: server.ended == 1, what="the connection's end")
 
 
 @having()
@@ -342,7 +342,7 @@ async def test_only_one_more_try(transport):
 async def test_a_connection_the_target_closed_while_idle_is_not_used(transport):
     async with scripted(answering_then_close(plain(b"a")), answering(plain(b"b"))) as server:
         assert (await exchange(transport, server.target))[2] == b"a"
-        await until(lambda: server.ended == 1, 1.0, "the target's close")
+        await until(lambda: server.ended == 1, what="the target's close")
         await asyncio.sleep(0.05)
         assert (await exchange(transport, server.target, ask("POST", body=b"x")))[2] == b"b"
     assert len(server.requests) == 2

@@ -99,7 +99,7 @@ async def test_a_body_that_differs_from_its_declared_length_ends_the_exchange(tr
     async with scripted(answering(plain())) as server:
         request = ask("PUT", body=Pieces([b"abcdef"], declared))
         assert (await fault_of(transport.send(server.target, request))).kind is FaultKind.PROXY_INTERNAL_ERROR
-        await until(lambda: server.ended == server.connections, 1.0, "the connection's end")
+        await until(lambda: server.ended == server.connections, what="the connection's end")
 
 
 @having()
@@ -109,7 +109,7 @@ async def test_a_fault_of_the_clients_while_its_body_is_read_is_passed_on_and_en
         request = ask("PUT", body=Pieces([b"abc"], None, error=gone, hang=False))
         fault = await fault_of(transport.send(server.target, request))
         assert fault is gone.fault
-        await until(lambda: server.ended == server.connections, 1.0, "the connection's end")
+        await until(lambda: server.ended == server.connections, what="the connection's end")
 
 
 @having()
@@ -244,7 +244,7 @@ async def test_an_answer_that_is_not_read_to_its_end_ends_its_connection(transpo
         response = await transport.send(server.target, ask())
         response.close()
         response.close()
-        await until(lambda: server.ended == 1, 1.0, "the connection's end")
+        await until(lambda: server.ended == 1, what="the connection's end")
         assert (await exchange(transport, server.target))[2] == b"other"
 
 
@@ -282,7 +282,7 @@ async def test_interim_answers_are_not_the_answer(transport):
 async def test_more_than_ten_interim_answers_are_a_fault(transport):
     async with scripted(answering(b"HTTP/1.1 102 P\r\n\r\n" * 11 + plain(b"final"))) as server:
         assert (await fault_of(transport.send(server.target, ask()))).kind is FaultKind.HTTP_PROTOCOL_ERROR
-        await until(lambda: server.ended == 1, 1.0, "the connection's end")
+        await until(lambda: server.ended == 1, what="the connection's end")
 
 
 @having("duplex")
@@ -335,7 +335,7 @@ async def test_a_whole_answer_stays_one_when_the_client_fails_afterwards(transpo
     async with scripted(script) as server:
         response = await transport.send(server.target, ask("POST", body=body))
         body.more.set()
-        await until(lambda: server.ended == 1, 1.0, "the connection's end")
+        await until(lambda: server.ended == 1, what="the connection's end")
         assert await read_all(response) == b"enough"
         response.close()
 

@@ -90,12 +90,22 @@ async def fault_of(call: Awaitable[Any]) -> Fault:
     return caught.value.fault
 
 
-async def until(check: Callable[[], object], seconds: float = 5.0, what: str = "condition") -> None:
+async def until(check: Callable[[], object], seconds: float = 15.0, what: str = "condition") -> None:
     """Wait for `check` to come true while the loop runs."""
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
         await asyncio.sleep(0.005)
+
+
+async def settled(value: Callable[[], object], quiet: float = 0.25) -> None:
+    """Wait until `value` has been the same for `quiet` seconds, in which the loop turned many times."""
+    seen, since, turns = value(), time.monotonic(), 0
+    while time.monotonic() - since < quiet or turns < 20:
+        await asyncio.sleep(0.005)
+        turns += 1
+        if value() != seen:
+            seen, since, turns = value(), time.monotonic(), 0
 
 
 @dataclass

@@ -122,6 +122,7 @@ def test_redaction_by_field_reaches_into_what_is_nested() -> None:
 # ------------------------------------------------------------------------------------------------------------- the sink
 
 
+@pytest.mark.alone
 async def test_a_stuck_sink_costs_no_time_and_its_loss_is_counted_and_said() -> None:
     """A pipe that nobody reads: puts stay fast, memory stays bounded; when it moves again the loss is written."""
     reading, writing = os.pipe()

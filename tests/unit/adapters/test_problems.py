@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.litestar.problems import REASONS, TYPE_PREFIX, Problems, retry_after
-from domain.outcomes import TIMEOUTS, Denial, Fault, FaultKind, Respond, Side
+from domain.outcomes import GROUNDS, TIMEOUTS, Denial, Fault, FaultKind, Ground, Respond, Side
 
 SRC = Path(__file__).resolve().parents[3] / "src"
 
@@ -33,6 +33,16 @@ def reasons_in_source() -> set[str]:
 
 def test_every_reason_in_the_source_has_a_status() -> None:
     assert reasons_in_source() - set(REASONS) == set()
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS.keys() | GROUNDS))
+def test_the_ground_of_a_reason_and_its_status_say_the_same(reason: str) -> None:
+    grounds = {401: Ground.CREDENTIALS, 403: Ground.ACCESS, 429: Ground.ALLOWANCE}
+    assert Denial(reason).ground is grounds.get(REASONS[reason][0], Ground.OTHER)
+
+
+def test_no_fault_is_taken_for_a_refusal_of_some_ground() -> None:
+    assert GROUNDS.keys().isdisjoint(kind.value for kind in FaultKind)
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS))

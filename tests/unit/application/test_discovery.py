@@ -8,11 +8,7 @@ import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import dns.flags
-import dns.message
-import dns.rrset
 import pytest
 
 from adapters.clock import SystemClock
@@ -21,6 +17,7 @@ from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from application.discovery import Names, ServiceRecord, WatchedFile, read_targets
 from application.registry import UpstreamRegistry
 from domain.upstreams import Upstream, parse_target
+from tests.name_server import name_server
 
 
 def registry() -> UpstreamRegistry:
@@ -127,35 +124,40 @@ async def test_service_records_bring_ports_weights_and_spares() -> None:
     assert live.targets[0].declared.tls.server_name == "a.users.internal"
 
 
-class NameServer(asyncio.DatagramProtocol):
-    """A name server that knows one service, over real datagrams."""
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, peer: Any) -> None:
-        query = dns.message.from_wire(data)
-        answer = dns.message.make_response(query)
-        answer.flags |= dns.flags.RA
-        name = str(query.question[0].name)
-        if name == "_http._tcp.users.test.":
-            answer.answer.append(dns.rrset.from_text(name, 5, "IN", "SRV", "10 60 8080 a.users.test."))
-        else:
-            answer.set_rcode(3)  # type: ignore[arg-type]
-        self.transport.sendto(answer.to_wire(), peer)
+async def test_service_records_are_asked_for_by_dns() -> None:
+    with name_server() as server:
+        server.records["_http._tcp.users.test", "SRV"] = ["10 60 8080 a.users.test."]
+        resolver = DnsResolver([("127.0.0.1", server.port)])
+        assert await resolver.services("_http._tcp.users.test") == [ServiceRecord("a.users.test", 8080, 10, 60)]
+        with pytest.raises(OSError):
+            await resolver.services("_http._tcp.nobody.test")
 
 
-async def test_the_resolver_speaks_dns() -> None:
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", 0))
-    resolver = DnsResolver(["127.0.0.1"], transport.get_extra_info("sockname")[1])
-    assert await resolver.services("_http._tcp.users.test") == [ServiceRecord("a.users.test", 8080, 10, 60)]
-    with pytest.raises(OSError):
-        await resolver.services("_http._tcp.nobody.test")
+async def test_name_servers_are_asked_instead_of_the_system() -> None:
+    with name_server() as server:
+        server.records["both.test", "A"] = ["10.0.0.1", "10.0.0.2"]
+        server.records["both.test", "AAAA"] = ["fd00::1"]
+        server.records["six.test", "AAAA"] = ["fd00::2"]
+        server.records["none.test", "TXT"] = ["x"]
+        resolver = DnsResolver([("127.0.0.1", server.port)], timeout=0.5)
+        assert sorted(await resolver.addresses("both.test")) == ["10.0.0.1", "10.0.0.2", "fd00::1"]
+        assert await resolver.addresses("six.test") == ["fd00::2"]
+        for name in ("localhost", "none.test", "nobody.test", "x" * 64 + ".test", "a..test"):
+            with pytest.raises(OSError):
+                await resolver.addresses(name)
+        asked = server.asked
+        assert await resolver.addresses("127.0.0.9") == ["127.0.0.9"]
+        assert server.asked == asked, "an address is no name"
+        server.silent = True
+        with pytest.raises(OSError):
+            await resolver.addresses("both.test")
+
+
+async def test_without_name_servers_addresses_are_the_systems() -> None:
+    resolver = DnsResolver()
     assert "127.0.0.1" in await resolver.addresses("localhost")
     with pytest.raises(OSError):
         await resolver.addresses("nobody.invalid")
-    transport.close()
 
 
 def test_a_watched_file_adds_changes_and_removes(tmp_path: Path) -> None:

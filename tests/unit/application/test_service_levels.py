@@ -10,6 +10,7 @@ from application.security_decisions import MOST, SecurityDecisions
 from application.sla import ServiceLevels
 from application.usage import OTHERS, UsageMeter, UsageRow, totals
 from domain.objectives import Objective, budget_left, burn_rate
+from domain.outcomes import Abandoned
 from domain.tokens import Principal
 from tests.closed_exchanges import closed_exchange
 
@@ -110,6 +111,17 @@ async def test_usage_is_added_up_per_hour_consumer_and_route() -> None:
     assert (row.requests, row.errors, row.refused, row.units, row.bytes_out) == (3, 1, 1, 2, 300)
 
 
+@pytest.mark.parametrize("status", [401, 403, 429])
+async def test_a_targets_own_refusal_was_admitted_and_costs(status: int) -> None:
+    clock, records = Clock(), Records()
+    meter = UsageMeter(clock, records)
+    meter.closed(closed_exchange(status=status, attempts=0))  # as when its answer is replayed
+    meter.closed(closed_exchange(status=status))
+    meter.closed(closed_exchange(status=404, reason="no_route", attempts=0))
+    await meter.flush()
+    assert (records.kept[0].requests, records.kept[0].refused, records.kept[0].units) == (3, 0, 3)
+
+
 async def test_what_the_records_do_not_take_waits_and_is_not_counted_twice() -> None:
     clock, records = Clock(), Records()
     meter = UsageMeter(clock, records)
@@ -175,6 +187,32 @@ def test_a_flood_of_refusals_is_one_record_with_a_count() -> None:
     assert [(e.action, e.reason, e.client, e.detail) for e in entries] == [
         ("auth.failed", "invalid_credentials", "192.0.2.7", "5000 time(s) in 10 s")
     ]
+    assert decisions.take() == []
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "action"),
+    [
+        (401, "step_up_required", ["auth.failed"]),
+        (403, "screened", ["access.denied"]),
+        (429, "quota_exceeded", []),
+        (401, "", []),
+        (403, "", []),
+    ],
+)
+def test_only_refusals_of_the_gateway_that_concern_security_are_recorded(
+    status: int, reason: str, action: list[str]
+) -> None:
+    decisions = SecurityDecisions(Clock(), "n")
+    decisions.closed(closed_exchange(status=status, reason=reason, attempts=0))
+    assert [entry.action for entry in decisions.take()] == action
+
+
+def test_a_cut_answer_of_a_target_is_no_security_decision() -> None:
+    decisions = SecurityDecisions(Clock(), "n")
+    exchange = closed_exchange(status=401)
+    exchange.outcome, exchange.reason = Abandoned(), "client_gone"
+    decisions.closed(exchange)
     assert decisions.take() == []
 
 

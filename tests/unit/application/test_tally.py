@@ -134,6 +134,30 @@ def test_throttled_exchanges_name_their_limits() -> None:
     assert tally.throttled == {("users", "per-ip"): 1, ("users", "plan"): 1}
 
 
+@pytest.mark.parametrize("status", [401, 429])
+def test_a_targets_own_refusal_is_none_of_ours(status: int) -> None:
+    tally = Tally()
+    tally.closed(closed_exchange(status=status))
+    tally.tick(100.0)
+    assert (tally.windows().total.requests, tally.windows().total.throttled) == (1, 0)
+    assert tally.series() == [(100, 1, 0, 0)]
+    assert not tally.throttled
+    assert not tally.authentications
+
+
+def test_throttled_is_counted_in_the_window_and_the_second_it_happened() -> None:
+    tally = Tally()
+    for second in (100, 101):
+        tally.closed(closed_exchange(status=429, reason="concurrency_exceeded", attempts=0))
+        tally.closed(closed_exchange(status=429))
+        tally.tick(float(second))
+    assert tally.windows().routes["users"].throttled == 2
+    assert tally.series() == [(100, 2, 0, 1), (101, 2, 0, 1)]
+    tally.closed(closed_exchange())
+    tally.tick(110.0)
+    assert tally.windows().total.throttled == 1, "that of second 100 has left the window"
+
+
 def test_histograms_are_cumulative_and_end_with_everything() -> None:
     tally = Tally()
     for seconds in (0.0001, 0.004, 0.3, 99.0):

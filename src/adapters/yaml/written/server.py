@@ -12,6 +12,7 @@ from adapters.yaml.scalars import (
     Host,
     HttpUrl,
     HubUrl,
+    NameServer,
     Network,
     Positive,
     Rate,
@@ -140,6 +141,10 @@ class Document(Written, frozen=True):
     discovery_file: Annotated[
         str, 'Watched JSON file with further targets by upstream: `{"users": ["http://10.0.0.1:7001"]}`; empty: none.'
     ] = ""
+    name_servers: Annotated[
+        tuple[NameServer, ...],
+        "Asked for the names of dns:// and srv:// targets and of registered ones; empty: as the system does.",
+    ] = ()
     events: Annotated[Events, "Where events go besides the log."] = Events()
     quarantine: Annotated[bool, "Leave out an included file that is broken, and serve the rest."] = False
     legacy_limit_headers: Annotated[bool, "Also send the older X-RateLimit-* headers."] = False

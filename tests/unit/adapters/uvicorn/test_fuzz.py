@@ -123,7 +123,7 @@ async def converse(data: bytes, cuts: list[int]) -> tuple[list[int], list[tuple[
     seen = Seen()
     edge = Edge(Problems(), gateway=seen, limits=LIMITS)
     config = cast(Any, SimpleNamespace(loaded_app=None))
-    protocol = EdgeProtocol(edge, config, cast(Any, None), {}, asyncio.get_running_loop())
+    protocol = EdgeProtocol(edge, config, cast(Any, None), {}, asyncio.get_running_loop()).connection
     wire = Wire()
     protocol.connection_made(wire)
     try:

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.yaml import written
 from adapters.yaml.load import loads
-from adapters.yaml.scalars import parse_duration, parse_size, split_address
+from adapters.yaml.scalars import parse_duration, parse_size, split_address, split_name_server
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,23 @@ def test_addresses(text: str, host: str, port: int) -> None:
 def test_not_addresses(text: str) -> None:
     with pytest.raises(ValueError):
         split_address(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [("10.0.0.2", ("10.0.0.2", 53)), ("127.0.0.1:5353", ("127.0.0.1", 5353)), ("fd00::53", ("fd00::53", 53)), ("[fd00::53]", ("fd00::53", 53)), ("[::1]:54", ("::1", 54))],
+)  # fmt: skip
+def test_name_servers(text: str, server: tuple[str, int]) -> None:
+    assert split_name_server(text) == server
+    loaded = loads(f"name_servers: ['{text}']")
+    assert loaded.configuration is not None
+    assert loaded.configuration.name_servers == (server,)
+
+
+@pytest.mark.parametrize("text", ["", "dns.internal", "dns.internal:53", "10.0.0.256", "10.0.0.2:", "10.0.0.2:65536"])
+def test_not_name_servers(text: str) -> None:
+    with pytest.raises(ValueError):
+        split_name_server(text)
 
 
 @pytest.mark.parametrize(
