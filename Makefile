@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit bench pictures lock clean
+.PHONY: help run test lint types unit native bench pictures lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,7 +32,12 @@ lint: $(DEV_STAMP) ## ruff, mypy --strict, import contracts
 unit: $(DEV_STAMP) ## only the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not alone" tests/unit $(PYTEST_ARGS)
 
-bench: $(BENCH_STAMP) ## cost per request beside peers; writes bench/RESULTS.md
+native: build/native ## compile the request path (needs a C compiler); PYTHONPATH=build/native then runs it
+
+build/native: $(DEV_STAMP) native/build.py native/modules.txt $(shell find src -name '*.py')
+	$(BIN)/python -m native.build --out $@
+
+bench: $(BENCH_STAMP) native ## cost per request beside peers; writes bench/RESULTS.md
 	$(BIN)/python -m bench.run --out bench/RESULTS.md $(ARGS)
 
 pictures: $(DEV_STAMP) ## the console's pictures in docs/pictures
@@ -63,4 +68,4 @@ $(BENCH_STAMP): $(DEV_STAMP) requirements/bench.txt
 	@touch $@
 
 clean: ## remove what make made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .spork
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .spork

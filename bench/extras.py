@@ -94,7 +94,7 @@ def large_bodies(site: Site, running: Any) -> tuple[str, str, Any]:
         f"edge: {{body_bytes: 2GiB}}\nupstreams:\n  bench: {{targets: [http://127.0.0.1:{site.upstream}]}}\n"
         "routes:\n  - {name: all, match: {path: /*}, upstream: bench}\n",
     )
-    plain = spork_rows.rows(site)[1]
+    plain = spork_rows.plain(site)
     plain.command[-1], plain.port = config, port
     candidates = [peers.nginx(site), plain]
     rows, raw = [], []
@@ -124,7 +124,7 @@ def large_bodies(site: Site, running: Any) -> tuple[str, str, Any]:
 
 def idle_connections(site: Site, running: Any) -> tuple[str, str, Any]:
     """1 000 connections that have made one request and wait: memory each, and CPU while they wait."""
-    peer = spork_rows.rows(site)[1]
+    peer = spork_rows.plain(site)
     with running(peer.command, peer.port, site.directory, peer.env) as pid:
         wrk(peer.url, 1, 64)
         idle = rss_mib(pid)

@@ -1,4 +1,4 @@
-"""The gateway's own rows: the same product, configured four ways, one worker each."""
+"""The gateway's own rows: the same product, configured five ways, compiled and not, one worker each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 
 from bench.peers import ROOT, Peer, Site
+
+#: Where the sources are, and where `make native` leaves them compiled.
+SOURCE = ROOT / "src"
+NATIVE = ROOT / "build" / "native"
 
 _PLAIN = """listen: 127.0.0.1:{port}
 admin: {{listen: 127.0.0.1:{admin}}}
@@ -42,7 +46,7 @@ routes:
 """
 
 
-def _peer(site: Site, name: str, template: str, headers: dict[str, str], **fields: str) -> Peer:
+def _peer(site: Site, root: Path, name: str, template: str, headers: dict[str, str], **fields: str) -> Peer:
     port, admin = site.port(), site.port()
     state = site.directory / f"state-{port}"
     jwks = site.write("jwks.json", site.jwks)
@@ -53,21 +57,31 @@ def _peer(site: Site, name: str, template: str, headers: dict[str, str], **field
         ),
     )
     state.mkdir()
-    env = {"PYTHONPATH": str(ROOT / "src")}
+    env = {"PYTHONPATH": str(root)}
     return Peer(name, [sys.executable, "-m", "adapters.cli", "serve", "-c", config], port, env, headers)
 
 
 def rows(site: Site) -> list[Peer]:
-    """Plain and full, through both front doors, limits in memory and in Redis."""
+    """Plain and full, through both front doors, limits in memory and in Redis; compiled too, when `make native` ran."""
+    found = _rows(site, NATIVE, "Spork compiled") if NATIVE.is_dir() else []
+    return found + _rows(site, SOURCE, "Spork")
+
+
+def _rows(site: Site, root: Path, name: str) -> list[Peer]:
     token = {"Authorization": f"Bearer {site.token}"}
     redis = f"redis://127.0.0.1:{site.redis_port}/0"
     return [
-        _peer(site, "Spork plain, Litestar mount", _PLAIN, {}, door="mount"),
-        _peer(site, "Spork plain, protocol door", _PLAIN, {}, door="protocol"),
-        _peer(site, "Spork full pipeline, Litestar mount", _FULL, token, door="mount", shared="memory"),
-        _peer(site, "Spork full pipeline, protocol door", _FULL, token, door="protocol", shared="memory"),
-        _peer(site, "Spork full pipeline, limits in Redis", _FULL, token, door="protocol", shared=redis),
+        _peer(site, root, f"{name}, plain, Litestar mount", _PLAIN, {}, door="mount"),
+        plain(site, root, name),
+        _peer(site, root, f"{name}, full pipeline, Litestar mount", _FULL, token, door="mount", shared="memory"),
+        _peer(site, root, f"{name}, full pipeline, protocol door", _FULL, token, door="protocol", shared="memory"),
+        _peer(site, root, f"{name}, full pipeline, limits in Redis", _FULL, token, door="protocol", shared=redis),
     ]
+
+
+def plain(site: Site, root: Path = SOURCE, name: str = "Spork") -> Peer:
+    """Plain proxying through the protocol door."""
+    return _peer(site, root, f"{name}, plain, protocol door", _PLAIN, {}, door="protocol")
 
 
 def routes_config(site: Site, count: int) -> tuple[Peer, Path]:

@@ -263,9 +263,18 @@ class GatewayProcess:
 
 @contextlib.contextmanager
 def gateway_process(
-    config: str, directory: Path, *args: str, port: int | None = None, admin_port: int | None = None, **env: str
+    config: str,
+    directory: Path,
+    *args: str,
+    port: int | None = None,
+    admin_port: int | None = None,
+    written_at: float | None = None,
+    **env: str,
 ) -> Iterator[GatewayProcess]:
-    """Run `spork serve` on `config` (YAML text without listen/admin/state_dir) in `directory` until the block ends."""
+    """Run `spork serve` on `config` (YAML text without listen/admin/state_dir) in `directory` until the block ends.
+
+    `written_at` (Unix seconds) makes the file as old as that.
+    """
     port = port or free_port()
     admin_port = admin_port or free_port()
     directory.mkdir(parents=True, exist_ok=True)
@@ -273,6 +282,8 @@ def gateway_process(
     env.setdefault("SPORK_EDGE__DRAIN_DELAY", "0s")  # tests of draining set their own
     head = f"listen: 127.0.0.1:{port}\nadmin: {{listen: 127.0.0.1:{admin_port}}}\nstate_dir: {directory}/.spork\n"
     path.write_text(head + config)
+    if written_at is not None:
+        os.utime(path, (written_at, written_at))
     with (directory / "gateway.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "adapters.cli", "serve", "-c", str(path), *args],

@@ -1,7 +1,8 @@
 """Checks of what the configuration only names or quotes about callers: keys, key sets, schemas, the signing key.
 
 Part of the composition root: it reads them with the adapters that will use them, so that `spork check` and a reload find
-what would otherwise fail when it is compiled.
+what would otherwise fail when it is compiled. Those adapters are imported only for what is configured: cryptography and
+JSON Schema are half of what `spork check` would cost.
 """
 
 from __future__ import annotations
@@ -9,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adapters.jsonschema.body_schema import JsonBodySchema
-from adapters.jwt.signer import read_signing_key
-from adapters.jwt.verifier import trust
 from application.configuration import Configuration, RouteConfig
 from application.diagnostics import Problem, child
 from domain.cors import Cors
@@ -40,6 +38,8 @@ def material_problems(configuration: Configuration) -> Iterator[Problem]:
 def _issuer_problem(issuer: Issuer) -> str:
     if issuer.introspection_url or not (issuer.keys or issuer.jwks_file or issuer.jwks_url or issuer.discovery):
         return ""
+    from adapters.jwt.verifier import trust
+
     try:
         trust(issuer, _NoFetch(), Path(issuer.jwks_file).read_text() if issuer.jwks_file else "")
     except FileNotFoundError:
@@ -56,6 +56,8 @@ def _route_problems(route: RouteConfig, path: str) -> Iterator[Problem]:
         except ValueError as error:
             yield Problem(child(path, "cors"), str(error))
     if route.security is not None and route.security.schema:
+        from adapters.jsonschema.body_schema import JsonBodySchema
+
         try:
             JsonBodySchema(Path(route.security.schema).read_text())
         except FileNotFoundError:
@@ -65,6 +67,8 @@ def _route_problems(route: RouteConfig, path: str) -> Iterator[Problem]:
 
 
 def _signing_problem(key: str) -> str:
+    from adapters.jwt.signer import read_signing_key
+
     try:
         read_signing_key(key if "-----BEGIN" in key else Path(key).read_text())
     except FileNotFoundError:

@@ -13,22 +13,16 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.argon2.passwords import Argon2Passwords
-from adapters.httpx.auth_service import HttpAuthService
-from adapters.httpx.fetch import HttpCalls
-from adapters.httpx.introspection import Authority, AuthServiceVerifier, IntrospectionVerifier
-from adapters.jsonschema.body_schema import JsonBodySchema
-from adapters.jwt.signer import JwtIdentitySigner
-from adapters.jwt.verifier import JwtVerifier, trust
+from adapters.first_use import FirstFetch
 from adapters.memory.announcements import MemoryAnnouncements
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from adapters.memory.signatures import MemorySignatures
 from adapters.own_secrets import key_pepper, signing_key
-from adapters.redis.announcements import RedisAnnouncements
-from adapters.redis.connection import RedisConnection, connect
 from adapters.sqlalchemy.database import is_sqlite
 from adapters.sqlalchemy.identity import SqlRecords
 from adapters.sqlalchemy.migrations import pending, upgrade
@@ -48,7 +42,7 @@ from application.guards.methods import ApiKeyHeader, BearerToken, ClientCertific
 from application.guards.schema import SchemaGuard
 from application.guards.screen import ScreenGuard
 from application.guards.security import SecurityGuard
-from application.guards.shared_secrets import BasicPassword, SignedRequest
+from application.guards.shared_secrets import BasicPassword, SignedRequest, TakenSignatures
 from application.identity import Announcements
 from application.keys import KeyRing, Keys
 from application.plan import GuardMaker
@@ -62,12 +56,27 @@ from domain.circuit import BreakerPolicy
 from domain.quotas import RateLimiter
 from domain.revocation import RevocationSet
 from domain.screening import Screen
-from domain.tokens import ClaimNames, Issuer
+from domain.tokens import ClaimNames, Issuer, Refused, TokenOutcome, TokenVerifier
+
+# What a configuration may do without is imported where it is built: each of these is a tenth of a second of start-up.
+if TYPE_CHECKING:
+    from adapters.httpx.auth_service import HttpAuthService
+    from adapters.httpx.fetch import HttpCalls
+    from adapters.httpx.introspection import Authority
+    from adapters.jwt.signer import JwtIdentitySigner
+    from adapters.redis.connection import RedisConnection
 
 log = logging.getLogger("spork.identity")
 
 #: An authority is left alone after five failures in a row, and tried again two seconds later.
 AUTHORITY_BREAKER = BreakerPolicy(window=10.0, min_requests=10, failure_ratio=0.5, consecutive=5, open_for=2.0)
+
+
+class _NoIssuer:
+    """The TokenVerifier of a configuration that trusts nobody's tokens."""
+
+    def verify(self, token: bytes, now: float) -> TokenOutcome:
+        return Refused("issuer_unknown")
 
 
 class RecordsNotReady(RuntimeError):
@@ -104,7 +113,7 @@ class CallerSide:
         self._engine = engine
         self._limiter = limiter
         self._events = events
-        self.calls = calls or HttpCalls()
+        self.calls = FirstFetch(lambda: calls or _http_calls())
         self._redis: RedisConnection | None = None
         self.records = SqlRecords(engine, clock.unix)
         self.revoked = RevocationSet()
@@ -125,14 +134,24 @@ class CallerSide:
         self._screen = Screen()
         self._verifiers: tuple[tuple[object, ...], _Verifiers] | None = None
         self._basic: BasicPassword | None = None
-        self._signed = SignedRequest(self.consumers.named)
+        self._signed = SignedRequest(self.consumers.named, self._signatures())
         self._signer: JwtIdentitySigner | None = None
 
     def _announcements(self) -> Announcements:
         if self._configuration.shared == "memory":
             return MemoryAnnouncements()
+        from adapters.redis.announcements import RedisAnnouncements
+        from adapters.redis.connection import connect
+
         self._redis = connect(self._configuration.shared, connections=4, operation=0.5)
         return RedisAnnouncements(self._redis.client, self._clock.unix)
+
+    def _signatures(self) -> TakenSignatures:
+        if self._redis is None:
+            return MemorySignatures()
+        from adapters.redis.signatures import RedisSignatures
+
+        return RedisSignatures(self._redis.client, MemorySignatures())
 
     # ------------------------------------------------------------------------------------------- what callers may ask
 
@@ -149,7 +168,11 @@ class CallerSide:
 
     def _auth_service(self) -> HttpAuthService | None:
         url = self._configuration.auth_service
-        return HttpAuthService(url, self._authority("auth_service_login")) if url else None
+        if not url:
+            return None
+        from adapters.httpx.auth_service import HttpAuthService
+
+        return HttpAuthService(url, self._authority("auth_service_login"))
 
     # ------------------------------------------------------------------------------------------------- what guards use
 
@@ -157,6 +180,8 @@ class CallerSide:
     def signer(self) -> JwtIdentitySigner:
         """Signs identities; its key is the configured one or made on first use."""
         if self._signer is None:
+            from adapters.jwt.signer import JwtIdentitySigner
+
             self._signer = JwtIdentitySigner(
                 signing_key(self._configuration.signing_key, self._configuration.state_dir)
             )
@@ -175,22 +200,38 @@ class CallerSide:
     def _make_verifiers(self, configuration: Configuration) -> _Verifiers:
         with_keys = [issuer for issuer in configuration.issuers if not issuer.introspection_url]
         asked = [issuer for issuer in configuration.issuers if issuer.introspection_url]
-        jwt = JwtVerifier([trust(issuer, self.calls, _jwks_text(issuer)) for issuer in with_keys])
         service = configuration.auth_service
         return _Verifiers(
-            RememberedVerdicts(jwt, self.revoked, self.consumers.of),
-            tuple(self._remember(IntrospectionVerifier(issuer, self._authority(issuer.name))) for issuer in asked),
-            self._remember(AuthServiceVerifier(service, self._authority("auth_service"), ClaimNames()))
-            if service
-            else None,
+            self._remember(self._jwt(with_keys)),
+            tuple(self._remember(self._introspection(issuer)) for issuer in asked),
+            self._remember(self._judged_by(service)) if service else None,
         )
 
-    def _remember(self, verifier: IntrospectionVerifier | AuthServiceVerifier) -> RememberedVerdicts:
+    def _jwt(self, issuers: Sequence[Issuer]) -> TokenVerifier:
+        if not issuers:
+            return _NoIssuer()
+        from adapters.jwt.verifier import JwtVerifier, trust
+
+        return JwtVerifier([trust(issuer, self.calls, _jwks_text(issuer)) for issuer in issuers])
+
+    def _introspection(self, issuer: Issuer) -> TokenVerifier:
+        from adapters.httpx.introspection import IntrospectionVerifier
+
+        return IntrospectionVerifier(issuer, self._authority(issuer.name))
+
+    def _judged_by(self, service: str) -> TokenVerifier:
+        from adapters.httpx.introspection import AuthServiceVerifier
+
+        return AuthServiceVerifier(service, self._authority("auth_service"), ClaimNames())
+
+    def _remember(self, verifier: TokenVerifier) -> RememberedVerdicts:
         return RememberedVerdicts(verifier, self.revoked, self.consumers.of)
 
     def _authority(self, name: str) -> Authority:
+        from adapters.httpx.introspection import Authority
+
         circuit = self._breakers.circuit(name, AUTHORITY_BREAKER, self._clock.monotonic())
-        return Authority(self.calls, circuit, self._clock.monotonic)
+        return Authority(self.calls.made, circuit, self._clock.monotonic)
 
     def methods(self, name: str, route: str, configuration: Configuration) -> list[Method]:
         """The method objects behind one name of `any_of` or `all_of`."""
@@ -205,14 +246,20 @@ class CallerSide:
         if name == "api_key":
             return [ApiKeyHeader(self.ring, route)]
         if name == "basic":
-            self._basic = self._basic or BasicPassword(self.consumers.named, Argon2Passwords())
-            return [self._basic]
+            return [self._basic_password()]
         if name == "signature":
             return [self._signed]
         if name == "mtls":
             header = configuration.mtls_header.encode("ascii")
             return [ClientCertificate(self.consumers.all(), header, AddressSet(configuration.trusted_proxies))]
         return []
+
+    def _basic_password(self) -> BasicPassword:
+        if self._basic is None:
+            from adapters.argon2.passwords import Argon2Passwords
+
+            self._basic = BasicPassword(self.consumers.named, Argon2Passwords())
+        return self._basic
 
     # ---------------------------------------------------------------------------------------------------- guard makers
 
@@ -266,6 +313,8 @@ class CallerSide:
         policy = route.security
         if policy is None or not policy.schema:
             return None
+        from adapters.jsonschema.body_schema import JsonBodySchema
+
         return SchemaGuard(JsonBodySchema(Path(policy.schema).read_text()))
 
     def makers(self, before: list[GuardMaker] | None = None, after: list[GuardMaker] | None = None) -> list[GuardMaker]:
@@ -340,6 +389,12 @@ class CallerSide:
                 await self.sessions.write_down()
             except Exception as error:
                 log.warning("sessions were not written down: %s", error)
+
+
+def _http_calls() -> HttpCalls:
+    from adapters.httpx.fetch import HttpCalls
+
+    return HttpCalls()
 
 
 def _jwks_text(issuer: Issuer) -> str:

@@ -7,24 +7,17 @@ AsyncExitStack, in the order in which the graph needs it.
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dependency_injector import containers, providers
-from litestar import Litestar
 
 from adapters.caller_side import CallerSide
 from adapters.clock import SystemClock
+from adapters.first_use import FirstSend
 from adapters.httptools.transport import HttptoolsTransport
-from adapters.httpx.transport import HttpxTransport
 from adapters.limit_side import LimitSide
-from adapters.litestar.applications import application
-from adapters.litestar.auth import auth_router, jwks_handler
-from adapters.litestar.health import health_handlers
 from adapters.litestar.problems import Problems
-from adapters.litestar.proxy import proxy_mount
 from adapters.operator_side import OperatorSide, node_name
-from adapters.redis.connection import connect
-from adapters.redis.nodes import RedisNodes
 from adapters.sqlalchemy.database import open_database
 from adapters.upstream_side import UpstreamSide
 from application.clients import ClientFinder
@@ -36,9 +29,13 @@ from application.forward import Current, Forwarder
 from application.lifecycle import Lifecycle
 from application.nodes import LoneNode, NodeRegistry
 from application.plan import GuardMaker, Snapshot
-from application.ports import Clock, Gateway, Refusals
+from application.ports import Clock, Gateway, Refusals, UpstreamTransport
 from application.sending import Sender
 from domain.routing import RouteTable
+
+# The web framework is imported where an application is built, so that `spork explain` does without.
+if TYPE_CHECKING:
+    from litestar import Litestar
 
 
 def empty_snapshot() -> Snapshot:
@@ -57,6 +54,11 @@ def data_application(
     upstreams: UpstreamSide,
 ) -> Litestar:
     """The data listener's application: the proxy and the endpoints it exposes."""
+    from adapters.litestar.applications import application
+    from adapters.litestar.auth import auth_router, jwks_handler
+    from adapters.litestar.health import health_handlers
+    from adapters.litestar.proxy import proxy_mount
+
     handlers: list[Any] = [proxy_mount(gateway, refusals), *health_handlers(lifecycle, frozenset(expose))]
     if "auth" in expose:
         handlers.append(auth_router(callers.desk(), refusals, clients))
@@ -78,10 +80,19 @@ def event_log(configuration: Configuration, clock: Clock) -> EventLog:
     return EventLog(node_name(configuration), clock.unix)
 
 
+def httpx_transport() -> UpstreamTransport:
+    from adapters.httpx.transport import HttpxTransport
+
+    return HttpxTransport()
+
+
 def fleet(shared: str) -> NodeRegistry:
     """Where the processes of a fleet hear of each other."""
     if shared == "memory":
         return LoneNode()
+    from adapters.redis.connection import connect
+    from adapters.redis.nodes import RedisNodes
+
     # Reports are larger than what the request path asks for; they may take a little longer.
     return RedisNodes(connect(shared, connections=4, operation=1.0).client)
 
@@ -117,7 +128,7 @@ class GatewayContainer(containers.DeclarativeContainer):
     pooled = providers.Singleton(HttptoolsTransport)
     transports = providers.Dict(
         httptools=pooled,
-        httpx=providers.Singleton(HttpxTransport),
+        httpx=providers.Singleton(FirstSend, httpx_transport),
     )
     database = providers.Singleton(open_database, configuration.provided.records, configuration.provided.state_dir)
     limits = providers.Singleton(

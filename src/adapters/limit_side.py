@@ -11,12 +11,9 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING
 
 from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.redis.connection import RedisConnection, connect
-from adapters.redis.limit_leases import LeasingRateLimiter
-from adapters.redis.limit_overrides import RedisOverrides
-from adapters.redis.rate_limiter import RedisRateLimiter
 from application.configuration import Configuration
 from application.forward import Current
 from application.guards.limits import LimitGuards, PlanOf
@@ -27,6 +24,11 @@ from application.quota_control import QuotaControl
 from application.usage_insight import UsageInsight
 from application.views import ComponentHealth
 from domain.quotas import RateLimiter
+
+if TYPE_CHECKING:
+    from adapters.redis.connection import RedisConnection
+    from adapters.redis.limit_leases import LeasingRateLimiter
+    from adapters.redis.rate_limiter import RedisRateLimiter
 
 log = logging.getLogger("spork.limits")
 
@@ -57,13 +59,7 @@ class LimitSide:
         self.limiter: RateLimiter = self.memory
         overrides = LimitOverrides()
         if configuration.shared != "memory":
-            self._connection = connect(configuration.shared)
-            self.redis = RedisRateLimiter(
-                self._connection, self.memory, nodes=lambda: self.nodes(), timeout=self._connection.operation
-            )
-            self.leases = LeasingRateLimiter(self.redis)
-            self.limiter = self.leases
-            overrides = LimitOverrides(RedisOverrides(self._connection))
+            overrides = self._share(configuration.shared)
         self.overrides = overrides
         self.insight = UsageInsight()
         self.guards = LimitGuards(self.limiter, self.insight, self.overrides, plan_of)
@@ -76,6 +72,18 @@ class LimitSide:
             self.store,
             clock.unix,
         )
+
+    def _share(self, url: str) -> LimitOverrides:
+        """Count in Redis. Answers the overrides that all who count there have in common."""
+        from adapters.redis.connection import connect
+        from adapters.redis.limit_leases import LeasingRateLimiter
+        from adapters.redis.limit_overrides import RedisOverrides
+        from adapters.redis.rate_limiter import RedisRateLimiter
+
+        connection = self._connection = connect(url)
+        self.redis = RedisRateLimiter(connection, self.memory, nodes=lambda: self.nodes(), timeout=connection.operation)
+        self.limiter = self.leases = LeasingRateLimiter(self.redis)
+        return LimitOverrides(RedisOverrides(connection))
 
     def store(self) -> str:
         if self.redis is None:

@@ -15,26 +15,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.caller_material import material_problems
 from adapters.limit_side import LimitSide
-from adapters.litestar.admin.access import Authenticated
-from adapters.litestar.admin.accounting import accounting_handlers
-from adapters.litestar.admin.acting import acting_handlers
-from adapters.litestar.admin.application import admin_application
-from adapters.litestar.admin.configuring import configuring_handlers
-from adapters.litestar.admin.logging import LogSettings, LogState, logging_handlers
-from adapters.litestar.admin.monitoring import metrics_handlers, monitoring_handlers
-from adapters.litestar.admin.reading import reading_handlers
-from adapters.litestar.admin.streaming import streaming_handlers
-from adapters.litestar.health import health_handlers
 from adapters.prometheus.exposition import expose
 from adapters.prometheus.process import ProcessMeter
-from adapters.redis.nodes import RedisHealth, RedisNodes
 from adapters.sqlalchemy.audit import SqlAuditTrail
 from adapters.sqlalchemy.health import RecordsHealth
 from adapters.sqlalchemy.usage import SqlUsage
@@ -76,7 +65,20 @@ from application.usage import UsageMeter
 from domain.circuit import Transition
 from domain.upstreams import Target
 
+if TYPE_CHECKING:
+    from adapters.litestar.admin.logging import LogSettings, LogState
+    from adapters.redis.nodes import RedisNodes
+
 log = logging.getLogger("spork.operators")
+
+
+def _in_redis(nodes: NodeRegistry) -> RedisNodes | None:
+    """The registry, if it is the one in Redis; a lone node does not load a Redis client to know that it is not."""
+    if isinstance(nodes, LoneNode):
+        return None
+    from adapters.redis.nodes import RedisNodes
+
+    return nodes if isinstance(nodes, RedisNodes) else None
 
 
 def node_name(configuration: Configuration) -> str:
@@ -130,7 +132,7 @@ class OperatorSide:
         self.access_log.enabled = configuration.access_log != "off"
         self.controls = controls or Controls()
         self.nodes = nodes or LoneNode()
-        board = self.nodes if isinstance(self.nodes, RedisNodes) else None
+        board = _in_redis(self.nodes)
         counted = None if connections is None else (lambda live: connections(live.declared))
         self.upstreams = RegistryControl(registry, clock.monotonic, connections=counted, board=board)
         self.controls.upstreams = self.controls.upstreams or self.upstreams
@@ -156,7 +158,12 @@ class OperatorSide:
         self.usage = UsageMeter(clock.unix, self.usage_store)
         self.levels = ServiceLevels(configuration.objectives, clock.unix)
         self.security = SecurityDecisions(clock.unix, self.node)
-        self.operations = Operations(self.revisions, events, clock.unix, self.node, self.audit)
+        kept = None
+        if board is not None:
+            from adapters.redis.idempotency import RedisIdempotency
+
+            kept = RedisIdempotency(board.client)
+        self.operations = Operations(self.revisions, events, clock.unix, self.node, self.audit, kept=kept)
         self.queries = Queries(
             self.reporter, self.controls, events, self.traffic, self.revisions, self.operations.substances, clock
         )
@@ -205,14 +212,16 @@ class OperatorSide:
         ]
         if engine is not None:
             components.append(RecordsHealth(engine))
-        if isinstance(self.nodes, RedisNodes):
-            components.append(RedisHealth(self.nodes.client))
+        if board is not None:
+            from adapters.redis.nodes import RedisHealth
+
+            components.append(RedisHealth(board.client))
         for component in components:
             self.queries.add_component(component)
         if limits is not None:
             self.monitoring.add(limits)
             self.add_component(limits)
-        self.operators = Operators(self.admin_tokens)
+        self.operators = Operators(self.admin_tokens, limiter=limits.redis if limits is not None else None)
         self._generated: AdminToken | None = None
         self._notes: set[asyncio.Future[Any]] = set()
 
@@ -241,6 +250,8 @@ class OperatorSide:
         return []
 
     def log_state(self) -> LogState:
+        from adapters.litestar.admin.logging import LogState
+
         sink = self.access_log.sink
         return LogState(log_level(), self.access_log.enabled, list(self.access_log.fields), sink.lost + sink.failed)
 
@@ -295,10 +306,23 @@ class OperatorSide:
 
     def exposed_metrics(self) -> Sequence[Any]:
         """Handlers for a data listener that exposes metrics: open, because the operator asked for it."""
+        from adapters.litestar.admin.monitoring import metrics_handlers
+
         return metrics_handlers(self.monitoring, expose)
 
     def admin_app(self, explainer: Explainer, extra: Sequence[Any] = ()) -> Any:
         """The ASGI application of the admin listener. `extra` handlers stand at its root."""
+        from adapters.litestar.admin.access import Authenticated
+        from adapters.litestar.admin.accounting import accounting_handlers
+        from adapters.litestar.admin.acting import acting_handlers
+        from adapters.litestar.admin.application import admin_application
+        from adapters.litestar.admin.configuring import configuring_handlers
+        from adapters.litestar.admin.logging import logging_handlers
+        from adapters.litestar.admin.monitoring import monitoring_handlers
+        from adapters.litestar.admin.reading import reading_handlers
+        from adapters.litestar.admin.streaming import streaming_handlers
+        from adapters.litestar.health import health_handlers
+
         closed = None
         if not self.open_to_readers:
             closed = Authenticated(self.operators, self.clock.unix, self.witness)

@@ -9,24 +9,14 @@ import contextlib
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from adapters.dnspython.resolver import DnsResolver
-from adapters.httpx.prober import HttpxProber
-from adapters.httpx.webhook import WebhookHub
-from adapters.litestar.admin.access import Authenticated, role_guard
-from adapters.litestar.discovery import Sights, discovery_router, registration_router
+from adapters.first_use import FirstProbe
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from adapters.memory.idempotency import MemoryIdempotency
 from adapters.memory.registrations import MemoryRegistrations
-from adapters.operator_side import OperatorSide
-from adapters.redis.circuit_breaker import RedisCircuitBreakers
-from adapters.redis.connection import RedisConnection, connect
-from adapters.redis.drains import RedisDrains
-from adapters.redis.events import RedisHub
-from adapters.redis.idempotency import RedisIdempotency
-from adapters.redis.registrations import RedisRegistrations
 from application import upstream_views
 from application.configuration import Configuration, RouteConfig
 from application.discovery import Names, WatchedFile
@@ -38,10 +28,16 @@ from application.guards.idempotency import IdempotencyGuard
 from application.mirroring import Mirrors
 from application.ports import Clock, Guard
 from application.probe import Probes
-from application.registration import Registrations
+from application.registration import Registrations, RegistrationStore
 from application.registry import UpstreamRegistry
 from application.stale_answers import StaleAnswers
 from application.upstream_views import Moment
+
+if TYPE_CHECKING:
+    from adapters.operator_side import OperatorSide
+    from adapters.redis.circuit_breaker import RedisCircuitBreakers
+    from adapters.redis.connection import RedisConnection
+    from adapters.redis.drains import RedisDrains
 
 #: What only background work asks of Redis may take this long, seconds.
 BACKGROUND_SECONDS = 0.5
@@ -55,12 +51,23 @@ def hub_for(url: str) -> Hub | None:
     if not url:
         return None
     if parts.scheme.startswith("redis"):
+        from adapters.redis.connection import connect
+        from adapters.redis.events import RedisHub
+
         return RedisHub(connect(bare, connections=1, operation=2.0).client, options.get("stream", "spork:events"))
     if parts.scheme in ("nats", "tls"):
-        from adapters.nats.events import NatsHub  # a tenth of a second of start-up that few need
+        from adapters.nats.events import NatsHub
 
         return NatsHub(bare, options.get("prefix", "spork.events"))
+    from adapters.httpx.webhook import WebhookHub
+
     return WebhookHub(url)
+
+
+def _prober() -> Any:
+    from adapters.httpx.prober import HttpxProber
+
+    return HttpxProber()
 
 
 class UpstreamSide:
@@ -71,30 +78,38 @@ class UpstreamSide:
     ) -> None:
         self._clock = clock
         self._redis: RedisConnection | None = None
+        self._fleet: RedisCircuitBreakers | None = None
         self.breakers: MemoryCircuitBreakers | RedisCircuitBreakers
+        board: RedisDrains | None = None
+        store: RegistrationStore
         if configuration.shared == "memory":
             self.breakers = MemoryCircuitBreakers(chance.random)
             self._idempotency = IdempotencyGuard(MemoryIdempotency(clock.monotonic))
+            store = MemoryRegistrations(clock.unix)
         else:
+            from adapters.redis.circuit_breaker import RedisCircuitBreakers
+            from adapters.redis.connection import connect
+            from adapters.redis.drains import RedisDrains
+            from adapters.redis.idempotency import RedisIdempotency
+            from adapters.redis.registrations import RedisRegistrations
+
             self._redis = connect(configuration.shared, operation=BACKGROUND_SECONDS)
-            self.breakers = RedisCircuitBreakers(self._redis.client, chance.random, clock)
+            self.breakers = self._fleet = RedisCircuitBreakers(self._redis.client, chance.random, clock)
             self._idempotency = IdempotencyGuard(RedisIdempotency(self._redis.client))
+            store, board = RedisRegistrations(self._redis.client), RedisDrains(self._redis.client)
         self.registry = UpstreamRegistry(self.breakers, chance.random, events)
         self.stale = StaleAnswers()
         self.mirrors = Mirrors(clock, chance.random)
-        self.probes = Probes(self.registry, HttpxProber(), clock, chance.random, events)
+        self.probes = Probes(self.registry, FirstProbe(_prober), clock, chance.random, events)
         resolver = DnsResolver(configuration.name_servers)
         self.names = Names(self.registry, resolver, clock, lambda: current.snapshot.configuration.upstreams)
-        self.drains: FleetDrains | None = None
-        if self._redis is not None:
-            self.drains = FleetDrains(self.registry, RedisDrains(self._redis.client), clock)
+        self.drains = FleetDrains(self.registry, board, clock) if board is not None else None
         self.file: WatchedFile | None = None
         if configuration.discovery_file:
             self.file = WatchedFile(Path(configuration.discovery_file), self.registry, clock)
         self.registrations: Registrations | None = None
         self._registration = configuration.registration
         if configuration.registration != "off":
-            store = MemoryRegistrations(clock.unix) if self._redis is None else RedisRegistrations(self._redis.client)
             self.registrations = Registrations(
                 store,
                 resolver,
@@ -129,6 +144,9 @@ class UpstreamSide:
 
     def routers(self, operators: OperatorSide) -> list[Any]:
         """Handlers for the admin listener. What only reads is open on a loopback listener, as monitoring is."""
+        from adapters.litestar.admin.access import Authenticated, role_guard
+        from adapters.litestar.discovery import Sights, discovery_router, registration_router
+
         token = [Authenticated(operators.operators, self._clock.unix, operators.witness)]
         role = [role_guard(operators.witness)]
         closed = not operators.open_to_readers
@@ -161,8 +179,7 @@ class UpstreamSide:
             if self._redis is not None:
                 stack.push_async_callback(self._redis.close)
             parts: list[Any] = [self.delivery, self.registrations, self.names, self.file, self.drains, self.probes]
-            if isinstance(self.breakers, RedisCircuitBreakers):
-                parts.insert(1, self.breakers)
+            parts.insert(1, self._fleet)
             for part in parts:
                 if part is not None:
                     await part.open()

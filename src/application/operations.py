@@ -8,19 +8,26 @@ carried out once however often it is sent.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from application.audit import AuditEntry, AuditTrail
 from application.events import EventLog
+from application.guards.idempotency import Begun, IdempotencyStore, InFlight, KeptAnswer, Mismatch, StoreGone
 from application.operators import Operator
 from application.stream import Revisions
 from application.views import ActionResult
 
 log = logging.getLogger("spork.operations")
+
+
+#: For how long a process that is gone keeps a key taken, seconds: longer than any action takes.
+_LEASE = 60.0
 
 
 class OperationRefused(Exception):
@@ -100,7 +107,9 @@ class Operations:
         audit: AuditTrail | None = None,
         remember: int = 1000,
         remember_for: float = 86400.0,
+        kept: IdempotencyStore | None = None,
     ) -> None:
+        """`kept` is where a fleet keeps idempotency keys; without it, or while it is gone, each process has its own."""
         self._revisions = revisions
         self.substances = Substances(revisions)
         self._events = events
@@ -111,6 +120,7 @@ class Operations:
         self.on_done: list[Callable[[], None]] = []
         self._remember = remember
         self._remember_for = remember_for
+        self._kept = kept
         self._done: OrderedDict[tuple[str, str], tuple[str, float, asyncio.Future[ActionResult]]] = OrderedDict()
 
     async def carry_out(self, write: Write, prepare: Callable[[], Awaitable[Prepared]]) -> ActionResult:
@@ -122,12 +132,12 @@ class Operations:
         known = self._done.get(key)
         if known is not None:
             if known[0] != write.fingerprint:
-                raise OperationRefused("conflict", "This Idempotency-Key was used for another request.", current="")
+                raise _used_otherwise()
             return await asyncio.shield(known[2])
         future: asyncio.Future[ActionResult] = asyncio.get_running_loop().create_future()
         self._done[key] = (write.fingerprint, self._unix(), future)
         try:
-            result = await self._carry_out(write, await prepare())
+            result = await self._once_in_the_fleet(write, prepare)
         except BaseException as error:
             # A refused write may be tried again with the same key; who waits with us hears the same.
             del self._done[key]
@@ -137,6 +147,47 @@ class Operations:
             raise
         future.set_result(replace(result, secret=None))
         return result
+
+    async def _once_in_the_fleet(self, write: Write, prepare: Callable[[], Awaitable[Prepared]]) -> ActionResult:
+        """Carry it out, unless another process has done so or is doing it."""
+        name = "admin:" + hashlib.sha256(f"{write.operator.name}\0{write.idempotency_key}".encode()).hexdigest()
+        begun = await self._begin(name, write.fingerprint)
+        if isinstance(begun, KeptAnswer):
+            members = json.loads(begun.body)
+            return ActionResult(**(members | {"warnings": tuple(members["warnings"])}))
+        try:
+            result = await self._carry_out(write, await prepare())
+        except BaseException:
+            await self._settle(name, begun, None)
+            raise
+        told = json.dumps(asdict(replace(result, secret=None))).encode()
+        await self._settle(name, begun, KeptAnswer(200, (), told))
+        return result
+
+    async def _begin(self, name: str, fingerprint: str) -> Begun | KeptAnswer | None:
+        """None when there is no store to ask. Raises OperationRefused."""
+        if self._kept is None:
+            return None
+        try:
+            begun = await self._kept.begin(name, fingerprint, _LEASE)
+        except StoreGone as error:
+            log.warning("idempotency keys are this process's own for now: %s", error)
+            return None
+        if isinstance(begun, Mismatch):
+            raise _used_otherwise()
+        if isinstance(begun, InFlight):
+            raise OperationRefused(
+                "conflict", "Another gateway is carrying this request out; ask again.", current="in_flight"
+            )
+        return begun
+
+    async def _settle(self, name: str, begun: Begun | None, answer: KeptAnswer | None) -> None:
+        if self._kept is None or begun is None:
+            return
+        try:
+            await self._kept.settle(name, begun.token, answer, self._remember_for)
+        except StoreGone as error:
+            log.warning("an idempotency key is not kept: %s", error)
 
     async def _carry_out(self, write: Write, prepared: Prepared) -> ActionResult:
         changed = self.substances.changed(prepared.object, prepared.substance, prepared.since)
@@ -228,3 +279,7 @@ class Operations:
                 del self._done[key]
             else:
                 break
+
+
+def _used_otherwise() -> OperationRefused:
+    return OperationRefused("conflict", "This Idempotency-Key was used for another request.", current="")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from application.configuration import AdminToken
+from domain.quotas import Charge, Decision, Limit, RateLimiter, Throttled
 
 ROLES = ("viewer", "operator", "admin")
 
@@ -44,6 +45,9 @@ class Operators:
 
     Failures are counted per client address: after `attempts` within `period` seconds the address is locked until its
     oldest failure is that old. At most `addresses` are remembered; a flood of addresses forgets the oldest.
+
+    With a `limiter` that the fleet shares, `counted` adds the fleet's count: guesses spread over many gateways are as
+    many guesses. A gateway hears that an address is locked with the address's next failure there.
     """
 
     def __init__(
@@ -52,12 +56,16 @@ class Operators:
         attempts: int = 10,
         period: float = 60.0,
         addresses: int = 4096,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self._tokens = tokens
         self._attempts = attempts
         self._period = period
         self._addresses = addresses
         self._failures: dict[str, list[float]] = {}
+        self._limiter = limiter
+        self._limit = Limit("admin-attempts", quota=attempts, period=period, algorithm="sliding_log")
+        self._told: dict[str, float] = {}
 
     def verify(self, authorization: str, client: str, unix: float) -> Operator | NotAnOperator | Locked:
         """What an `Authorization` header's value proves. The same work for any token presented."""
@@ -72,6 +80,19 @@ class Operators:
             self._failed(client, unix)
         return found
 
+    async def counted(self, refused: NotAnOperator, client: str, unix: float) -> NotAnOperator | Locked:
+        """`refused`, counted in the fleet; Locked when that was one failure too many."""
+        if self._limiter is None or refused.reason == "missing":
+            return refused
+        asked = self._limiter.acquire((Charge(self._limit, client),), None if self._limiter.keeps_time else unix)
+        decision: Decision = await asked if isinstance(asked, Awaitable) else asked
+        if not isinstance(decision, Throttled) or decision.unavailable:
+            return refused
+        if len(self._told) >= self._addresses:
+            self._told.clear()
+        self._told[client] = unix + decision.retry_after
+        return Locked(max(1.0, decision.retry_after))
+
     def _find(self, token: str, unix: float) -> Operator | NotAnOperator:
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
         found: AdminToken | None = None
@@ -85,6 +106,9 @@ class Operators:
         return Operator(found.name, found.role if found.role in ROLES else "viewer", found.expires_at)
 
     def _locked(self, client: str, unix: float) -> Locked | None:
+        told = self._told.get(client, 0.0) - unix if self._told else 0.0
+        if told > 0.0:
+            return Locked(max(1.0, told))
         failures = self._failures.get(client)
         if not failures:
             return None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from application.exchange import Exchange
 
 #: Upper bounds of the latency buckets in seconds; one more bucket takes what is slower.
-BOUNDS = (
+BOUNDS: tuple[float, ...] = (
     0.00025, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
     0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip

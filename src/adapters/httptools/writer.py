@@ -25,13 +25,15 @@ def render(request: UpstreamRequest, length: int | None) -> bytes:
     Raises FaultError, before any byte is written, when a line end or NUL hides in the target, a name or a value.
     """
     parts = [_methods.get(request.method) or _learn_method(request.method), request.target, b" HTTP/1.1"]
-    find = _prefixes.get
-    for name, value in request.headers:
-        prefix = find(name)
+    append = parts.append
+    for header in request.headers:
+        name = header[0]
+        prefix = _prefixes.get(name)
         if prefix is None:
             prefix = _learn_prefix(name)
         if prefix:
-            parts += (prefix, value)
+            append(prefix)
+            append(header[1])
     ends = len(parts) - 3  # two bytes for each two parts
     head = b"".join(parts)
     if len(head) - len(head.translate(None, _CONTROLS)) != ends or b" " in request.target:

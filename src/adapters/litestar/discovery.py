@@ -7,10 +7,11 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Router, delete, get, post, put
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 from litestar.types import Guard, Middleware
 
 from adapters.litestar.admin.access import AdminProblem
+from adapters.litestar.admin.answers import READ
 from application.registration import Registration, RegistrationRefused, Registrations, StoreGone, Wanted
 from application.views import RouteView, ServiceView, TargetView
 from domain.health import overall
@@ -74,8 +75,8 @@ def registration_router(
     `middleware` and `guards` say who may; none for open registration.
     """
 
-    @post("/", status_code=201, opt={"role": "operator"}, summary="Register a service")
-    async def register(data: Announcement) -> Announced:
+    @post("/", status_code=201, opt={"role": "operator"}, summary="Register a service", **READ)
+    async def register(data: JSONBody[Announcement]) -> Announced:
         wanted = Wanted(data.service, data.url, data.ttl, data.weight, data.priority, data.health, data.metadata)
         answer = await answered(registrations.register(wanted))
         if isinstance(answer, RegistrationRefused):
@@ -83,14 +84,14 @@ def registration_router(
             raise AdminProblem(422, answer.problems[0][2], errors=errors)
         return announced(answer)
 
-    @put("/{id:str}", opt={"role": "operator"}, summary="Heartbeat: renew the lease")
+    @put("/{id:str}", opt={"role": "operator"}, summary="Heartbeat: renew the lease", **READ)
     async def heartbeat(id: FromPath[str]) -> Announced:
         renewed = await answered(registrations.heartbeat(id))
         if renewed is None:
             raise AdminProblem(404, "There is no such registration; register again.")
         return announced(renewed)
 
-    @delete("/{id:str}", status_code=204, opt={"role": "operator"}, summary="Deregister")
+    @delete("/{id:str}", status_code=204, opt={"role": "operator"}, summary="Deregister", **READ)
     async def deregister(id: FromPath[str]) -> None:
         if not await answered(registrations.deregister(id)):
             raise AdminProblem(404, "There is no such registration.")
@@ -115,20 +116,27 @@ def discovery_router(
     def registered() -> dict[tuple[str, str], Registration]:
         return {(r.service, r.url): r for r in registrations.known()} if registrations is not None else {}
 
-    @get("/discovery/services", summary="Services, their targets and leases", sync_to_thread=False)
+    @get("/discovery/services", summary="Services, their targets and leases", sync_to_thread=False, **READ)
     def services() -> dict[str, Any]:
         leases = registered()
         targets: dict[str, list[dict[str, Any]]] = {}
         for target in sights.targets():
-            targets.setdefault(target.upstream, []).append(_target(target, leases.get((target.upstream, target.url))))
-        return {"items": [_service(view) | {"targets": targets.get(view.name, [])} for view in sights.services()]}
+            targets.setdefault(target.upstream, []).append(
+                target_row(target, leases.get((target.upstream, target.url)))
+            )
+        return {"items": [service_row(view) | {"targets": targets.get(view.name, [])} for view in sights.services()]}
 
-    @get("/discovery/health", summary="One word for the system, and for each service", sync_to_thread=False)
+    @get("/discovery/health", summary="One word for the system, and for each service", sync_to_thread=False, **READ)
     def health() -> dict[str, Any]:
         views = sights.services()
-        return {"status": overall(view.state for view in views), "services": {v.name: _service(v) for v in views}}
+        return {"status": overall(view.state for view in views), "services": {v.name: service_row(v) for v in views}}
 
-    @get("/discovery/health/{name:str}", summary="One service, and its probes of the last hour", sync_to_thread=False)
+    @get(
+        "/discovery/health/{name:str}",
+        summary="One service, and its probes of the last hour",
+        sync_to_thread=False,
+        **READ,
+    )
     def service_health(name: FromPath[str]) -> dict[str, Any]:
         view = next((view for view in sights.services() if view.name == name), None)
         if view is None:
@@ -137,9 +145,9 @@ def discovery_router(
             {"at": at, "availability": availability, "response_ms": seconds * 1000}
             for at, availability, seconds in sights.history(name)
         ]
-        return _service(view) | {"history": minutes}
+        return service_row(view) | {"history": minutes}
 
-    @get("/api/v1/services", summary="Services and the routes that lead to them", sync_to_thread=False)
+    @get("/api/v1/services", summary="Services and the routes that lead to them", sync_to_thread=False, **READ)
     def catalogue() -> dict[str, Any]:
         routes: dict[str, list[dict[str, Any]]] = {}
         for route in sights.routes():
@@ -157,7 +165,7 @@ def discovery_router(
     )
 
 
-def _service(view: ServiceView) -> dict[str, Any]:
+def service_row(view: ServiceView) -> dict[str, Any]:
     return {
         "name": view.name,
         "status": view.state,
@@ -170,7 +178,7 @@ def _service(view: ServiceView) -> dict[str, Any]:
     }
 
 
-def _target(view: TargetView, lease: Registration | None) -> dict[str, Any]:
+def target_row(view: TargetView, lease: Registration | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": view.name,
         "url": view.url,

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Table, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -54,6 +54,17 @@ def open_database(records: str, state_dir: str) -> AsyncEngine:
 
 def is_sqlite(engine: AsyncEngine) -> bool:
     return engine.dialect.name == "sqlite"
+
+
+def insert_into(engine: AsyncEngine, table: Table) -> Any:
+    """INSERT in the database's own dialect, which has ON CONFLICT. The other dialect is not imported."""
+    if is_sqlite(engine):
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

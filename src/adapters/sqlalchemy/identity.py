@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import RowMapping, Table, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from adapters.sqlalchemy.database import insert_into
 from adapters.sqlalchemy.identity_tables import API_KEYS, CHANGES, CONSUMERS, FACTS, REVOCATIONS
 from application.identity import Change, ChangeKind, Conflict
 from domain.consumers import ApiKey, Consumer, KeySecret
@@ -31,8 +31,7 @@ _LATECOMERS = 64
 
 def upsert(engine: AsyncEngine, table: Table, values: Mapping[str, Any], keep: Iterable[str] = ()) -> Any:
     """INSERT ... ON CONFLICT DO UPDATE of every column but the primary key and those in `keep`."""
-    dialect: Any = sqlite if engine.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).values(**values)
+    statement = insert_into(engine, table).values(**values)
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in values if name not in keys and name not in set(keep)}
     return statement.on_conflict_do_update(index_elements=keys, set_=changed)
@@ -139,9 +138,9 @@ class SqlRecords:
 
     async def fact(self, name: str, value: str) -> str:
         """The value that was said first under `name`: `value` itself when nobody had said any."""
-        dialect: Any = sqlite if self._engine.dialect.name == "sqlite" else postgresql
         async with self._engine.begin() as connection:
-            await connection.execute(dialect.insert(FACTS).values(name=name, value=value).on_conflict_do_nothing())
+            wanted = insert_into(self._engine, FACTS).values(name=name, value=value)
+            await connection.execute(wanted.on_conflict_do_nothing())
             return str((await connection.execute(select(FACTS.c.value).where(FACTS.c.name == name))).scalar_one())
 
     # --------------------------------------------------------------------------------------------------------- changes

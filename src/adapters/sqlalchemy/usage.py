@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.sqlalchemy.database import insert_into
 from adapters.sqlalchemy.usage_tables import USAGE
 from application.usage import UsageRow
 
@@ -26,8 +25,7 @@ class SqlUsage:
         """All or nothing. Rows in one order, so that replicas that flush at once do not deadlock."""
         if not rows:
             return
-        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(USAGE)
+        statement = insert_into(self._engine, USAGE)
         statement = statement.on_conflict_do_update(
             index_elements=["hour", "consumer", "route"],
             set_={name: USAGE.c[name] + statement.excluded[name] for name in _SUMS},

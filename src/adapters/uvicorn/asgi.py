@@ -23,19 +23,28 @@ def own_scope(connection: ClientConnection, cycle: Cycle) -> dict[str, Any]:
     """The ASGI scope of a request for one of the gateway's own endpoints."""
     head = cycle.head
     path = head.path.decode("ascii")
-    return _scope(connection, cycle, unquote(path) if "%" in path else path, list(head.headers), {})
+    path = unquote(path) if "%" in path else path
+    return _scope(connection, cycle, path, list(head.headers), {}, connection.app_state.copy())
 
 
 def mount_scope(connection: ClientConnection, cycle: Cycle) -> dict[str, Any]:
     """The ASGI scope of a proxied request: the `Cycle` in its extension, one path for all.
 
-    Its headers are left out: they are judged already, and the mount reads them from the cycle.
+    Its headers are left out: they are judged already, and the mount reads them from the cycle. What the application
+    keeps in `state` is the connection's until the application answers by itself (`AsgiExchange.send`).
     """
-    return _scope(connection, cycle, MOUNT_PATH, [], {"spork": cycle})
+    if connection.mount_state is None:
+        connection.mount_state = connection.app_state.copy()
+    return _scope(connection, cycle, MOUNT_PATH, [], {"spork": cycle}, connection.mount_state)
 
 
 def _scope(
-    connection: ClientConnection, cycle: Cycle, path: str, headers: list[Header], extensions: dict[str, Any]
+    connection: ClientConnection,
+    cycle: Cycle,
+    path: str,
+    headers: list[Header],
+    extensions: dict[str, Any],
+    state: dict[str, Any],
 ) -> dict[str, Any]:
     head = cycle.head
     return {
@@ -52,16 +61,17 @@ def _scope(
         "extensions": extensions,
         "client": (head.peer, head.peer_port),
         "server": connection.server,
-        "state": connection.app_state.copy(),
+        "state": state,
     }
 
 
 class AsgiExchange:
     """`receive` and `send` of one request."""
 
-    __slots__ = ("_ended", "cycle", "scope")
+    __slots__ = ("_connection", "_ended", "cycle", "scope")
 
-    def __init__(self, cycle: Cycle, scope: dict[str, Any]) -> None:
+    def __init__(self, connection: ClientConnection, cycle: Cycle, scope: dict[str, Any]) -> None:
+        self._connection = connection
         self.cycle = cycle
         self.scope = scope
         self._ended = False
@@ -83,6 +93,7 @@ class AsgiExchange:
     async def send(self, message: dict[str, Any]) -> None:
         """Messages for a client that is gone are dropped, as uvicorn does; `receive` says that it is."""
         cycle = self.cycle
+        self._connection.mount_state = None
         if cycle.gone:
             return
         kind = message["type"]

@@ -64,6 +64,7 @@ class ClientConnection(RequestParsing):
         self.app = app
         self.loop = loop
         self.app_state = app_state
+        self.mount_state: dict[str, Any] | None = None
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.server: tuple[str, int | None] | None = None
         self.secure = False
@@ -210,9 +211,9 @@ class ClientConnection(RequestParsing):
             return
         edge.in_flight += 1
         if own:
-            work = self._run_app(cycle, AsgiExchange(cycle, own_scope(self, cycle)))
+            work = self._run_app(cycle, AsgiExchange(self, cycle, own_scope(self, cycle)))
         elif edge.mounted:
-            work = self._run_app(cycle, AsgiExchange(cycle, mount_scope(self, cycle)))
+            work = self._run_app(cycle, AsgiExchange(self, cycle, mount_scope(self, cycle)))
         else:
             work = self._run_gateway(cycle)
         cycle.task = self.loop.create_task(work)

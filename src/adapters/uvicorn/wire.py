@@ -15,7 +15,7 @@ def _status_line(status: int) -> bytes:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    return f"HTTP/1.1 {status} {phrase}".encode("ascii")
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
 
 
 STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
@@ -52,16 +52,23 @@ class Section:
         self._dated = False
         self._bare = status == 204 or status < 200
         parts = [STATUS_LINES[status]]
+        append = parts.append
+        count = 1
         for header in headers:
-            if header[0] in _FRAMING and not self._note(*header):
+            name = header[0]
+            if name in _FRAMING and not self._note(name, header[1]):
                 continue
-            parts.append(b": ".join(header))
+            append(name)
+            append(b": ")
+            append(header[1])
+            append(b"\r\n")
+            count += 1
         if not self._dated:
-            parts.append(date)
-        count = len(parts)
-        parts.append(b"")
-        self.lines = lines = b"\r\n".join(parts)
-        if lines.count(b"\n") != count or lines.count(b"\r") != count:
+            append(date)
+            append(b"\r\n")
+            count += 1
+        self.lines = lines = b"".join(parts)
+        if len(lines) - len(lines.translate(None, b"\r\n")) != 2 * count:
             raise UnsafeHeader
 
     def _note(self, name: bytes, value: bytes) -> bool:
@@ -84,4 +91,4 @@ class Section:
 
 def interim(status: int, headers: Iterable[Header]) -> bytes:
     """A whole interim answer (1xx)."""
-    return b"\r\n".join([STATUS_LINES[status], *(b": ".join(header) for header in headers), b"", b""])
+    return b"".join([STATUS_LINES[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n"])

@@ -9,7 +9,7 @@ import hmac
 import secrets
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from application.guards.methods import AMBIGUOUS, NOT_PRESENTED, credentials_of, only
 from application.held import held, hold
@@ -41,6 +41,7 @@ AT_ONCE = 2
 WAITING = 64
 
 _WRONG = Refused("password_mismatch")
+_REPLAYED = Refused("signature_replayed")
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _MOST_REMEMBERED = 10_000
 
@@ -102,11 +103,18 @@ class BasicPassword:
         return verdict
 
 
+class TakenSignatures(Protocol):
+    """Signatures of requests that were let through."""
+
+    def take(self, signature: bytes, now: float, keep: float) -> bool | Awaitable[bool]:
+        """True for the first to come with `signature` in `keep` seconds. `now` in Unix seconds."""
+
+
 class SignedRequest:
     """An HTTP message signature (RFC 9421, HMAC-SHA-256) with the consumer's shared secret; `keyid` is its name.
 
-    A request that changes something is taken once: the same signature again within its lifetime is a replay. That is
-    remembered per process; a fleet that needs more puts an idempotency key under the signature.
+    A request that changes something is taken once: the same signature again within its lifetime is a replay. `taken`
+    remembers them, for this process or for the fleet.
     """
 
     name = "signature"
@@ -114,10 +122,10 @@ class SignedRequest:
     consumes = frozenset((b"signature", b"signature-input"))
     costly = False
 
-    def __init__(self, consumer_named: ConsumerNamed, maximum: int = 1024 * 1024) -> None:
+    def __init__(self, consumer_named: ConsumerNamed, taken: TakenSignatures, maximum: int = 1024 * 1024) -> None:
         self._consumer_named = consumer_named
+        self._taken = taken
         self._maximum = maximum
-        self._taken: dict[bytes, float] = {}
 
     def authenticate(self, exchange: Exchange) -> CredentialOutcome | Awaitable[CredentialOutcome]:
         headers = exchange.head.headers
@@ -132,7 +140,24 @@ class SignedRequest:
             verdict = self._judge(exchange, signed, given)
         except Unsigned as unsigned:
             return Refused(str(unsigned))
-        if exchange.body.length == 0 or not isinstance(verdict, Verified):
+        if not isinstance(verdict, Verified):
+            return verdict
+        if exchange.head.method in _SAFE:
+            return self._read(exchange, verdict)
+        first = self._taken.take(given, exchange.unix, 2 * OLDEST)
+        if isinstance(first, Awaitable):
+            return self._once(first, exchange, verdict)
+        return self._read(exchange, verdict) if first else _REPLAYED
+
+    async def _once(self, asked: Awaitable[bool], exchange: Exchange, verdict: Verified) -> CredentialOutcome:
+        if not await asked:
+            return _REPLAYED
+        outcome = self._read(exchange, verdict)
+        return await outcome if isinstance(outcome, Awaitable) else outcome
+
+    def _read(self, exchange: Exchange, verdict: Verified) -> CredentialOutcome | Awaitable[CredentialOutcome]:
+        """The signature is good; so must be the digest of the body, if there is one."""
+        if exchange.body.length == 0:
             return verdict
         whole = held(exchange)
         return self._later(exchange, verdict) if whole is None else _body(exchange, whole, verdict)
@@ -146,18 +171,8 @@ class SignedRequest:
         matches = hmac.compare_digest(expected, given)
         if consumer is None or not secret or not matches:
             return Refused("signature_mismatch")
-        if exchange.head.method not in _SAFE and self._seen(given, now):
-            return Refused("signature_replayed")
         principal = consumer_principal(consumer, "signature")
         return Verified(principal, identity_headers(principal))
-
-    def _seen(self, signature: bytes, now: float) -> bool:
-        if self._taken.get(signature, 0.0) > now:
-            return True
-        if len(self._taken) >= _MOST_REMEMBERED:
-            self._taken = {given: until for given, until in self._taken.items() if until > now}
-        self._taken[signature] = now + 2 * OLDEST
-        return False
 
     async def _later(self, exchange: Exchange, verdict: Verified) -> CredentialOutcome:
         whole = await hold(exchange, self._maximum)

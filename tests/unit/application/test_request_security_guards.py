@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.jsonschema.body_schema import JsonBodySchema, SchemaRefused
+from adapters.memory.signatures import MemorySignatures
 from application.guards.addresses import AddressGuard
 from application.guards.cors import CorsGuard
 from application.guards.csrf import CsrfGuard
@@ -221,7 +222,7 @@ async def test_the_body_of_a_signed_request_is_held_to_its_digest() -> None:
     content = b"x" * 3000
     digest = b"sha-256=:" + base64.b64encode(hashlib.sha256(content).digest()) + b":"
     covered = ("@method", "@authority", "@path", "content-digest")
-    method = SignedRequest({"sigrid": Consumer("sigrid", signature_secret="s3cret")}.get)
+    method = SignedRequest({"sigrid": Consumer("sigrid", signature_secret="s3cret")}.get, MemorySignatures())
 
     def signed(body: Body, serial: int) -> Any:
         one = exchange("POST", "/x", [(b"content-digest", digest)], body=body)
@@ -240,7 +241,7 @@ async def test_the_body_of_a_signed_request_is_held_to_its_digest() -> None:
 @pytest.mark.parametrize("key_id", ["nobody", "acme"])
 async def test_a_consumer_without_a_secret_signs_nothing(key_id: str) -> None:
     """An empty secret must not verify what is signed with an empty secret."""
-    method = SignedRequest({"acme": Consumer("acme")}.get)
+    method = SignedRequest({"acme": Consumer("acme")}.get, MemorySignatures())
     one = exchange("GET", "/x")
     for secret in (b"", b"\0" * 32):
         given, signature = sign_request(one.head, secret, key_id, int(NOW), ("@method", "@authority", "@path"))

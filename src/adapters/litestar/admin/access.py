@@ -113,6 +113,8 @@ class Authenticated(ASGIMiddleware):
             scope["state"]["operator"] = verdict
             await next_app(scope, receive, send)
             return
+        if isinstance(verdict, NotAnOperator):
+            verdict = await self._operators.counted(verdict, client, self._unix())
         if isinstance(verdict, Locked):
             self._witness("admin.locked", client, "too many failed attempts")
             answer = problem(429, "", {"retry-after": retry_after(verdict.retry_after).decode()})

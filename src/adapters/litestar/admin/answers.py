@@ -21,8 +21,15 @@ class Problem(msgspec.Struct, omit_defaults=True):
     rev: int = 0
 
 
+class _Answer(ResponseSpec):
+    """Litestar copies what handlers are made of, deeply and several times; nobody changes these, so they are shared."""
+
+    def __deepcopy__(self, memo: object) -> _Answer:
+        return self
+
+
 def _spec(description: str) -> ResponseSpec:
-    return ResponseSpec(
+    return _Answer(
         data_container=Problem, description=description, media_type="application/problem+json", generate_examples=False
     )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from litestar import Litestar, Router
+from litestar import Litestar, Request, Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from adapters.litestar.admin.access import EXCEPTION_HANDLERS, Authenticated, RawAdminPaths, Witness, role_guard
@@ -69,10 +70,35 @@ def openapi(version: str) -> OpenAPIConfig:
         components=Components(
             security_schemes={"token": SecurityScheme(type="http", scheme="bearer", description="An admin token")}
         ),
-        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        render_plugins=[Exampled(path=["/", "/openapi.json"])],
     )
+
+
+class Exampled(JsonRenderPlugin):
+    """The description as JSON, with examples."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return super().render(request, exampled(openapi_schema, request.app))
 
 
 def describe(app: Litestar) -> dict[str, Any]:
     """The API description as JSON-ready values."""
-    return app.openapi_schema.to_schema()
+    return exampled(app.openapi_schema.to_schema(), app)
+
+
+def exampled(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
+    """The document with examples. They are built when a description is first asked for, not with every start."""
+    from adapters.litestar.admin.examples import with_examples
+
+    return with_examples(document, acts_of(app))
+
+
+def acts_of(app: Litestar) -> dict[tuple[str, str], str]:
+    """(method, path) -> the action of a write, as the audit trail names it."""
+    routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
+    return {
+        (str(method), route.path_format): str(handler.opt["act"])
+        for route in routes
+        for method, (handler, _) in route.route_handler_map.items()
+        if "act" in handler.opt
+    }

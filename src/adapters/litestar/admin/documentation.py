@@ -35,6 +35,8 @@ const make = (tag, text, cls) => { const e = document.createElement(tag); if (te
   if (cls) e.className = cls; return e; };
 const resolve = (doc, schema) => schema && schema.$ref
   ? doc.components.schemas[schema.$ref.split("/").pop()] : schema;
+const sample = (body) => make("pre", typeof body.example === "string" ? body.example
+  : JSON.stringify(body.example, null, 2));
 const show = (doc, call, verb, path) => {
   const box = make("details"), head = make("summary");
   head.append(make("span", verb.toUpperCase(), "verb"), make("code", path), make("span", "  " + (call.summary || "")));
@@ -46,11 +48,11 @@ const show = (doc, call, verb, path) => {
       table.append(row); }
     box.append(table); }
   for (const [type, body] of Object.entries((call.requestBody || {}).content || {}))
-    box.append(make("p", "Body, " + type), make("pre", JSON.stringify(resolve(doc, body.schema), null, 2)));
+    box.append(make("p", "Body, " + type), sample(body), make("pre", JSON.stringify(resolve(doc, body.schema), null, 2)));
   for (const [status, answer] of Object.entries(call.responses || {})) {
     box.append(make("p", status + "  " + answer.description));
     for (const body of Object.values(answer.content || {})) if (status < 300)
-      box.append(make("pre", JSON.stringify(resolve(doc, body.schema), null, 2))); }
+      box.append(sample(body), make("pre", JSON.stringify(resolve(doc, body.schema), null, 2))); }
   return box; };
 fetch("/schema").then(r => r.json()).then(doc => {
   document.getElementById("about").textContent = doc.info.description + " Version " + doc.info.version + ".";

@@ -1,0 +1,363 @@
+"""What the API description shows: one fleet at one moment, in the types that the handlers take and answer.
+
+A shop's gateway `prod-eu1` of two nodes; `orders` fails, so its circuit has opened. The values are built from the same
+structs and views as real answers, so a field that comes or goes changes them here or does not pass the type checker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.litestar.admin.accounting import Verdict
+from adapters.litestar.admin.acting import NewKey, NewPlan, Raise, Rotation, Why, WhyAndHowLong
+from adapters.litestar.admin.configuring import Question, Rollback
+from adapters.litestar.admin.logging import LogSettings, LogState
+from adapters.litestar.discovery import Announced, Announcement
+from application.configuration_actions import DiffView
+from application.monitoring import FORMULA, HealthScore, RoutePerformance
+from application.usage import UsageRow
+from application.views import (
+    ActionResult,
+    ApiKeyView,
+    AuditView,
+    BreakerView,
+    Candidate,
+    ComponentHealth,
+    ConfigRevisionView,
+    ConfigView,
+    ConsumerView,
+    EventView,
+    Explanation,
+    GuardVerdict,
+    LimitView,
+    Nodes,
+    ObjectiveView,
+    PulseView,
+    QuotaView,
+    RouteView,
+    Series,
+    ServiceView,
+    SessionView,
+    SnapshotView,
+    TargetView,
+    TrafficView,
+    TransitionView,
+    Whoami,
+)
+
+#: The moment of every example: 2026-03-02 09:30:00 UTC, and the revision of that moment.
+AT = 1_772_443_800.0
+REV = int(AT * 1_000_000)
+NODES = Nodes(seen=2, total=2)
+AUDIT_ID = "01JNB6W2Q7A4M3D0F9K8"
+
+YAML = """listen: 127.0.0.1:8000
+upstreams:
+  orders: {targets: [http://10.0.3.11:8080, http://10.0.3.12:8080], breaker: {open_for: 5s}}
+routes:
+  - {name: orders, match: /api/v1/orders/*, upstream: orders}
+"""
+
+PULSE = PulseView(
+    rps=412.5,
+    error_ratio=0.012,
+    throttled_ratio=0.004,
+    p50_ms=8.2,
+    p95_ms=31.0,
+    p99_ms=74.5,
+    overhead_p95_ms=0.4,
+    in_flight=37,
+    series=(Series("rps", (398.0, 405.0, None, 412.5)),),
+    health_score=79.0,
+)
+BREAKER = BreakerView(
+    name="orders",
+    state="open",
+    since=AT - 3,
+    cause="failure ratio 0.62 of 84 requests",
+    requests=84,
+    failures=52,
+    slow=0,
+    error_ratio=0.62,
+    threshold=0.5,
+    min_requests=20,
+    trips=3,
+    next_try=AT + 2,
+    ramp=None,
+    rps=8.4,
+    routes=("orders",),
+    transitions=(TransitionView(AT - 3, "closed", "open", "failure ratio 0.62 of 84 requests"),),
+    window=((40, 22), (44, 30)),
+    fallback="static 503",
+)
+TARGET = TargetView(
+    upstream="orders",
+    name="10.0.3.11:8080",
+    url="http://10.0.3.11:8080",
+    config="active",
+    probe="up",
+    breaker="open",
+    traffic="failing",
+    weight=1,
+    priority=0,
+    in_flight=2,
+    connections=12,
+    rps=4.2,
+    error_ratio=0.62,
+    p95_ms=210.0,
+    ejections=1,
+    ejected_until=None,
+    last_error="connect_refused",
+    last_probe_at=AT - 1,
+    probe_ms=2.1,
+)
+SERVICE = ServiceView(
+    name="orders",
+    state="degraded",
+    targets_up=1,
+    targets_total=2,
+    rps=8.4,
+    error_ratio=0.62,
+    throttled_ratio=0.0,
+    p50_ms=12.0,
+    p95_ms=210.0,
+    p99_ms=480.0,
+    in_flight=4,
+    breaker="open",
+    balance="least_request",
+    retries_per_second=0.8,
+    availability=0.98,
+    routes=("orders",),
+)
+ROUTE = RouteView(
+    name="orders",
+    pattern="/api/v1/orders/*",
+    hosts=("api.example.com",),
+    methods=("GET", "POST"),
+    upstream="orders",
+    auth=("jwt",),
+    limits=("per-ip",),
+    rps=8.4,
+    error_ratio=0.62,
+    p95_ms=210.0,
+    hits=120_411,
+    origin="spork.yaml:14",
+)
+QUOTA = QuotaView(
+    subject="acme",
+    kind="user",
+    plan="basic",
+    limit="plan",
+    algorithm="sliding",
+    quota=600,
+    period=60.0,
+    used=571,
+    remaining=29,
+    resets_in=12.5,
+    admitted_5m=2810,
+    refused_5m=14,
+    owner="Acme Ltd",
+    id="cGxhbjp1c2VyOmFjbWU",
+)
+LIMIT = LimitView("per-ip", "gcra", 100, 60.0, 20, "ip", ("orders",), "local", 98_211, 412, "redis")
+TRAFFIC = TrafficView(
+    at=AT - 0.2,
+    method="GET",
+    path="/api/v1/orders/42",
+    status=200,
+    ms=9.1,
+    upstream_ms=8.6,
+    route="orders",
+    upstream="orders",
+    target="10.0.3.12:8080",
+    subject="acme",
+    client="203.0.113.7",
+    request_id="6f1c0c2c9f5e4a4e",
+    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+    reason=None,
+    attempts=1,
+    bytes_in=0,
+    bytes_out=512,
+)
+EVENT = EventView(
+    id=f"{REV}-node-a-7",
+    at=AT - 3,
+    kind="breaker.opened",
+    actor="spork",
+    object="orders",
+    outcome="open",
+    detail="failure ratio 0.62 of 84 requests",
+    severity="error",
+    node="node-a",
+)
+REVISION = ConfigRevisionView("bffe033f408e", AT - 3600, "alice", "apply", True, "orders: shorter open_for")
+KEY = ApiKeyView(
+    id="k7Yq2mB1",
+    consumer="acme",
+    owner="Acme Ltd",
+    plan="basic",
+    scopes=("orders:read",),
+    created_at=AT - 86_400,
+    expires_at=AT + 7_776_000,
+    last_used_at=AT - 4,
+    state="active",
+)
+AUDIT = AuditView(
+    number=118,
+    id=AUDIT_ID,
+    at=AT,
+    action="breaker.trip",
+    actor="alice",
+    role="operator",
+    object="breaker orders",
+    outcome="done",
+    reason="INC-4711",
+    before="closed",
+    after="forced_open",
+    detail="",
+    client="127.0.0.1",
+    subject="",
+    node="node-a",
+    hash="9a1f0c5f3a64be0f6d1a8d5f4f5f0a2b7c3e9d8811aa02f3c4d5e6f708192a3b",
+    erased=False,
+)
+USAGE = UsageRow(492_345, "acme", "orders", 2810, 34, 14, 2844, 91_200, 1_438_720, 25.6)
+PERFORMANCE = RoutePerformance("orders", 120_411, 8.4, 0.62, 12.0, 210.0, 480.0, 13.0, 220.0, 470.0)
+COMPONENT = ComponentHealth("redis", "ok", "answers", 0.6, {"role": "master"})
+
+#: Answers by their type. Lists and single things come in envelopes, made from these.
+ANSWERS: tuple[Any, ...] = (
+    Whoami("alice", "operator", AT + 2_592_000, "prod-eu1", "0.1.0", "node-a"),
+    SnapshotView(
+        rev=REV,
+        as_of=AT,
+        nodes=NODES,
+        topics={"pulse": PULSE, "services": [SERVICE], "targets": [TARGET], "breakers": [BREAKER]},
+    ),
+    SERVICE,
+    TARGET,
+    BREAKER,
+    ROUTE,
+    LIMIT,
+    QUOTA,
+    ConsumerView("acme", "basic", "Acme Ltd", 9.4, 2810, 14, AT - 4),
+    KEY,
+    SessionView("s-81f0", "user-42", "https://idp.example.com", AT - 1800, AT - 4, AT + 1800, "203.0.113.7"),
+    EVENT,
+    TRAFFIC,
+    ConfigView(
+        revision="bffe033f408e",
+        applied_at=AT - 3600,
+        author="alice",
+        running=YAML,
+        file=YAML,
+        diff_file="",
+        diff_previous="-  orders: {breaker: {open_for: 30s}}\n+  orders: {breaker: {open_for: 5s}}\n",
+        problems=(),
+        restart_needed=(),
+        history=(REVISION,),
+    ),
+    REVISION,
+    DiffView(
+        same=False,
+        revision="0d9c4f1be2a7",
+        running="bffe033f408e",
+        diff="--- running\n+++ given\n-    open_for: 5s\n+    open_for: 10s\n",
+        problems=(),
+    ),
+    Explanation(
+        request="GET http://api.example.com/api/v1/orders/42",
+        refusal="circuit_open",
+        candidates=(Candidate("orders", "/api/v1/orders/*", True, "matches"),),
+        route="orders",
+        params={},
+        upstream="orders",
+        target=None,
+        wire_target="/api/v1/orders/42",
+        guards=(GuardVerdict("limit per-ip", "pass", "83 of 100 left"),),
+        request_headers=(("host", "api.example.com"),),
+        breaker="open",
+    ),
+    LogState("info", True, ["at", "method", "path", "status", "ms"], 0),
+    AUDIT,
+    Verdict(True, AUDIT.number, AUDIT.hash, []),
+    USAGE,
+    ObjectiveView(
+        name="orders fast",
+        route="orders",
+        consumer=None,
+        target=0.999,
+        latency_ms=250.0,
+        period=2_592_000.0,
+        requests=1_204_110,
+        bad=410,
+        budget_left=0.66,
+        burn={"5m": 14.2, "30m": 3.1, "1h": 1.7, "6h": 0.4},
+    ),
+    HealthScore(79.0, {"errors": 6.0, "services": 15.0}, FORMULA),
+    Announced(
+        id="orders-6f1c0c2c",
+        service="orders",
+        url="http://10.1.2.3:8080",
+        address="10.1.2.3",
+        ttl=30.0,
+        registered_at=AT,
+        expires_at=AT + 30,
+        heartbeat="/discovery/register/orders-6f1c0c2c",
+    ),
+)
+
+#: Request bodies by their type.
+BODIES: tuple[Any, ...] = (
+    Why("INC-4711"),
+    WhyAndHowLong("INC-4711", 600),
+    Raise(1200, 3600, "launch day"),
+    NewPlan("premium", "contract signed"),
+    NewKey("acme", "Acme Ltd", "basic", ["orders:read"], ["orders"], ["203.0.113.0/24"], 7_776_000, "onboarding"),
+    Rotation(86_400, "yearly rotation"),
+    Rollback("bffe033f408e", "INC-4711"),
+    Question("http://api.example.com/api/v1/orders/42", "GET", {"x-api-key": "spk_..."}, "203.0.113.7"),
+    LogSettings("debug", True, ["at", "method", "path", "status", "ms"], "INC-4711"),
+    Announcement("orders", "http://10.1.2.3:8080", 30.0, 1, 0, "/health", {"version": "2.4.1"}),
+)
+
+
+def _done(action: str, object: str, before: str, after: str, blast: str, secret: str | None = None) -> ActionResult:
+    return ActionResult(action, object, before, after, True, REV, AUDIT_ID, blast, (), secret)
+
+
+_FINISH = "Requests in flight finish as they began."
+#: What each write answers, by its action.
+ACTS: tuple[ActionResult, ...] = (
+    _done("breaker.trip", "breaker orders", "closed", "forced_open", "refuses 8.4 requests/s on route orders"),
+    _done("breaker.reset", "breaker orders", "open", "closed", "admits 8.4 requests/s on route orders"),
+    _done("target.drain", "target orders/10.0.3.11:8080", "active", "draining",
+          "Moves 4.2 requests/s to 1 other target(s); 2 in flight finish."),
+    _done("target.undrain", "target orders/10.0.3.11:8080", "draining", "active",
+          "orders sends requests to 10.0.3.11:8080 again."),
+    _done("target.probe", "target orders/10.0.3.11:8080", "up", "up in 2.1 ms", "Sends one probe."),
+    _done("quota.reset", f"quota {QUOTA.id}", "571 of 600 used", "0 of 600 used",
+          "acme may use 600 per 60 s of plan anew."),
+    _done("quota.raise", f"quota {QUOTA.id}", "600", "1200", "acme may use 1200 instead of 600 per 60 s for 3600 s."),
+    _done("consumer.plan", "consumer acme", "basic", "premium",
+          "The limits of plan premium apply to acme (9.4 requests/s) from its next request."),
+    _done("key.issue", "keys of acme", "-", "active, id k7Yq2mB1", "acme can authenticate with one more key.",
+          "spk_k7Yq2mB1_..."),
+    _done("key.rotate", "key k7Yq2mB1", "active", "rotating", "acme's old secret ends in 86400 s.",
+          "spk_k7Yq2mB1_..."),
+    _done("key.revoke", "key k7Yq2mB1", "active", "revoked", "acme is refused with this key from now on."),
+    _done("session.revoke", "session s-81f0", "active", "revoked",
+          "Every token of this session is refused from now on."),
+    _done("subject.revoke", "subject user-42", "active", "revoked",
+          "Every token of user-42 issued until now is refused (1 session(s) seen)."),
+    _done("subject.erase", "audit trail", "kept", "erased in 3 record(s)",
+          "Names, addresses and details of this person are forgotten; who did what when stays by commitment."),
+    _done("config.apply", "config", "revision bffe033f408e", "revision 0d9c4f1be2a7",
+          f"Routes: 0 added, 0 removed, 0 changed. Upstreams: 0 added, 0 removed, 1 changed. {_FINISH}"),
+    _done("config.reload", "config", "revision bffe033f408e", "revision 0d9c4f1be2a7",
+          f"Routes: 1 added, 0 removed, 0 changed. Upstreams: 0 added, 0 removed, 0 changed. {_FINISH}"),
+    _done("config.rollback", "config", "revision 0d9c4f1be2a7", "revision bffe033f408e",
+          f"Routes: 0 added, 0 removed, 0 changed. Upstreams: 0 added, 0 removed, 1 changed. {_FINISH}"),
+    _done("log.change", "logging", "level info, access log on", "level debug, access log on",
+          "Changes this node's logs."),
+)  # fmt: skip

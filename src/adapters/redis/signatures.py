@@ -1,0 +1,37 @@
+"""Signatures that a fleet has taken: one key each, set once, gone with its time to live."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from application.guards.shared_secrets import TakenSignatures
+
+log = logging.getLogger("spork.identity")
+
+_GONE = (RedisError, OSError, TimeoutError)
+
+
+class RedisSignatures:
+    """`application.guards.shared_secrets.TakenSignatures` over a `redis.asyncio` client, which stays the caller's.
+
+    `own` remembers in this process as well: what it knows needs no question, and while Redis is gone it alone decides.
+    """
+
+    def __init__(self, redis: Any, own: TakenSignatures, namespace: str = "spork") -> None:
+        self._redis = redis
+        self._own = own
+        self._prefix = f"{namespace}:signature:"
+
+    async def take(self, signature: bytes, now: float, keep: float) -> bool:
+        if not self._own.take(signature, now, keep):
+            return False
+        name = self._prefix + hashlib.sha256(signature).hexdigest()
+        try:
+            return bool(await self._redis.set(name, b"", nx=True, px=max(1, round(keep * 1000))))
+        except _GONE as error:
+            log.warning("signatures are remembered by this process alone for now: %s", error)
+            return True
