@@ -30,7 +30,7 @@ lint: $(DEV_STAMP) ## ruff, mypy --strict, import contracts
 	cd src && ../$(BIN)/lint-imports --config ../pyproject.toml --no-cache
 
 unit: $(DEV_STAMP) ## only the fast tests
-	$(BIN)/python -m pytest -n 2 tests/unit $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not alone" tests/unit $(PYTEST_ARGS)
 
 native: build/native ## compile the request path (needs a C compiler); PYTHONPATH=build/native then runs it
 

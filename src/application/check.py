@@ -72,7 +72,7 @@ def check_server(configuration: Configuration, is_file: IsFile | None) -> Iterat
             )
     if configuration.edge.drain_delay > configuration.edge.grace:
         yield Problem("edge.drain_delay", "is longer than grace", "", "warning")
-    for name in ("header_timeout", "idle_timeout"):
+    for name in ("header_timeout", "idle_timeout", "body_grace"):
         if getattr(configuration.edge, name) <= 0:
             yield Problem(f"edge.{name}", "must be longer than 0")
     if configuration.edge.header_bytes < 1024:

@@ -19,6 +19,7 @@ def check_upstreams(configuration: Configuration, unread: Collection[str], is_fi
         yield from _check_targets(upstream, path, found)
         yield from _check_policies(upstream, path)
         yield from _check_tls(upstream, path, is_file)
+        yield from _check_proxy(upstream, path)
         fallback = upstream.fallback
         if fallback is not None and fallback.upstream is not None:
             where = f"{path}.fallback.upstream"
@@ -117,6 +118,17 @@ def _check_tls(upstream: Upstream, path: str, is_file: IsFile | None) -> Iterato
             )
     if upstream.tls != TlsToTarget() and not secure:
         yield Problem(f"{path}.tls", "has no effect: no target is https", "", "warning")
+
+
+def _check_proxy(upstream: Upstream, path: str) -> Iterator[Problem]:
+    if not upstream.pool.proxy:
+        return
+    if upstream.transport != "httpx":
+        yield Problem(f"{path}.proxy", f"transport {upstream.transport} knows no proxies", "write transport: httpx")
+    if any(target.unix_path is not None for target in upstream.targets):
+        yield Problem(f"{path}.proxy", "leads to no unix socket")
+    if upstream.probe is not None:
+        yield Problem(f"{path}.probe", "asks targets directly, not through the proxy", "", "warning")
 
 
 def _unused(configuration: Configuration) -> Iterator[Problem]:

@@ -27,6 +27,8 @@ class EdgeLimits:
     header_timeout: float = 10.0
     idle_timeout: float = 60.0
     body_min_rate: float = 100.0
+    #: How long a client may send less than `body_min_rate`; a faster body earns it back.
+    body_grace: float = 20.0
     max_in_flight: int = 4096
     max_connections: int = 16384
     drain_delay: float = 5.0

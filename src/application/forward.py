@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from application.clients import ClientFinder
@@ -193,7 +193,9 @@ class Forwarder:
         response, target, permit, seconds = sent
         result = CallResult.IGNORED
         try:
-            await self.relay(exchange, plan, response)
+            rest = self.relay(exchange, plan, response)
+            if rest is not None:
+                await rest
             result = upstream.judge(response.status)
         except FaultError as error:
             result = result_of_fault(error.fault)
@@ -205,8 +207,10 @@ class Forwarder:
 
     # ----------------------------------------------------------------------------------------------------- 6 relay
 
-    async def relay(self, exchange: Exchange, plan: RoutePlan, response: UpstreamResponse) -> None:
-        """Stream the target's answer to the client, as fast as both sides go."""
+    def relay(
+        self, exchange: Exchange, plan: RoutePlan, response: UpstreamResponse
+    ) -> Coroutine[None, None, None] | None:
+        """Give the client the target's answer; what did not come with its head is streamed by what is returned."""
         sink = exchange.sink
         status = response.status
         exchange.status = status
@@ -214,21 +218,28 @@ class Forwarder:
         sink.start(status, self.response_headers(exchange, plan, response.headers))
         if status == 101:
             exchange.outcome = Answered(status)
-            await splice(sink.tunnel(), response.tunnel())
-            return
+            return splice(sink.tunnel(), response.tunnel())
         piece, ended = response.take()
+        if piece or not ended:  # an empty write sends a head that has no body yet (event streams)
+            sink.write(piece)
+        if not ended:
+            return self.stream(exchange, response)
+        sink.finish()
+        exchange.outcome = Answered(status)
+        return None
+
+    async def stream(self, exchange: Exchange, response: UpstreamResponse) -> None:
+        """The rest of the target's answer, as fast as both sides go."""
+        sink = exchange.sink
         while True:
-            if piece or not ended:  # an empty write sends a head that has no body yet (event streams)
-                sink.write(piece)
-            if ended:
-                break
             if sink.paused:
                 await sink.drain()
             piece = await response.read()
             if not piece:
                 break
+            sink.write(piece)
         sink.finish()
-        exchange.outcome = Answered(status)
+        exchange.outcome = Answered(exchange.status)
 
     def response_headers(self, exchange: Exchange, plan: RoutePlan, received: list[Header]) -> list[Header]:
         """A target's headers, with the gateway's own."""

@@ -85,7 +85,7 @@ class Sender:
     async def _send(
         self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, body: SentBody, spare: bool = True
     ) -> Sent | Denial | Respond:
-        now = exchange.now
+        now = self._monotonic()  # not `exchange.now`: guards may have waited, which is not the target's time
         declared = upstream.declared
         transport = self._transports[declared.transport]
         total = plan.timeout or declared.timeouts.total

@@ -20,7 +20,7 @@ from domain.circuit import CallResult, Open, Permit
 from domain.circuit_machine import Circuit
 from domain.health import Ejection, ProbeHistory, ProbeRecord, may_eject
 from domain.retries import RetryBudget
-from domain.upstreams import Target, Upstream
+from domain.upstreams import Target, Upstream, secured
 
 if TYPE_CHECKING:
     from application.registry import UpstreamRegistry
@@ -242,7 +242,8 @@ class LiveUpstream:
         known = {(t.declared.url, t.declared.tls): t for t in self.targets}
         running = bool(self.targets)
         kept: list[LiveTarget] = []
-        wanted = [(t, False) for t in self.declared.listed] + [(t, True) for t in self._registered]
+        wanted = [(t, False) for t in self.declared.listed]
+        wanted += [(secured(t, self.declared.tls), True) for t in self._registered]
         for target, registered in wanted:
             if any(k.declared.url == target.url for k in kept):
                 continue

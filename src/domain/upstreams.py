@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from domain.circuit import BreakerPolicy
 from domain.health import OutlierPolicy, ProbePolicy
@@ -54,6 +54,17 @@ class Target:
             return host.encode("ascii")
         default = 443 if self.scheme == "https" else 80
         return (host if self.port == default else f"{host}:{self.port}").encode("ascii")
+
+
+def secured(target: Target, tls: TlsToTarget) -> Target:
+    """An https target with its upstream's `tls`, unless it has its own; the name it was found under stays."""
+    own = target.tls
+    if target.scheme != "https" or tls == TlsToTarget():
+        return target
+    if own is None:
+        return replace(target, tls=tls)
+    only_named = own == TlsToTarget(server_name=own.server_name)
+    return replace(target, tls=replace(tls, server_name=own.server_name)) if only_named else target
 
 
 def parse_target(
@@ -136,12 +147,16 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class PoolPolicy:
-    """Bounds of a target's connection pool. `idle` and `lifetime` in seconds; `pending` requests may wait for one."""
+    """Bounds of a target's connection pool. `idle` and `lifetime` in seconds; `pending` requests may wait for one.
+
+    `proxy` is the URL of the forward proxy that connections go through, with credentials if it wants any; empty: none.
+    """
 
     connections: int = 256
     pending: int = 1024
     idle: float = 60.0
     lifetime: float = 3600.0
+    proxy: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

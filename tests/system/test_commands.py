@@ -76,7 +76,7 @@ def test_demo_answers_through_the_gateway_and_leaves_nothing_behind() -> None:
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 10, "children being gone")
         assert "Traceback" not in output
         assert f"curl http://127.0.0.1:{port}/api/v1/users" in output
-        state = next(word for word in output.split() if word.endswith("/admin-token"))
+        state = next(word.rstrip(")") for word in output.split() if word.endswith("/admin-token)"))
         assert not Path(state).parent.exists()
     finally:
         if demo.poll() is None:

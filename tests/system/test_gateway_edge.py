@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -148,3 +150,22 @@ def test_pipelined_requests_in_order(gateway: GatewayProcess, target: Target) ->
     answer = ask(gateway, sent + b"GET /health HTTP/1.1\r\n" + HEAD + b"\r\n")
     assert answer.count(b"HTTP/1.1 200 ") == 11
     assert [line for line, _, _ in target.seen] == [f"GET /{n} HTTP/1.1" for n in range(10)]
+
+
+def test_how_long_a_body_may_be_slow_is_configured(target: Target, tmp_path: Path) -> None:
+    route = f"upstreams: {{t: {{targets: ['http://127.0.0.1:{target.server_port}']}}}}\nroutes: [{{match: /*, upstream: t}}]\n"
+    head = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+
+    def seconds(grace: str) -> tuple[float, bytes]:
+        config = f"edge: {{body_min_rate: 1000B/s, body_grace: {grace}}}\n" + route
+        with gateway_process(config, tmp_path / grace) as gateway:
+            with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
+                began = time.monotonic()
+                client.sendall(head)
+                answer = client.recv(65536)
+                return time.monotonic() - began, answer.split(b"\r\n")[0]
+
+    for grace, least, most in (("300ms", 0.25, 1.2), ("2s", 1.9, 4.0)):
+        took, line = seconds(grace)
+        assert line == b"HTTP/1.1 408 Request Timeout"
+        assert least < took < most

@@ -19,7 +19,7 @@ def welcome(
     base = f"http://127.0.0.1:{port}"
     admin_token = environment["SPORK_STATE_DIR"] + "/admin-token"
     services = "   ".join(f"{name} :{number}" for name, number in ports.items())
-    console = f"spork-console --url http://127.0.0.1:{admin_port} --token-file {admin_token}"
+    console = f"SPORK_ADMIN_TOKEN=$(cat {admin_token}) spork-console --url http://127.0.0.1:{admin_port}"
     with_keys = "\n".join(
         f"    curl -i -H 'X-API-Key: {text}' {base}/private/x        {name}" for name, text in keys.items()
     )
@@ -30,7 +30,7 @@ def welcome(
   Try it
     curl {base}/api/v1/users
     curl {base}/api/v1/products/1
-    curl {base}/echo/hello?x=1                  what a service receives
+    curl '{base}/echo/hello?x=1'                what a service receives
     curl -i {base}/nowhere                      a refusal explains itself
     curl -i {base}/api/v1/users/../secret --path-as-is
 

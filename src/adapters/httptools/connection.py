@@ -140,7 +140,7 @@ class Response(ResponseReader):
         super().__init__(request.method, request.upgrade, request.on_inform)
         self.write_alarm = NEVER
         self._connection = connection
-        self.waiter = waiter
+        self.waiter = self.begun = waiter
         timeouts = request.timeouts
         self.first_byte = timeouts.first_byte
         self.idle = timeouts.idle
@@ -157,11 +157,8 @@ class Response(ResponseReader):
 
     # --------------------------------------------------------------------------------------------- the reading task
 
-    async def head(self) -> None:
-        """Wait for the final head, on the future given at the start. Raises FaultError when there will be none."""
-        waiter = self.waiter
-        assert waiter is not None
-        await waiter
+    def arrived(self) -> None:
+        """To be called once `begun` is done: the final head is here. Raises FaultError when there will be none."""
         self.waiter = None
         if not self.status:
             assert self.error is not None

@@ -10,6 +10,7 @@ from typing import cast
 
 from adapters.httptools import faults
 from adapters.httptools.connection import Connection
+from application.target_tls import client_context
 from domain.outcomes import FaultKind
 from domain.upstreams import Target, TlsToTarget
 
@@ -18,16 +19,8 @@ STAGGER = 0.25
 
 
 def tls_context(tls: TlsToTarget) -> ssl.SSLContext:
-    """A client context. Raises FaultError when a file is missing or wrong."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca)
-        if tls.cert is not None:
-            context.load_cert_chain(tls.cert, tls.key)
-    except (OSError, ValueError) as error:
-        raise faults.gateway(FaultKind.TLS_CERTIFICATE_ERROR, f"{error}", retry_safe=True) from error
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    """A context that offers HTTP/1.1. Raises FaultError when a file is missing or wrong."""
+    context = client_context(tls)
     context.set_alpn_protocols(["http/1.1"])
     return context
 

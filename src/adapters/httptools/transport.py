@@ -72,7 +72,8 @@ class HttptoolsTransport:
             self._sweeper.hasten()
         response = self._begin(connection, request, now, head, payload, body, length)
         try:
-            await response.head()
+            await response.begun
+            response.arrived()
             return response
         except FaultError as error:
             if not self._may_repeat(connection, request, response, error, body):
@@ -176,7 +177,8 @@ class HttptoolsTransport:
         fresh = await self._open(route, request)
         response = self._begin(fresh, request, self._clock(), head, payload, None, len(payload))
         try:
-            await response.head()
+            await response.begun
+            response.arrived()
         except BaseException:
             response.close()
             raise

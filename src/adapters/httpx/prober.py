@@ -9,8 +9,8 @@ import ssl
 import httpx
 
 from adapters.httpx import faults
-from adapters.httpx.transport import tls_context
 from application.ports import FaultError
+from application.target_tls import client_context
 from domain.health import ProbePolicy
 from domain.outcomes import Fault, FaultKind, Side
 from domain.upstreams import Target, TlsToTarget
@@ -78,6 +78,6 @@ class HttpxProber:
         tls = target.tls or TlsToTarget()
         context = self._contexts.get(tls)
         if context is None:
-            context = tls_context(tls)
+            context = client_context(tls)
             self._contexts[tls] = context
         return context

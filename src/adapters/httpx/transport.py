@@ -9,7 +9,6 @@ lifetime limit, and h11 forgives more of a response head than the default transp
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -22,6 +21,7 @@ from adapters.httpx.messages import Body, RequestUrl, render_headers
 from adapters.httpx.response import HttpxResponse, examine
 from application.bodies import Measured, measure
 from application.ports import FaultError, UpstreamRequest
+from application.target_tls import client_context
 from domain.http import IDEMPOTENT
 from domain.outcomes import FaultKind
 from domain.upstreams import PoolPolicy, Target, TlsToTarget
@@ -56,19 +56,18 @@ class HttpxTransport:
     """`application.ports.UpstreamTransport` over httpx.
 
     `http2` offers HTTP/2 to https targets by ALPN; with `http1` False it is spoken without asking, also in clear text.
-    `proxy` is the URL of a forward proxy. `clock` answers monotonic seconds.
+    `PoolPolicy.proxy` is the forward proxy: http targets are asked for by it, tunnels lead through it to https ones.
+    `clock` answers monotonic seconds.
     """
 
     def __init__(
         self,
         http1: bool = True,
         http2: bool = True,
-        proxy: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http1 = http1
         self._http2 = http2
-        self._proxy = proxy
         self._clock = clock
         self._origins: dict[_Key, _Origin] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -177,28 +176,14 @@ class HttpxTransport:
             keepalive_expiry=policy.idle,
         )
         return httpx.AsyncHTTPTransport(
-            verify=tls_context(target.tls or TlsToTarget()) if target.scheme == "https" else False,
+            verify=client_context(target.tls or TlsToTarget()) if target.scheme == "https" else False,
             trust_env=False,
             http1=self._http1,
             http2=self._http2,
             limits=limits,
-            proxy=self._proxy,
+            proxy=policy.proxy or None,
             uds=target.unix_path,
         )
-
-
-def tls_context(tls: TlsToTarget) -> ssl.SSLContext:
-    """A client context. Raises FaultError when a file is missing or wrong."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca)
-        if tls.cert is not None:
-            context.load_cert_chain(tls.cert, tls.key)
-    except (OSError, ValueError) as error:
-        raise faults.gateway(FaultKind.TLS_CERTIFICATE_ERROR, f"{error}", retry_safe=True) from error
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _timer(seconds: float) -> float | None:

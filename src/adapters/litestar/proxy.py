@@ -44,7 +44,8 @@ def proxy_mount(gateway: Gateway, refusals: Refusals) -> ASGIRouteHandler:
         cycle = (scope.get("extensions") or {}).get(EXTENSION)
         if cycle is not None:
             direct = cast(Any, cycle)
-            await gateway.handle(direct.head, direct, direct)
+            # The edge goes on with it when the application has returned: no frame of Litestar's waits for the target.
+            direct.handed = gateway.handle(direct.head, direct, direct)
             return
         sink = AsgiSink(send)
         head = head_from_scope(scope)

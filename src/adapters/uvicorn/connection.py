@@ -43,6 +43,7 @@ _HALF_CLOSED: Final = 0.5
 _BODY: Final = 1
 _BEHIND: Final = 2
 
+_EXCHANGE = "exchange"
 _INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
 _RESET = struct.pack("ii", 1, 0)
 
@@ -216,7 +217,7 @@ class ClientConnection(RequestParsing):
             work = self._run_app(cycle, AsgiExchange(self, cycle, mount_scope(self, cycle)))
         else:
             work = self._run_gateway(cycle)
-        cycle.task = self.loop.create_task(work)
+        cycle.task = asyncio.Task(work, loop=self.loop, name=_EXCHANGE)  # a name, or one is formatted for each
 
     async def _run_gateway(self, cycle: Cycle) -> None:
         gateway = self.edge.gateway
@@ -234,6 +235,10 @@ class ClientConnection(RequestParsing):
     async def _run_app(self, cycle: Cycle, exchange: AsgiExchange) -> None:
         try:
             await self.app(exchange.scope, exchange.receive, exchange.send)
+            handed = cycle.handed
+            if handed is not None:
+                cycle.handed = None
+                await handed
         except asyncio.CancelledError:
             if not cycle.gone:
                 raise

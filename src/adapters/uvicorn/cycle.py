@@ -10,6 +10,7 @@ out longer or shorter is cut visibly, never ended cleanly.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
 from adapters.uvicorn.tunnel import ClientTunnel
@@ -36,11 +37,12 @@ class Cycle:
     """`application.ports.RequestBody` and `ResponseSink` of one request. `denial` is set on one the edge refuses.
 
     `complete`: the whole request was parsed. `finished`: the whole answer was handed to the transport, or it was cut.
-    `gone`: the client's connection is lost.
+    `gone`: the client's connection is lost. `handed`: the exchange, if the application left it for the edge to go on with.
     """
 
     # What most requests never change is set here, once for all of them.
     task: asyncio.Task[None] | None = None
+    handed: Awaitable[None] | None = None
     received = 0
     sent = 0
     complete = False

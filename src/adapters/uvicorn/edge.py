@@ -43,7 +43,7 @@ class Edge:
     `own_paths`: exact (`/health`) or with everything below (`/auth/*`), served by the ASGI application, exempt from
     overload refusals. `front_door` is `protocol` (straight to `gateway`) or `mount` (through the ASGI application, with
     the `Cycle` in `scope["extensions"]["spork"]`). `on_refused(denial, status, peer, request_id)` hears of each refusal
-    made here. `body_grace`: seconds a client may send less than `body_min_rate`. Not thread-safe: one event loop.
+    made here. Not thread-safe: one event loop.
     """
 
     def __init__(
@@ -57,7 +57,6 @@ class Edge:
         front_door: str | None = None,
         new_request_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         on_refused: Refused | None = None,
-        body_grace: float = 20.0,
         linger: float = 2.0,
     ) -> None:
         self.refusals = refusals
@@ -69,7 +68,7 @@ class Edge:
         self.mounted = (front_door or self.limits.front_door) == "mount"
         self.new_request_id = new_request_id
         self.on_refused = on_refused
-        self.body_grace = body_grace
+        self.body_grace = self.limits.body_grace
         self.linger = linger
         self.connections: set[ClientConnection] = set()
         self.in_flight = 0
@@ -92,6 +91,7 @@ class Edge:
     def reconfigure(self, limits: EdgeLimits, hosts: Iterable[str]) -> None:
         """Take new limits and accepted hosts, for requests that begin from now on."""
         self.limits = limits
+        self.body_grace = limits.body_grace
         self.mounted = limits.front_door == "mount"
         self.tick = self._tick()
         self._hosts = HostList(hosts)

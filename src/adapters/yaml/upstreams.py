@@ -20,6 +20,7 @@ from domain.upstreams import (
     TlsToTarget,
     Upstream,
     parse_target,
+    secured,
 )
 
 
@@ -28,10 +29,10 @@ def translate_upstream(name: str, upstream: written.Upstream) -> Upstream:
     balance = upstream.balance
     return Upstream(
         name=name,
-        targets=tuple(_target(t, index) for index, t in enumerate(upstream.targets)),
+        targets=tuple(_target(t, index, tls) for index, t in enumerate(upstream.targets)),
         balance=Balance(balance) if isinstance(balance, str) else Balance("hash", balance.hash),
         timeouts=_timeouts(upstream.timeouts),
-        pool=PoolPolicy(**_fields(upstream.pool)),
+        pool=PoolPolicy(**_fields(upstream.pool), proxy=upstream.proxy),
         probe=_probe(upstream.probe),
         outliers=None if upstream.outliers is None else OutlierPolicy(**_fields(upstream.outliers)),
         breaker=None if upstream.breaker is None else BreakerPolicy(**_fields(upstream.breaker)),
@@ -50,13 +51,14 @@ def _fields(struct: Any) -> dict[str, Any]:
     return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
-def _target(target: Any, index: int) -> Target:
+def _target(target: Any, index: int, upstreams: TlsToTarget) -> Target:
     if target is FAILED:  # complained about; it stands in, so that the others keep their places
         return parse_target("http://unread.invalid", name=f"unread {index}")
     if isinstance(target, str):
-        return parse_target(target)
+        return secured(parse_target(target), upstreams)
     tls = None if target.tls is None else _tls(target.tls)
-    return parse_target(target.url, weight=target.weight, priority=target.priority, name=target.name, tls=tls)
+    found = parse_target(target.url, weight=target.weight, priority=target.priority, name=target.name, tls=tls)
+    return secured(found, upstreams) if tls is None else found
 
 
 def _timeouts(timeouts: written.Timeouts) -> Timeouts:

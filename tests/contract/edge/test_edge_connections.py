@@ -339,7 +339,7 @@ async def test_a_slow_exchange_has_no_deadline_here() -> None:
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 1000", b"Transfer-Encoding: chunked"])
 async def test_a_body_that_drips_is_a_408(framing: bytes) -> None:
-    async with serving(EdgeLimits(body_min_rate=1000), body_grace=0.3) as served:
+    async with serving(EdgeLimits(body_min_rate=1000, body_grace=0.3)) as served:
         client = await served.client()
         await client.send(post(framing))
         for _ in range(300):
@@ -354,7 +354,7 @@ async def test_a_body_that_drips_is_a_408(framing: bytes) -> None:
 
 async def test_a_body_that_waits_for_us_is_not_slow() -> None:
     gate = Gate()
-    async with serving(EdgeLimits(body_min_rate=1000), Recorder(gate), body_grace=0.2) as served:
+    async with serving(EdgeLimits(body_min_rate=1000, body_grace=0.2), Recorder(gate)) as served:
         client = await served.client()
         await client.send(post(b"Content-Length: 10", b"Expect: 100-continue"))
         await asyncio.sleep(0.6)
@@ -363,7 +363,7 @@ async def test_a_body_that_waits_for_us_is_not_slow() -> None:
 
 
 async def test_a_fast_body_may_pause_within_its_grace() -> None:
-    async with serving(EdgeLimits(body_min_rate=1000), body_grace=0.8) as served:
+    async with serving(EdgeLimits(body_min_rate=1000, body_grace=0.8)) as served:
         client = await served.client()
         await client.send(post(b"Content-Length: 2000", body=b"a" * 1000))
         await asyncio.sleep(0.3)

@@ -28,7 +28,7 @@ from domain.objectives import Objective
 from domain.quotas import Limit
 from domain.retries import RetryPolicy
 from domain.tokens import Issuer
-from domain.upstreams import Fallback, Timeouts, TlsToTarget, Upstream, parse_target
+from domain.upstreams import Fallback, PoolPolicy, Timeouts, TlsToTarget, Upstream, parse_target
 
 USERS = Upstream("users", (parse_target("http://127.0.0.1:7001"),))
 ISSUER = Issuer("idp", "https://idp", ("api",), jwks_url="https://idp/jwks")
@@ -67,6 +67,7 @@ def test_a_plain_configuration_has_no_problem() -> None:
         (configuration(tls=ListenerTls("c", "k", None, True)), "error tls.require_client: needs client_ca"),
         (configuration(trusted_proxies=("0.0.0.0/0",)), "warning trusted_proxies[0]: lets every client choose"),
         (configuration(edge=EdgeLimits(header_timeout=0)), "error edge.header_timeout: must be longer than 0"),
+        (configuration(edge=EdgeLimits(body_grace=0)), "error edge.body_grace: must be longer than 0"),
         (configuration(edge=EdgeLimits(header_bytes=100)), "error edge.header_bytes: is less than 1KiB"),
         (configuration(edge=EdgeLimits(drain_delay=30)), "warning edge.drain_delay: is longer than grace"),
     ],
@@ -115,6 +116,20 @@ def test_the_server(given: Configuration, expected: str) -> None:
         (
             replace(USERS, tls=TlsToTarget(ca="ca.pem")),
             "warning upstreams.users.tls: has no effect: no target is https",
+        ),
+        (
+            replace(USERS, pool=PoolPolicy(proxy="http://proxy:3128")),
+            "error upstreams.users.proxy: transport httptools knows no proxies",
+        ),
+        (
+            replace(USERS, pool=PoolPolicy(proxy="http://proxy:3128"), transport="httpx", probe=ProbePolicy()),
+            "warning upstreams.users.probe: asks targets directly",
+        ),
+        (
+            replace(
+                USERS, targets=(parse_target("unix:///x.sock"),), pool=PoolPolicy(proxy="http://p:1"), transport="httpx"
+            ),
+            "error upstreams.users.proxy: leads to no unix socket",
         ),
     ],
 )

@@ -16,7 +16,7 @@ from domain.circuit import BreakerPolicy, BreakerState, CallResult, Open
 from domain.health import OutlierPolicy, ProbePolicy
 from domain.http import RequestHead
 from domain.retries import RetryPolicy
-from domain.upstreams import Balance, Target, Upstream
+from domain.upstreams import Balance, Target, TlsToTarget, Upstream, parse_target
 
 
 class Told:
@@ -283,3 +283,13 @@ def test_what_is_in_flight_is_known_whatever_happened() -> None:
         chosen.finished(result, 0.01, 1)
     assert sum(t.active for t in live.targets) == 0
     assert sum(t.window.totals(1)[0] for t in live.targets) == 3, "ignored ones are not counted"
+
+
+def test_registered_targets_are_reached_with_their_upstreams_tls() -> None:
+    tls = TlsToTarget(ca="ca.pem", cert="me.pem", key="me.key")
+    pool = registry()
+    live = pool.sync([replace(THREE, tls=tls)], 0)["users"]
+    named = replace(parse_target("https://10.0.0.7:443"), tls=TlsToTarget(server_name="orders.internal"))
+    found = (named, parse_target("https://10.0.0.8:443"), parse_target("http://10.0.0.9:80"))
+    pool.discover("registration", {"users": Discovered(found)}, 1)
+    assert [t.declared.tls for t in live.targets[3:]] == [replace(tls, server_name="orders.internal"), tls, None]

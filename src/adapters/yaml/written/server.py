@@ -60,6 +60,7 @@ class Edge(Written, frozen=True):
     header_timeout: Annotated[Duration, "Longest wait for a whole head; then 408."] = 10.0
     idle_timeout: Annotated[Duration, "An idle connection is closed after this time."] = 60.0
     body_min_rate: Annotated[Rate, "Slowest body accepted."] = 100.0
+    body_grace: Annotated[Duration, "How long a body may be slower than that; a faster one earns it back."] = 20.0
     max_in_flight: Annotated[Positive, "Requests in flight in one process; more: 503."] = 4096
     max_connections: Annotated[Positive, "Connections of one process; more are closed."] = 16384
     drain_delay: Annotated[Duration, "After SIGTERM: not ready, but still accepting, for this long."] = 5.0

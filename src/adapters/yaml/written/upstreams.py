@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from adapters.yaml.scalars import Count, Duration, HashKey, Positive, Ratio, Size, Status, Statuses, TargetUrl, Weight
+from adapters.yaml.scalars import (
+    Count,
+    Duration,
+    HashKey,
+    HttpUrl,
+    Positive,
+    Ratio,
+    Size,
+    Status,
+    Statuses,
+    TargetUrl,
+    Weight,
+)
 from adapters.yaml.written.form import Written
 
 Balancing = Literal["round_robin", "weighted", "least_request", "peak_ewma"]
@@ -152,5 +164,6 @@ class Upstream(Written, frozen=True):
     transport: Annotated[
         Literal["httptools", "httpx"], "httptools is the fast HTTP/1.1 one; httpx also speaks HTTP/2."
     ] = "httptools"
+    proxy: Annotated[HttpUrl, "Forward proxy on the way to the targets; takes transport: httpx. Empty: none."] = ""
     pass_host: Annotated[bool, "Send the client's Host instead of the target's."] = False
     adaptive_concurrency: Annotated[bool, "Bound requests in flight by measured latency."] = False

@@ -157,9 +157,9 @@ async def test_a_tls_target_without_http2_is_spoken_to_in_http1(tmp_path):
 
 async def test_through_a_forward_proxy():
     async with scripted(answering(plain(b"from the proxy"))) as proxy:
-        transport = HttpxTransport(proxy=f"http://127.0.0.1:{proxy.port}")
+        transport, policy = HttpxTransport(), PoolPolicy(proxy=f"http://127.0.0.1:{proxy.port}")
         target = Target("http://inner.test:81", "http", "inner.test", 81)
-        assert (await exchange(transport, target, ask("GET", b"/a?b")))[2] == b"from the proxy"
+        assert (await exchange(transport, target, ask("GET", b"/a?b", pool=policy)))[2] == b"from the proxy"
         await transport.close()
     assert proxy.requests[0].line == b"GET http://inner.test:81/a?b HTTP/1.1"
     assert proxy.requests[0].values(b"host") == [b"target.test"]
@@ -184,9 +184,9 @@ async def test_through_a_tunnelling_proxy(tmp_path):
             await asyncio.gather(copy(peer.reader, writer), copy(reader, peer.writer))
 
         async with scripted(connect) as proxy:
-            transport = HttpxTransport(proxy=f"http://127.0.0.1:{proxy.port}")
+            transport, policy = HttpxTransport(), PoolPolicy(proxy=f"http://127.0.0.1:{proxy.port}")
             target = Target("https://inner.test:444", "https", "inner.test", 444, tls=inner.target.tls)
-            assert (await exchange(transport, target))[2] == b"inside"
+            assert (await exchange(transport, target, ask(pool=policy)))[2] == b"inside"
             await transport.close()
     assert proxy.requests[0].line == b"CONNECT inner.test:444 HTTP/1.1"
 

@@ -27,7 +27,7 @@ PAIRS: list[tuple[Any, Any, set[str]]] = [
     (written.Outliers, OutlierPolicy, set()),
     (written.Retries, RetryPolicy, set()),
     (written.Timeouts, Timeouts, set()),
-    (written.Pool, PoolPolicy, set()),
+    (written.Pool, PoolPolicy, {"proxy"}),
     (written.Fallback, Fallback, set()),
     (written.TargetTls, TlsToTarget, set()),
     (written.Target, Target, {"scheme", "host", "port", "unix_path", "base_path", "known_as", "lookup"}),
@@ -92,6 +92,25 @@ routes:
             origin="spork.yaml:5",
         ),
     )
+
+
+def test_targets_without_tls_of_their_own_have_their_upstreams() -> None:
+    text = """
+upstreams:
+  u:
+    tls: {server_name: inside}
+    targets: [https://a:1, http://b:1, {url: https://c:1, tls: {verify: false}}, "dns+https://d:1"]
+routes: [{match: /*, upstream: u}]
+"""
+    loaded = loads(text)
+    assert loaded.configuration is not None
+    given = [target.tls for target in loaded.configuration.upstreams[0].targets]
+    assert given == [
+        TlsToTarget(server_name="inside"),
+        None,
+        TlsToTarget(verify=False),
+        TlsToTarget(server_name="inside"),
+    ]
 
 
 def test_a_route_with_everything() -> None:
