@@ -1,11 +1,17 @@
-# Built in two stages: wheels are made where compilers are, and only the result travels.
-FROM python:3.12-slim AS build
+# Built in two stages: wheels are made and the request path is compiled where compilers are; only the result travels.
+FROM python:3.12 AS build
 WORKDIR /build
 COPY requirements/runtime.txt requirements/runtime.txt
 RUN python -m venv /opt/spork && /opt/spork/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt
 COPY pyproject.toml README.md ./
 COPY src src
 RUN /opt/spork/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+COPY requirements/native.txt requirements/native.txt
+COPY native native
+RUN cp -r /opt/spork /opt/compile && \
+    /opt/compile/bin/python -m pip install --no-cache-dir --require-hashes -r requirements/native.txt && \
+    /opt/compile/bin/python -m native.build --out /build/compiled && \
+    cp -r /build/compiled/. "$(/opt/spork/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --home-dir /var/lib/spork --create-home spork

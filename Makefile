@@ -15,7 +15,9 @@ help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(STAMP) ## set up and run the demo: gateway on :8000, admin on :9000
-	@exec $(BIN)/spork demo $(ARGS)
+	@# Compiled, if `make native` ran and no source has changed since.
+	@if [ -d build/native ] && [ -z "$$(find src -name '*.py' -newer build/native -print -quit)" ]; then \
+	  export PYTHONPATH=build/native; fi; exec $(BIN)/spork demo $(ARGS)
 
 test: $(DEV_STAMP) lint ## set up and run every test, lint and types included
 	@# Tests that hold the gateway to a time of the clock (marked alone) run afterwards with the machine to themselves.
@@ -32,7 +34,7 @@ lint: $(DEV_STAMP) ## ruff, mypy --strict, import contracts
 unit: $(DEV_STAMP) ## only the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not alone" tests/unit $(PYTEST_ARGS)
 
-native: build/native ## compile the request path (needs a C compiler); PYTHONPATH=build/native then runs it
+native: build/native ## compile the request path to C (needs a C compiler); `make run` then uses it
 
 build/native: $(DEV_STAMP) native/build.py native/modules.txt $(shell find src -name '*.py')
 	$(BIN)/python -m native.build --out $@
@@ -44,7 +46,7 @@ pictures: $(DEV_STAMP) ## the console's pictures in docs/pictures
 	$(BIN)/python docs/pictures.py
 
 lock: $(DEV_STAMP) ## renew the hashed lock files (needs uv)
-	for name in "requirements/runtime.txt pyproject.toml requirements/build.in" "requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in" "requirements/bench.txt pyproject.toml requirements/build.in requirements/dev.in requirements/bench.in"; do \
+	for name in "requirements/runtime.txt pyproject.toml requirements/build.in" "requirements/native.txt requirements/native.in" "requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in" "requirements/bench.txt pyproject.toml requirements/build.in requirements/dev.in requirements/bench.in"; do \
 	  set -- $$name; out=$$1; shift; \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o $$out $$@ || exit 1; \
 	done

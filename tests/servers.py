@@ -73,7 +73,7 @@ def python_env(**more: str) -> dict[str, str]:
         for k, v in os.environ.items()
         if not k.startswith(("SPORK_", "UPSTREAM_")) and not k.endswith("_SERVICE_URL")
     }
-    env["PYTHONPATH"] = str(ROOT / "src")
+    env["PYTHONPATH"] = os.environ.get("SPORK_TEST_SOURCES", str(ROOT / "src"))
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling all of it anew would be most of each gateway's start
     return env | more
 

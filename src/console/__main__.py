@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--token", default=argparse.SUPPRESS, help="bearer token; better kept in a file, command or SPORK_ADMIN_TOKEN"
     )
+    shared.add_argument("--token-file", default=argparse.SUPPRESS, metavar="FILE", help="file with the bearer token")
     shared.add_argument(
         "--ctx", default=argparse.SUPPRESS, metavar="NAME", help="a context of ~/.config/spork/console.toml"
     )
@@ -94,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             name=getattr(options, "ctx", ""),
             url=getattr(options, "url", ""),
             token=getattr(options, "token", ""),
+            token_file=getattr(options, "token_file", ""),
         )
     except BadContext as error:
         print(f"spork-console: {error}", file=sys.stderr)

@@ -149,6 +149,7 @@ def choose(
     name: str = "",
     url: str = "",
     token: str = "",
+    token_file: str = "",
 ) -> Context:
     """The context to start with. Raises BadContext for a name that does not exist."""
     if name and name not in contexts:
@@ -159,6 +160,8 @@ def choose(
         chosen = replace(chosen, url=url.rstrip("/")) if url else chosen
     else:
         chosen = local(directory, given_url.rstrip("/") or DEFAULT_URL)
+    if token_file and not token:
+        return replace(chosen, token="", token_command=(), token_env="", token_file=token_file)
     given = token or (environ.get("SPORK_ADMIN_TOKEN", "") if not name else "")
     return replace(chosen, token=given) if given else chosen
 

@@ -30,6 +30,7 @@ def serve(config: Path | None, workers: int) -> None:
     from adapters.uvicorn.sockets import CannotListen, listening_socket
     from adapters.uvicorn.workers import supervise
     from adapters.yaml.load import load
+    from application import forward
     from application.check import needs_shared_state
     from application.diagnostics import check_report
 
@@ -56,7 +57,8 @@ def serve(config: Path | None, workers: int) -> None:
         raise click.ClickException(f"{error}. End it, or set another address with {option}.") from error
 
     def started() -> None:
-        click.echo(f"spork serves http://{configuration.host}:{configuration.port}", err=True)
+        how = "" if forward.__file__.endswith(".py") else " (request path compiled)"
+        click.echo(f"spork serves http://{configuration.host}:{configuration.port}{how}", err=True)
 
     os.environ["SPORK_RUN"] = f"{os.getpid()}-{int(time.time() * 1000)}"
 

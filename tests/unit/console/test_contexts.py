@@ -71,6 +71,9 @@ def test_precedence_is_command_line_environment_file_directory(path: Path, tmp_p
     assert choose(contexts, default, env, here).fetch_token(env) == "from env"
     assert choose(contexts, default, env, here, url="http://cli:2", token="cli").url == "http://cli:2"
     assert choose(contexts, default, env, here, url="http://cli:2", token="cli").fetch_token(env) == "cli"
+    kept = tmp_path / "kept"
+    kept.write_text("from the named file\n")
+    assert choose(contexts, default, env, here, token_file=str(kept)).fetch_token(env) == "from the named file"
     named = choose(contexts, default, env, here, name="prod-eu1")
     assert named.production
     assert named.fetch_token(env) == "from command"

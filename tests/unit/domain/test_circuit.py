@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import fields
 from itertools import product
 
 import pytest
@@ -25,7 +26,7 @@ POLICY = BreakerPolicy(window=10, min_requests=10, failure_ratio=0.5, open_for=5
 
 
 def circuit(**changes: object) -> Circuit:
-    policy = BreakerPolicy(**{f: getattr(POLICY, f) for f in POLICY.__slots__} | changes)  # type: ignore[arg-type]
+    policy = BreakerPolicy(**{f.name: getattr(POLICY, f.name) for f in fields(POLICY)} | changes)  # type: ignore[arg-type]
     return Circuit("users", policy, lambda: 0.5, now=100.0)
 
 

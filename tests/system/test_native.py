@@ -1,0 +1,60 @@
+"""The compiled request path: it builds from the sources as they are, and behaves like them on the wire."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT, missing
+
+pytestmark = pytest.mark.xdist_group("native")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if shutil.which(os.environ.get("CC", "cc")) is None:
+        missing("a C compiler")
+    out = tmp_path_factory.mktemp("native") / "compiled"
+    # Unoptimized: the same C, in a quarter of the time.
+    command = [sys.executable, "-m", "native.build", "--out", str(out), "--optimize", "0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    yield out
+    shutil.rmtree(out)
+
+
+def passes(compiled: Path, *tests: str) -> str:
+    """Run tests with the compiled modules in place of the sources, in the tests and in the gateways they start."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not alone"]
+    command += ["-o", f"pythonpath={compiled} .", *tests]
+    env = os.environ | {"SPORK_TEST_SOURCES": str(compiled)}
+    for name in [name for name in env if name.startswith("PYTEST_")]:
+        del env[name]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+def test_what_runs_is_compiled(compiled: Path) -> None:
+    wanted = "import domain.gcra, application.forward, adapters.uvicorn.cycle as c; print(application.forward.__file__, c.__file__)"
+    env = os.environ | {"PYTHONPATH": str(compiled)}
+    shown = subprocess.run([sys.executable, "-c", wanted], env=env, capture_output=True, text=True, check=True).stdout
+    assert [Path(path).suffix for path in shown.split()] == [".so", ".so"]
+
+
+def test_the_edge_and_the_transport_behave_alike(compiled: Path) -> None:
+    passes(compiled, "tests/contract/edge", "tests/contract/upstream_transport", "tests/unit/adapters/uvicorn")
+
+
+def test_decisions_are_alike(compiled: Path) -> None:
+    passes(compiled, "tests/unit/domain", "tests/contract/test_rate_limiter.py")
+
+
+def test_a_compiled_gateway_proxies_and_says_what_it_is(compiled: Path) -> None:
+    passes(compiled, "tests/system/test_proxy.py")
