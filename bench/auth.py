@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
+sys.path += [str(ROOT / "src"), str(ROOT)]  # behind PYTHONPATH, where the compiled sources may be
 
 from tests.exchanges import exchange  # noqa: E402
 from tests.tokens import NOW, private_key, token  # noqa: E402

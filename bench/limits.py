@@ -18,6 +18,8 @@ import tempfile
 import time
 from typing import Any, cast
 
+from tests.exchanges import NO_ROUTES
+
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.connection import connect
 from adapters.redis.rate_limiter import RedisRateLimiter
@@ -39,7 +41,7 @@ def guard(limiter: RateLimiter) -> LimitGuard:
 
 
 def exchange(number: int) -> Exchange:
-    made = Exchange(HEAD, cast(Any, None), cast(Any, None), cast(Any, None), 0.0, time.time())
+    made = Exchange(HEAD, cast(Any, None), cast(Any, None), NO_ROUTES, 0.0, time.time())
     made.client = f"10.0.{number >> 8 & 255}.{number & 255}"
     return made
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
+sys.path += [str(ROOT / "src"), str(ROOT)]  # behind PYTHONPATH, where the compiled sources may be
 
 from adapters.sqlalchemy.database import open_database  # noqa: E402
 from adapters.sqlalchemy.identity import SqlRecords, key_row  # noqa: E402

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "src"))  # behind PYTHONPATH
 
 from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from application.registry import UpstreamRegistry

@@ -14,7 +14,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
+sys.path += [str(ROOT / "src"), str(ROOT)]  # behind PYTHONPATH, where the compiled sources may be
 
 from domain.screening import Screen  # noqa: E402
 

@@ -9,6 +9,7 @@ from application.exchange import Exchange
 from domain.http import RequestHead
 from domain.outcomes import Answered, Denial, Denied, Failed, Fault, FaultKind, Side
 from domain.tokens import Principal
+from tests.exchanges import NO_ROUTES
 
 
 def closed_exchange(
@@ -34,8 +35,7 @@ def closed_exchange(
     head = RequestHead(method, path, query, headers, "http", b"api.example.com", peer=client)
     body: Any = SimpleNamespace(received=10)
     sink: Any = SimpleNamespace(sent=100)
-    snapshot: Any = None
-    exchange = Exchange(head, body, sink, snapshot, 1000.0, unix)
+    exchange = Exchange(head, body, sink, NO_ROUTES, 1000.0, unix)
     exchange.plan = (
         SimpleNamespace(name=route, config=SimpleNamespace(metadata={}), timed=False) if route is not None else None
     )  # type: ignore[assignment]

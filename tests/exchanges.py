@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from application.configuration import Configuration
 from application.exchange import Exchange
+from application.plan import compile_snapshot
 from application.ports import RequestBody
 from domain.http import RequestHead
 from tests.tokens import NOW
+
+#: The snapshot of a configuration that says nothing.
+NO_ROUTES = compile_snapshot(Configuration(), {}, ())
 
 
 class Body:
@@ -63,7 +68,7 @@ def exchange(
     ]  # fmt: skip
     head = RequestHead(method, path.encode(), query, tuple(given), scheme, host, peer=client, certificate=certificate)
     nothing = cast(Any, None)
-    return Exchange(head, body or Body(), nothing, nothing, now, unix)
+    return Exchange(head, body or Body(), nothing, NO_ROUTES, now, unix)
 
 
 def bearer(token: bytes) -> dict[str, str]:

@@ -29,7 +29,8 @@ def identify_by(by: str) -> Identify:
 
 
 def client_network(exchange: Exchange) -> str:
-    return network_of(exchange.client)
+    client = exchange.client
+    return network_of(client) if ":" in client else client
 
 
 def caller(exchange: Exchange) -> str:

@@ -54,11 +54,9 @@ class LimitOverrides:
     def __init__(self, store: OverrideStore | None = None) -> None:
         self._store: OverrideStore = store or NoStore()
         self._by_identity: dict[tuple[str, str], Override] = {}
+        #: Whether there is any; kept beside the dictionary because every request asks.
+        self.any = False
         self._raised: dict[tuple[str, str], Limit] = {}
-
-    @property
-    def any(self) -> bool:
-        return bool(self._by_identity)
 
     def apply(self, charges: list[Charge]) -> list[Charge]:
         """The charges, with raised limits where there are any."""
@@ -82,11 +80,13 @@ class LimitOverrides:
         """In force here at once, everywhere within two seconds. Raises OSError when the store did not take it."""
         await self._store.put(override)
         self._by_identity[(override.bucket, override.identity)] = override
+        self.any = True
         self._raised.pop((override.bucket, override.identity), None)
 
     async def drop(self, bucket: str, identity: str) -> None:
         await self._store.drop(bucket, identity)
         self._by_identity.pop((bucket, identity), None)
+        self.any = bool(self._by_identity)
         self._raised.pop((bucket, identity), None)
 
     async def refresh(self, now: float) -> None:
@@ -96,4 +96,5 @@ class LimitOverrides:
         except OSError:
             known = self._by_identity
         self._by_identity = {key: each for key, each in known.items() if each.expires_at > now}
+        self.any = bool(self._by_identity)
         self._raised = {key: limit for key, limit in self._raised.items() if key in self._by_identity}

@@ -104,7 +104,10 @@ class LimitGuard:
         charges = []
         for limit, identify, cost, asked in chosen.charged:
             identity = identify(exchange)
-            asked[identity] = asked.get(identity, 0) + 1
+            try:
+                asked[identity] += 1
+            except KeyError:
+                asked[identity] = 1
             charges.append(_new(Charge, (limit, identity, cost)))
         if self._overrides.any:
             charges = self._overrides.apply(charges)

@@ -17,6 +17,7 @@ from domain.health import OutlierPolicy, ProbePolicy
 from domain.http import RequestHead
 from domain.retries import RetryPolicy
 from domain.upstreams import Balance, Target, TlsToTarget, Upstream, parse_target
+from tests.exchanges import NO_ROUTES
 
 
 class Told:
@@ -60,7 +61,7 @@ def serve(live: LiveUpstream, count: int, now: float, failing: frozenset[int] = 
 def anyone() -> Exchange:
     """An exchange nothing is known of; balancing without affinity reads nothing from it."""
     head = RequestHead("GET", b"/", None, (), "http", b"localhost", peer="192.0.2.7")
-    return Exchange(head, None, None, None, 0.0, 0.0)  # type: ignore[arg-type]
+    return Exchange(head, None, None, NO_ROUTES, 0.0, 0.0)  # type: ignore[arg-type]
 
 
 def admit(live: LiveUpstream, now: float, result: CallResult = CallResult.OK, failing: int = 0) -> int:

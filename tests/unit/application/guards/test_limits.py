@@ -19,13 +19,14 @@ from domain.outcomes import Denial
 from domain.quotas import Limit
 from domain.routing import Match, PathPattern
 from domain.tokens import Principal
+from tests.exchanges import NO_ROUTES
 
 T0 = 1_700_000_000.0
 
 
 def exchange(client: str = "10.0.0.1", unix: float = T0, headers: Any = (), **principal: Any) -> Exchange:
     head = RequestHead("GET", b"/", None, tuple(headers), "http", b"h", peer=client)
-    made = Exchange(head, cast(Any, None), cast(Any, None), cast(Any, None), 0.0, unix)
+    made = Exchange(head, cast(Any, None), cast(Any, None), NO_ROUTES, 0.0, unix)
     if principal:
         made.principal = Principal(method="jwt", **{"subject": "s", **principal})
     return made
