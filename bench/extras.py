@@ -1,10 +1,13 @@
-"""What a plain table does not show: many routes, large bodies, idle connections."""
+"""What a plain table does not show: many routes, large bodies, idle connections, the parts by themselves."""
 
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +17,7 @@ from typing import Any
 
 from bench import peers, spork_rows
 from bench.measure import cpu_seconds, rss_mib, wrk
-from bench.peers import Peer, Site
+from bench.peers import ROOT, Peer, Site
 
 Running = Callable[[list[str], int, Path, dict[str, str] | None], AbstractContextManager[int]]
 GIB = 1 << 30
@@ -22,11 +25,33 @@ GIB = 1 << 30
 
 def all_of(site: Site, running: Any) -> Iterator[tuple[str, str, Any]]:
     """(title, markdown, raw figures) of each extra measurement; one that fails says so and spares the others."""
-    for measure in (many_routes, large_bodies, idle_connections):
+    for measure in (many_routes, large_bodies, idle_connections, parts):
         try:
             yield measure(site, running)
         except (Exception, SystemExit) as error:
             yield measure.__name__.replace("_", " "), f"Not measured: {type(error).__name__}: {error}", None
+
+
+#: What each part of the pipeline costs by itself, and the arguments that keep it short.
+PARTS = (("bench.auth",), ("bench.limits", "3"), ("bench.resilience",), ("bench.observers",))
+
+
+def parts(site: Site, running: Any) -> tuple[str, str, Any]:
+    """What the guards, the circuit and the observers cost by themselves, interpreted and compiled."""
+    figures: dict[str, str] = {}
+    roots = {"interpreted": spork_rows.SOURCE, "compiled": spork_rows.NATIVE}
+    for name, root in roots.items():
+        if not root.is_dir():
+            continue
+        said = ""
+        for part in PARTS:
+            env = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{ROOT}"}
+            command = [sys.executable, "-m", *part]
+            done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+            said += f"{part[0]}\n" + "".join(f"  {line}\n" for line in done.stdout.splitlines())
+        figures[name] = said
+    text = "\n".join(f"{name}:\n\n```\n{said}```\n" for name, said in figures.items())
+    return "Parts of the pipeline, CPU us/request", text, figures
 
 
 def many_routes(site: Site, running: Any) -> tuple[str, str, Any]:
