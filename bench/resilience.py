@@ -12,21 +12,18 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "src"))  # behind PYTHONPATH
+ROOT = Path(__file__).resolve().parent.parent
+sys.path += [str(ROOT / "src"), str(ROOT)]  # behind PYTHONPATH, where the compiled sources may be
 
-from adapters.memory.circuit_breaker import MemoryCircuitBreakers
-from application.registry import UpstreamRegistry
-from application.upstreams import LiveUpstream
-from domain.circuit import BreakerPolicy, CallResult
-from domain.health import OutlierPolicy, ProbePolicy
-from domain.retries import RetryPolicy
-from domain.upstreams import Balance, Target, Upstream
+from tests.exchanges import exchange as any_exchange  # noqa: E402
 
-
-class Peer:
-    """As much of an exchange as balancing reads."""
-
-    client = "192.0.2.7"
+from adapters.memory.circuit_breaker import MemoryCircuitBreakers  # noqa: E402
+from application.registry import UpstreamRegistry  # noqa: E402
+from application.upstreams import LiveUpstream  # noqa: E402
+from domain.circuit import BreakerPolicy, CallResult  # noqa: E402
+from domain.health import OutlierPolicy, ProbePolicy  # noqa: E402
+from domain.retries import RetryPolicy  # noqa: E402
+from domain.upstreams import Balance, Target, Upstream  # noqa: E402
 
 
 def upstream(algorithm: str, *, per_target: bool = False) -> LiveUpstream:
@@ -48,12 +45,12 @@ def upstream(algorithm: str, *, per_target: bool = False) -> LiveUpstream:
 def measure(live: LiveUpstream, rounds: int) -> float:
     """CPU microseconds per request, the loop's own cost taken off."""
     ok = CallResult.OK
-    exchange = Peer()
+    exchange = any_exchange()
     started = time.process_time()
     for i in range(rounds):
         now = i * 1e-4
         live.retry_budget.deposit(now)  # type: ignore[union-attr]
-        target, permit = live.admit(exchange, now)  # type: ignore[arg-type,misc]
+        target, permit = live.admit(exchange, now)  # type: ignore[misc]
         live.settle(target, permit, ok, 0.002, now)
     spent = time.process_time() - started
     started = time.process_time()

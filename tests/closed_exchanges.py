@@ -5,8 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from application.configuration import RouteConfig
 from application.exchange import Exchange
+from application.plan import RoutePlan
 from domain.http import RequestHead
+from domain.matching import Match, PathPattern
 from domain.outcomes import Answered, Denial, Denied, Failed, Fault, FaultKind, Side
 from domain.tokens import Principal
 from tests.exchanges import NO_ROUTES
@@ -36,9 +39,9 @@ def closed_exchange(
     body: Any = SimpleNamespace(received=10)
     sink: Any = SimpleNamespace(sent=100)
     exchange = Exchange(head, body, sink, NO_ROUTES, 1000.0, unix)
-    exchange.plan = (
-        SimpleNamespace(name=route, config=SimpleNamespace(metadata={}), timed=False) if route is not None else None
-    )  # type: ignore[assignment]
+    if route is not None:
+        config = RouteConfig(route, Match(PathPattern.parse("/*")), upstream)
+        exchange.plan = RoutePlan(config, (), None, 1 << 20)
     exchange.status = status
     exchange.seconds = seconds
     exchange.attempts = attempts
