@@ -7,7 +7,6 @@ is known to have one more request in flight and the circuit waits for its record
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from application.affinity import key_reader
 from application.exchange import Exchange
 from application.targets import LiveTarget
-from domain.balancing import Balancer, HashRing, balancer_for, first_level
+from domain.balancing import Balancer, HashRing, WeightedRotation, balancer_for, first_level
 from domain.circuit import CallResult, Open, Permit
 from domain.circuit_machine import Circuit
 from domain.health import Ejection, ProbeHistory, ProbeRecord, may_eject
@@ -102,11 +101,14 @@ class LiveUpstream:
         """The target a request would get now, without taking it: nobody's turn passes."""
         if now >= self._refresh_at:
             self.refresh(now)
-        balancer = copy.copy(self._balancer)
-        if isinstance(balancer, HashRing):
-            balancer.rotation = copy.copy(balancer.rotation)
         key = None if self._read_key is None else self._read_key(exchange)
-        return balancer.pick(key, now, ())
+        balancer = self._balancer
+        rotation = balancer.rotation if isinstance(balancer, HashRing) else balancer
+        turn = rotation.turn if isinstance(rotation, WeightedRotation) else 0
+        picked = balancer.pick(key, now, ())
+        if isinstance(rotation, WeightedRotation):
+            rotation.turn = turn
+        return picked
 
     def _admit_unguarded(
         self, key: bytes | None, now: float, exclude: Collection[LiveTarget]

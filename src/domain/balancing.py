@@ -72,11 +72,14 @@ def whole_weights(weights: Sequence[float]) -> list[int]:
 
 
 class WeightedRotation(Generic[C]):
-    """Round robin; with unequal weights the smooth weighted sequence. The sequence is laid out when targets change."""
+    """Round robin; with unequal weights the smooth weighted sequence. The sequence is laid out when targets change.
+
+    `turn` is where in it the next pick begins; who only looks puts it back.
+    """
 
     def __init__(self) -> None:
         self._sequence: list[C] = []
-        self._next = 0
+        self.turn = 0
 
     def arrange(self, available: Sequence[C], everyone: Sequence[C]) -> None:
         if available:
@@ -84,22 +87,22 @@ class WeightedRotation(Generic[C]):
             self._sequence = [available[i] for i in indexes]
         else:
             self._sequence = []
-        if self._next >= len(self._sequence):
-            self._next = 0
+        if self.turn >= len(self._sequence):
+            self.turn = 0
 
     def pick(self, key: bytes | None, now: float, exclude: Collection[C]) -> C | None:
         sequence = self._sequence
         if not sequence:
             return None
-        at = self._next
+        at = self.turn
         chosen = sequence[at]
         at += 1
-        self._next = at if at < len(sequence) else 0
+        self.turn = at if at < len(sequence) else 0
         if exclude and chosen in exclude:
             for step in range(len(sequence) - 1):
                 other = sequence[(at + step) % len(sequence)]
                 if other not in exclude:
-                    self._next = (at + step + 1) % len(sequence)
+                    self.turn = (at + step + 1) % len(sequence)
                     return other
         return chosen
 

@@ -7,7 +7,6 @@ wrong is told to operators (event, `hints["credential"]`), never to the caller, 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -61,6 +60,7 @@ class CredentialsGuard:
         sign: Sign | None = None,
         events: EventSink | None = None,
     ) -> None:
+        self._policy = policy
         self._methods = tuple(methods)
         self._all = bool(policy.all_of)
         self._anonymous = "anonymous" in policy.any_of and not self._all
@@ -81,8 +81,7 @@ class CredentialsGuard:
 
     async def explain(self, exchange: Exchange) -> GuardVerdict:
         """What would be said, without counting a failure, noting a session or telling anybody."""
-        asks = copy(self)
-        asks._failures = asks._sightings = asks._sign = asks._events = None
+        asks = CredentialsGuard(self._policy, self._methods)
         verdict = await _settled(asks.admit(exchange))
         principal = exchange.principal
         who = f"{principal.subject} by {principal.method}" if principal is not None else "anonymous"

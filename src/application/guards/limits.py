@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -45,10 +44,11 @@ _ceil = math.ceil
 class LimitSet:
     """Limits charged together, with what is said about them in headers."""
 
-    __slots__ = ("charged", "format", "limits", "policy", "tallies")
+    __slots__ = ("charged", "format", "insight", "limits", "policy", "tallies")
 
     def __init__(self, limits: Sequence[Limit], insight: UsageInsight) -> None:
         self.limits = tuple(limits)
+        self.insight = insight
         self.tallies: tuple[Tally, ...] = tuple(insight.tally(limit) for limit in self.limits)
         #: limit, how its identity is found, its cost, and the count of who asked
         self.charged: tuple[tuple[Limit, Identify, int, dict[str, int]], ...] = tuple(
@@ -62,7 +62,7 @@ class LimitSet:
         """This set, or one that announces the quotas that operators raised for this caller."""
         if all(charge.limit is limit for charge, limit in zip(charges, self.limits, strict=True)):
             return self
-        raised = copy(self)
+        raised = LimitSet(self.limits, self.insight)
         raised.policy = (b"ratelimit-policy", b", ".join(policy_item(charge.limit) for charge in charges))
         return raised
 

@@ -204,7 +204,9 @@ def test_recovery_ramps_up_linearly() -> None:
 def test_operators_force_it_open_with_an_end_and_reset_it() -> None:
     c = circuit()
     c.force_open("maintenance", "ada", 60, 100)
-    assert c.permit(159) == Open(pytest.approx(1.0), BreakerState.FORCED_OPEN)
+    refused = c.permit(159)
+    assert isinstance(refused, Open)
+    assert (refused.retry_after, refused.state) == (pytest.approx(1.0), BreakerState.FORCED_OPEN)
     forced = c.status(159).forced
     assert forced is not None
     assert (forced.by, forced.reason, forced.until) == ("ada", "maintenance", 160)
