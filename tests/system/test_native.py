@@ -55,7 +55,10 @@ def test_the_edge_and_the_transport_behave_alike(compiled: Path) -> None:
 
 
 def test_decisions_are_alike(compiled: Path) -> None:
-    passes(compiled, "tests/unit/domain/test_circuit.py", "tests/unit/domain/test_routing.py", "tests/unit/application")
+    # It counts calls by replacing a module's functions, which compiled code has bound.
+    replaces = "tests/unit/application/test_credentials.py::test_an_unknown_key_and_a_wrong_secret_take_the_same_work"
+    suites = ["tests/unit/domain/test_circuit.py", "tests/unit/domain/test_routing.py", "tests/unit/application"]
+    passes(compiled, f"--deselect={replaces}", *suites)
 
 
 def test_a_compiled_gateway_proxies(compiled: Path) -> None:
