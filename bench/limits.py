@@ -1,6 +1,6 @@
 """CPU that limits cost per request, in microseconds: two limits, in memory and in Redis at 64 at once.
 
-usage: PYTHONPATH=src python bench/limits.py [SECONDS]
+usage: PYTHONPATH=src:. python -m bench.limits [SECONDS]
 Needs a redis-server on PATH; starts its own. Figures are CPU of this process (guard and limiter and Redis client), not
 wall-clock, and exclude the same loop without a guard; the first is the fastest tenth of rounds, as neighbours on a shared
 machine only ever add.
