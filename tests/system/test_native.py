@@ -13,8 +13,6 @@ import pytest
 
 from tests.servers import ROOT, missing
 
-pytestmark = pytest.mark.xdist_group("native")
-
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -41,25 +39,17 @@ def passes(compiled: Path, *tests: str) -> str:
     return done.stdout
 
 
-def test_what_runs_is_compiled(compiled: Path) -> None:
-    wanted = "import domain.gcra, application.forward, adapters.uvicorn.cycle as c; print(application.forward.__file__, c.__file__)"
+def test_it_behaves_like_its_sources(compiled: Path) -> None:
+    """One test, so that it is compiled once however the tests are spread."""
+    wanted = "import application.forward as f, adapters.uvicorn.cycle as c; print(f.__file__, c.__file__)"
     env = os.environ | {"PYTHONPATH": str(compiled)}
     shown = subprocess.run([sys.executable, "-c", wanted], env=env, capture_output=True, text=True, check=True).stdout
     assert [Path(path).suffix for path in shown.split()] == [".so", ".so"]
 
-
-def test_the_edge_and_the_transport_behave_alike(compiled: Path) -> None:
     edge = ["tests/contract/edge/test_edge_wire.py", "tests/unit/adapters/uvicorn"]
     transport = ["test_exchange.py", "test_distrust.py", "test_flow.py", "test_leaving.py"]
-    passes(compiled, *edge, *(f"tests/contract/upstream_transport/{name}" for name in transport))
-
-
-def test_decisions_are_alike(compiled: Path) -> None:
+    core = ["tests/unit/domain/test_circuit.py", "tests/unit/domain/test_routing.py", "tests/unit/application"]
     # It counts calls by replacing a module's functions, which compiled code has bound.
     replaces = "tests/unit/application/test_credentials.py::test_an_unknown_key_and_a_wrong_secret_take_the_same_work"
-    suites = ["tests/unit/domain/test_circuit.py", "tests/unit/domain/test_routing.py", "tests/unit/application"]
-    passes(compiled, f"--deselect={replaces}", *suites)
-
-
-def test_a_compiled_gateway_proxies(compiled: Path) -> None:
-    passes(compiled, "tests/system/test_proxy.py")
+    under = [f"tests/contract/upstream_transport/{name}" for name in transport]
+    passes(compiled, f"--deselect={replaces}", *edge, *under, *core, "tests/system/test_proxy.py")

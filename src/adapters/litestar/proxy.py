@@ -41,11 +41,11 @@ def proxy_mount(gateway: Gateway, refusals: Refusals) -> ASGIRouteHandler:
 
     @Mount()
     async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
-        cycle = (scope.get("extensions") or {}).get(EXTENSION)
-        if cycle is not None:
-            direct = cast(Any, cycle)
+        extensions: Any = scope.get("extensions")
+        if extensions and EXTENSION in extensions:
+            cycle = extensions[EXTENSION]
             # The edge goes on with it when the application has returned: no frame of Litestar's waits for the target.
-            direct.handed = gateway.handle(direct.head, direct, direct)
+            cycle.handed = gateway.handle(cycle.head, cycle, cycle)
             return
         sink = AsgiSink(send)
         head = head_from_scope(scope)

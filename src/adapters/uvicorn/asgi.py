@@ -30,12 +30,19 @@ def own_scope(connection: ClientConnection, cycle: Cycle) -> dict[str, Any]:
 def mount_scope(connection: ClientConnection, cycle: Cycle) -> dict[str, Any]:
     """The ASGI scope of a proxied request: the `Cycle` in its extension, one path for all.
 
-    Its headers are left out: they are judged already, and the mount reads them from the cycle. What the application
-    keeps in `state` is the connection's until the application answers by itself (`AsgiExchange.send`).
+    Its headers are left out: they are judged already, and the mount reads them from the cycle. What is the same for
+    every request of a connection is kept with it, `state` among it, until the application answers by itself.
     """
-    if connection.mount_state is None:
-        connection.mount_state = connection.app_state.copy()
-    return _scope(connection, cycle, MOUNT_PATH, [], {"spork": cycle}, connection.mount_state)
+    head = cycle.head
+    if connection.mount_scope is None:
+        connection.mount_scope = _scope(connection, cycle, MOUNT_PATH, [], {}, connection.app_state.copy())
+    scope = connection.mount_scope.copy()
+    scope["http_version"] = head.version
+    scope["method"] = head.method
+    scope["raw_path"] = head.path
+    scope["query_string"] = head.query or b""
+    scope["extensions"] = {"spork": cycle}
+    return scope
 
 
 def _scope(
@@ -93,7 +100,7 @@ class AsgiExchange:
     async def send(self, message: dict[str, Any]) -> None:
         """Messages for a client that is gone are dropped, as uvicorn does; `receive` says that it is."""
         cycle = self.cycle
-        self._connection.mount_state = None
+        self._connection.mount_scope = None
         if cycle.gone:
             return
         kind = message["type"]

@@ -65,7 +65,7 @@ class ClientConnection(RequestParsing):
         self.app = app
         self.loop = loop
         self.app_state = app_state
-        self.mount_state: dict[str, Any] | None = None
+        self.mount_scope: dict[str, Any] | None = None
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.server: tuple[str, int | None] | None = None
         self.secure = False
