@@ -46,7 +46,7 @@ Run `make test` before you push
 The path is ../images/logo.png
 Files are under docs/ and src/
 C:\\Users\\jane\\Documents\\letter.docx
-/home/jane/photos/2024/summer.jpg
+/srv/photos/2024/summer.jpg
 Look at https://example.com/a?b=c&d=e#f
 javascript is a language; JavaScript: The Good Parts
 data: text, images, sounds

@@ -39,6 +39,7 @@ from domain.routing import Matched, MethodNotAllowed, NoRoute
 log = logging.getLogger("spork.forward")
 
 _INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
+_GONE = Fault(FaultKind.CLIENT_GONE, Side.DOWNSTREAM)
 _NO_ROUTE = Denial("no_route", "Nothing is served at this address.")
 #: Fields of a request that say something about how it came here.
 _NOTED = frozenset((b"traceparent", b"x-request-id", b"via"))
@@ -111,7 +112,7 @@ class Forwarder:
             self.fail(exchange, error.fault)
         except asyncio.CancelledError:
             exchange.outcome = Abandoned()
-            exchange.status = exchange.status or 499
+            exchange.status = exchange.status or self._refusals.fail(_GONE, exchange.request_id).status
             exchange.reason = FaultKind.CLIENT_GONE.value
             raise
         except Exception:

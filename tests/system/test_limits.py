@@ -181,7 +181,7 @@ def test_an_upstream_that_is_slow_is_not_drowned(tmp_path: Path) -> None:
 
     def slow(visit: Visit) -> None:
         while visit.read_request() is not None:
-            time.sleep(0.05)
+            time.sleep(0.05)  # the target's latency
             visit.send(OK)
 
     with raw_target(slow) as made:

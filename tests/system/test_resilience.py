@@ -133,7 +133,7 @@ async def test_killing_one_of_three_under_load(tmp_path: Path) -> None:
                             after_kill.append((time.monotonic() - killed_at, answer.status_code, answer.text))
 
                 workers = [asyncio.ensure_future(load()) for _ in range(16)]
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(1.0)  # the load the kill falls into, not a wait for anything
                 dead_port, process = targets[0]
                 process.kill()
                 killed_at = time.monotonic()

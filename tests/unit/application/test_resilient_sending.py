@@ -92,7 +92,7 @@ async def test_a_canary_takes_its_share_and_whoever_asks_for_it() -> None:
 async def test_a_mirror_gets_copies_and_the_client_never_notices() -> None:
     async def shadow_hangs(received: Received) -> Reply:
         if received.target.host == SHADOW.host:
-            await asyncio.sleep(30)
+            await asyncio.sleep(30)  # hangs until the test ends it
         return Reply(200, [(b"content-length", b"2")], [b"ok"])
 
     house = House(
@@ -114,7 +114,7 @@ async def test_a_mirror_gets_copies_and_the_client_never_notices() -> None:
 async def test_a_mirror_takes_its_share_and_at_most_so_many_at_once() -> None:
     async def shadow_hangs(received: Received) -> Reply:
         if received.target.host == SHADOW.host:
-            await asyncio.sleep(30)
+            await asyncio.sleep(30)  # hangs until the test ends it
         return Reply(200, [(b"content-length", b"0")], [])
 
     upstreams = (Upstream("u", (ONE,)), Upstream("shadow", (SHADOW,)))

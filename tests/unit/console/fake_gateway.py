@@ -174,7 +174,7 @@ class FakeGateway:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.0)  # a real gateway's beat
             if self.ticking and self._queues:
                 body = msgspec.json.encode({"pulse": self.topics["pulse"], "nodes": self.nodes, "as_of": self.as_of()})
                 self.rev += 1
@@ -319,7 +319,7 @@ class FakeGateway:
         if self.lose_answers:
             if self.apply_lost:
                 change()
-            await asyncio.sleep(30)
+            await asyncio.sleep(30)  # an answer that never comes
             return
         rev = change()
         done = replace(result, applied=True, revision=rev, audit_id=f"01J9-A{self.rev}")

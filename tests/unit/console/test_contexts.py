@@ -108,6 +108,6 @@ def test_a_context_is_printed_without_its_token() -> None:
 
 
 def test_the_file_is_where_xdg_says(tmp_path: Path) -> None:
-    assert default_path({"HOME": "/home/ana"}) == Path("/home/ana/.config/spork/console.toml")
+    assert default_path({"HOME": "/people/ana"}) == Path("/people/ana/.config/spork/console.toml")
     assert default_path({"XDG_CONFIG_HOME": str(tmp_path)}) == tmp_path / "spork" / "console.toml"
     assert default_path({"SPORK_CONSOLE_CONFIG": "/etc/x.toml"}) == Path("/etc/x.toml")
