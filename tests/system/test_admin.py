@@ -288,7 +288,8 @@ def test_writes_are_audited_exported_and_verified(gateway: GatewayProcess) -> No
         assert (verdict["whole"], verdict["number"]) == (True, 3)
         exported = client.get("/admin/v1/audit/export?format=jsonl").text.splitlines()
         assert [json.loads(line)["number"] for line in exported] == [1, 2, 3]
-        assert client.get("/admin/v1/audit/export?format=csv").text.count("\r\n") == 4
+        as_csv = client.get("/admin/v1/audit/export?format=csv")
+        assert as_csv.text.count("\r\n") == 4 and as_csv.headers["content-type"] == "text/csv; charset=utf-8"
         assert client.post("/admin/v1/subjects/alice/erase", json={"reason": "asked"}).status_code == 200
         assert client.get("/admin/v1/audit/verify").json()["item"]["whole"] is True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +12,7 @@ from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIResponse, Operation
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 
@@ -29,7 +31,19 @@ Format = Annotated[str, QueryParameter(pattern="^(jsonl|csv)$", description="jso
 Unix = Annotated[float, QueryParameter(ge=0, le=1e11, description="Unix seconds; 0: no bound")]
 Number = Annotated[int, QueryParameter(ge=0, le=2**53, description="Only records after this number")]
 Top = Annotated[int, QueryParameter(ge=1, le=1000)]
-_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+#: Litestar adds the charset to text types itself.
+_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
+
+
+@dataclass
+class _Download(Operation):
+    """An export is described in every format it has; a ResponseSpec holds one only."""
+
+    def __post_init__(self) -> None:
+        answer = (self.responses or {})["200"]
+        assert isinstance(answer, OpenAPIResponse) and answer.content is not None
+        (described,) = answer.content.values()
+        answer.content = dict.fromkeys(_TYPES.values(), described)
 
 
 class Verdict(msgspec.Struct):
@@ -75,7 +89,13 @@ def _trail(queries: Queries, audit: AuditTrail | None) -> list[HTTPRouteHandler]
         following = str(found[-1].number) if len(found) == limit else None
         return queries.items([view_of(record) for record in found], following)
 
-    @get("/audit/export", summary="The whole trail", responses=READ["responses"] | _file(), opt={"role": "operator"})
+    @get(
+        "/audit/export",
+        summary="The whole trail",
+        responses=READ["responses"] | _file(),
+        operation_class=_Download,
+        opt={"role": "operator"},
+    )
     async def export(format: Format = "jsonl") -> Stream:
         trail: AuditTrail = _there(audit, "audit trail")
         return _download(_all(trail, format), format, "audit")
@@ -139,6 +159,7 @@ def _usage(queries: Queries, usage: UsageStore | None, flush: Callable[[], Any])
         "/usage/export",
         summary="Usage as JSON lines or CSV, for billing",
         responses=READ["responses"] | _file(),
+        operation_class=_Download,
         opt={"role": "operator"},
     )
     async def export(
@@ -168,6 +189,6 @@ def _download(lines: AsyncIterator[str] | Iterator[str], format: str, name: str)
 def _file() -> dict[int, ResponseSpec]:
     return {
         200: ResponseSpec(
-            data_container=str, description="A file", media_type="application/x-ndjson", generate_examples=False
+            data_container=str, description="A file", media_type=_TYPES["jsonl"], generate_examples=False
         )
     }
