@@ -41,7 +41,8 @@ class _Download(Operation):
 
     def __post_init__(self) -> None:
         answer = (self.responses or {})["200"]
-        assert isinstance(answer, OpenAPIResponse) and answer.content is not None
+        assert isinstance(answer, OpenAPIResponse)
+        assert answer.content is not None
         (described,) = answer.content.values()
         answer.content = dict.fromkeys(_TYPES.values(), described)
 
@@ -188,7 +189,5 @@ def _download(lines: AsyncIterator[str] | Iterator[str], format: str, name: str)
 
 def _file() -> dict[int, ResponseSpec]:
     return {
-        200: ResponseSpec(
-            data_container=str, description="A file", media_type=_TYPES["jsonl"], generate_examples=False
-        )
+        200: ResponseSpec(data_container=str, description="A file", media_type=_TYPES["jsonl"], generate_examples=False)
     }
