@@ -156,8 +156,22 @@ class EventDelivery:
         yield ("gateway_events_waiting", (), float(len(self._waiting)))
 
 
+#: Members of every line of the log; data of the same name is written as `data_NAME`.
+_TAKEN = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "event", "level", "time", "logger",
+                    "source", "subject", "event_id"))  # fmt: skip
+
+
 def log_event(event: EventView, data: dict[str, object]) -> None:
-    """A listener that writes each event as one line of JSON to the log."""
+    """A listener that writes each event to the log: its kind as the line's event, and as fields beside it the gateway
+    (`source`), what it happened to (`subject`), its `event_id`, and its data."""
     level = {"error": logging.ERROR, "warning": logging.WARNING}.get(event.severity, logging.INFO)
     if log.isEnabledFor(level):
-        log.log(level, "%s", encode({"event": event.kind, "object": event.object, **data}).decode("ascii"))
+        log.log(level, event.kind, extra=log_fields(event, data))
+
+
+def log_fields(event: EventView, data: dict[str, object]) -> dict[str, object]:
+    """What a line says beside the kind; data without a value is left out."""
+    told = {
+        f"data_{name}" if name in _TAKEN else name: value for name, value in data.items() if value not in (None, "")
+    }
+    return {"subject": event.object, **told, "source": f"/spork/{event.node}", "event_id": event.id}

@@ -397,8 +397,10 @@ def _window(windows: dict[K, Window], key: K) -> Window:
 
 
 def violated(outcome: Denied) -> tuple[str, ...]:
-    """Names of the limits that refused, from the problem's `violated-policies`."""
-    policies = outcome.denial.members.get("violated-policies")
-    if not isinstance(policies, (list, tuple)):
-        return ("unknown",)
-    return tuple(str(p) for p in policies) or ("unknown",)
+    """Names of the limits that refused: as the denial says, or as its problem tells the client."""
+    denial = outcome.denial
+    if denial.limits:
+        return denial.limits
+    policies = denial.members.get("violated-policies")
+    names = tuple(str(p) for p in policies) if isinstance(policies, (list, tuple)) else ()
+    return names or (denial.reason,)

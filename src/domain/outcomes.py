@@ -108,7 +108,8 @@ class Denial:
 
     `detail` is one sentence for the client and names no policy or address. `retry_after` is in seconds.
     `headers` go out with the answer. `members` are extra members of the problem document.
-    `close` asks the edge to close the connection after the answer (framing in doubt).
+    `close` asks the edge to close the connection after the answer (framing in doubt). `limits` name what refused for
+    metrics, where the client is not to know it.
     """
 
     reason: str
@@ -117,6 +118,7 @@ class Denial:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     members: dict[str, object] = field(default_factory=dict)
     close: bool = False
+    limits: tuple[str, ...] = ()
 
     @property
     def ground(self) -> Ground:

@@ -18,6 +18,7 @@ from adapters.structlog.sink import LineSink
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 Event = MutableMapping[str, Any]
+_FIRST = ("time", "level", "event", "logger")
 
 
 def _redacted(_: Any, __: str, event: Event) -> Event:
@@ -26,7 +27,9 @@ def _redacted(_: Any, __: str, event: Event) -> Event:
 
 
 def _as_json(_: Any, __: str, event: Event) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode("utf-8", "backslashreplace")
+    # As in the access log: when, how bad, what; then the rest in the order it was given.
+    line = {name: event[name] for name in _FIRST if name in event} | event
+    return msgspec.json.encode(line, enc_hook=repr).decode("utf-8", "backslashreplace")
 
 
 class _ToSink(logging.Handler):
@@ -58,7 +61,8 @@ def set_up_logging(sink: LineSink | None = None, level: str = "info", people: bo
         structlog.processors.format_exc_info,
         _redacted,
     ]
-    last: Any = structlog.dev.ConsoleRenderer(colors=False) if people else _as_json
+    console = structlog.dev.ConsoleRenderer(colors=False, sort_keys=False, timestamp_key="time")
+    last: Any = console if people else _as_json
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],

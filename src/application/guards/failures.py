@@ -25,7 +25,8 @@ _MOST_BLOCKED = 10_000
 
 def too_many(wait: float) -> Denial:
     """The answer to an address whose bucket is empty. `wait` in seconds."""
-    return Denial("too_many_failures", "Too many failed attempts from this address.", retry_after=wait)
+    detail = "Too many failed attempts from this address."
+    return Denial("too_many_failures", detail, retry_after=wait, limits=(DEFAULT_LIMIT.name,))
 
 
 class FailedAuthentication:

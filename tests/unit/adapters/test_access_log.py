@@ -21,6 +21,8 @@ from adapters.structlog.access_log import DEFAULT_FIELDS, AccessLog
 from adapters.structlog.application_log import level, set_level, set_up_logging
 from adapters.structlog.redaction import redact, redact_fields
 from adapters.structlog.sink import LineSink, line_sink
+from application.event_delivery import log_event
+from application.events import EventLog
 from domain.tokens import Principal
 from tests.closed_exchanges import closed_exchange
 from tests.servers import wait_until
@@ -241,6 +243,57 @@ def test_library_and_own_logging_become_redacted_json_lines(application_log: io.
     assert first["event"] == "token [redacted]\nsecond line"
     assert (first["level"], first["logger"]) == ("warning", "some.library")
     assert (second["event"], second["authorization"], second["user"]) == ("hello", "[redacted]", "alice")
+
+
+def happened(kind: str, subject: str, data: dict[str, object]) -> None:
+    events = EventLog("host:8000", lambda: 1_790_000_000.25)
+    events.listen(log_event)
+    events.publish(kind, subject, data)
+
+
+def test_an_event_is_a_line_with_its_data_as_fields(application_log: io.BytesIO) -> None:
+    happened("target.down", "users/127.0.0.1:7001", {"detail": "connection refused", "failures": 3, "audit_id": None})
+    line = lines_of(application_log, 1)[0]
+    assert list(line)[:4] == ["time", "level", "event", "logger"]
+    del line["time"]
+    assert line == {
+        "level": "warning", "event": "target.down", "logger": "spork.events", "subject": "users/127.0.0.1:7001",
+        "detail": "connection refused", "failures": 3, "source": "/spork/host:8000",
+        "event_id": "1790000000250-000001-host:8000",
+    }  # fmt: skip
+
+
+def test_an_events_data_is_redacted_and_takes_no_place_of_the_line(application_log: io.BytesIO) -> None:
+    """Data has any names: those that a log record or the line itself has are no reason to lose the event."""
+    clash = dict.fromkeys(("name", "message", "event", "level", "time", "args", "source", "exc_info"), "x")
+    happened("auth.failed", f"203.0.113.9 {JWT}", {**clash, "token": "abc", "key": "spk_abc_S3CRETS3CRET"})
+    line = lines_of(application_log, 1)[0]
+    assert (line["event"], line["level"], line["source"]) == ("auth.failed", "warning", "/spork/host:8000")
+    assert {line[f"data_{name}"] for name in clash} == {"x"}
+    assert (line["subject"], line["token"], line["key"]) == (
+        "203.0.113.9 [redacted]",
+        "[redacted]",
+        "spk_abc_[redacted]",
+    )
+
+
+def test_people_read_when_how_bad_what_and_then_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, level_before = root.handlers[:], root.level
+    try:
+        set_up_logging(people=True)
+        happened("target.down", "users/127.0.0.1:7001", {"detail": "connection refused"})
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level_before)
+        structlog.reset_defaults()
+    (line,) = capsys.readouterr().err.splitlines()
+    when, rest = line.split(" ", 1)
+    assert when.endswith("Z")
+    assert " ".join(rest.split()) == (
+        "[warning ] target.down [spork.events] subject=users/127.0.0.1:7001 detail='connection refused' "
+        "source=/spork/host:8000 event_id=1790000000250-000001-host:8000"
+    )
 
 
 def test_the_level_changes_while_it_runs(application_log: io.BytesIO) -> None:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from application.guards.failures import too_many
 from application.metering import FAMILIES, MetricSums, report_of
 from application.tally import BOUNDS, OTHER, SIZE, Tally, Window, percentile_ms
+from domain.outcomes import Denied
 from domain.tokens import Principal
 from tests.closed_exchanges import closed_exchange
 
@@ -132,6 +134,18 @@ def test_throttled_exchanges_name_their_limits() -> None:
         )
     )
     assert tally.throttled == {("users", "per-ip"): 1, ("users", "plan"): 1}
+
+
+def test_an_address_that_failed_too_often_is_refused_by_a_limit_with_a_name() -> None:
+    """The client is told no policy, but the metric names the bucket; and a refusal that names none goes by its reason."""
+    tally = Tally()
+    exchange = closed_exchange(status=429, reason="too_many_failures", attempts=0)
+    denial = too_many(2.0)
+    assert "violated-policies" not in denial.members
+    exchange.outcome = Denied(denial, 429)
+    tally.closed(exchange)
+    tally.closed(closed_exchange(status=429, reason="concurrency_exceeded", attempts=0))
+    assert tally.throttled == {("users", "failed-authentication"): 1, ("users", "concurrency_exceeded"): 1}
 
 
 @pytest.mark.parametrize("status", [401, 429])
