@@ -30,7 +30,7 @@ from adapters.sqlalchemy.usage import SqlUsage
 from adapters.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature, newest_change
 from adapters.structlog.access_log import AccessLog
 from adapters.structlog.application_log import level as log_level
-from adapters.structlog.application_log import set_level
+from adapters.structlog.application_log import own_sink, set_level
 from adapters.structlog.sink import line_sink
 from adapters.yaml.load import load, loads
 from application.actions import Actions
@@ -195,10 +195,12 @@ class OperatorSide:
         worker = f"{self.node.replace('/', '_')}-{os.getpid()}"
         self.shelf = WorkerFiles(configuration.state_dir, gateway_run(), worker)
         self.monitoring = Monitoring(worker, clock, self.tally, self.queries.overview, self.shelf, self.lag)
-        log_health = LogHealth(self.access_log.sink, lambda: self.access_log.enabled)
+        logs = [LogHealth(self.access_log.sink, lambda: self.access_log.enabled)]
+        if (sink := own_sink()) is not None:
+            logs.append(LogHealth(sink, log="application"))
         meters: list[Any] = [
             self.reporter, events, self.stream, self.live, self.lag, ProcessMeter(), self.upstreams, self.usage,
-            self.levels, self.security, log_health, self.nodes, self.controls.quotas,
+            self.levels, self.security, self.nodes, self.controls.quotas, *logs,
         ]  # fmt: skip
         for meter in meters:
             if hasattr(meter, "samples"):
@@ -207,7 +209,7 @@ class OperatorSide:
             LoopHealth(self.lag),
             ConfigurationHealth(self.live),
             DiskHealth(configuration.state_dir),
-            log_health,
+            *logs,
             UpstreamsHealth(self.queries.overview),
         ]
         if engine is not None:

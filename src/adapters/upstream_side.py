@@ -21,7 +21,7 @@ from application import upstream_views
 from application.configuration import Configuration, RouteConfig
 from application.discovery import Names, WatchedFile
 from application.drains import FleetDrains
-from application.event_delivery import EventDelivery, Hub, log_event
+from application.event_delivery import EventDelivery, EventLines, Hub
 from application.events import EventLog
 from application.forward import Current
 from application.guards.idempotency import IdempotencyGuard
@@ -123,7 +123,7 @@ class UpstreamSide:
         if hub is not None:
             self.delivery = EventDelivery(hub, f"/spork/{events.node}", configuration.hub.kinds)
             events.listen(self.delivery.hear)
-        events.listen(log_event)
+        events.listen(EventLines().hear)
 
     def idempotency_guard(self, route: RouteConfig, configuration: Configuration) -> Guard | None:
         """A guard maker: for routes whose upstream takes Idempotency-Keys (`retries: {idempotency_key: true}`)."""

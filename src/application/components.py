@@ -85,9 +85,9 @@ class Loss(Protocol):
 class LogHealth:
     """Degraded while lines are being lost."""
 
-    name = "access_log"
-
-    def __init__(self, sink: Loss, enabled: Callable[[], bool]) -> None:
+    def __init__(self, sink: Loss, enabled: Callable[[], bool] = lambda: True, log: str = "access") -> None:
+        self.name = f"{log}_log"
+        self._log = log
         self._sink = sink
         self._enabled = enabled
         self._seen = 0
@@ -103,7 +103,7 @@ class LogHealth:
         return ComponentHealth(self.name, "ok", "keeping up", facts=facts)
 
     def samples(self) -> list[tuple[str, tuple[str, ...], float]]:
-        return [("gateway_log_lines_lost_total", ("access",), float(self._sink.lost + self._sink.failed))]
+        return [("gateway_log_lines_lost_total", (self._log,), float(self._sink.lost + self._sink.failed))]
 
 
 class UpstreamsHealth:

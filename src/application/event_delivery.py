@@ -161,12 +161,33 @@ _TAKEN = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "tas
                     "source", "subject", "event_id"))  # fmt: skip
 
 
-def log_event(event: EventView, data: dict[str, object]) -> None:
-    """A listener that writes each event to the log: its kind as the line's event, and as fields beside it the gateway
-    (`source`), what it happened to (`subject`), its `event_id`, and its data."""
-    level = {"error": logging.ERROR, "warning": logging.WARNING}.get(event.severity, logging.INFO)
-    if log.isEnabledFor(level):
-        log.log(level, event.kind, extra=log_fields(event, data))
+class EventLines:
+    """Writes each event to the log: its kind as the line's event, its data as fields beside it.
+
+    At most `per_second` lines of a kind: who guesses passwords by the thousand is not to fill the log as well. The next
+    line of that kind says how many are missing (`left_out`); the metrics count them all.
+    """
+
+    def __init__(self, per_second: int = 20) -> None:
+        self._most = per_second
+        #: kind -> (second, lines in it, left out since the last line)
+        self._seconds: dict[str, tuple[int, int, int]] = {}
+
+    def hear(self, event: EventView, data: dict[str, object]) -> None:
+        """A listener (`EventLog.listen`)."""
+        level = {"error": logging.ERROR, "warning": logging.WARNING}.get(event.severity, logging.INFO)
+        if not log.isEnabledFor(level):
+            return
+        second = int(event.at)
+        since, lines, left_out = self._seconds.get(event.kind, (second, 0, 0))
+        if since != second:
+            lines = 0
+        if lines >= self._most:
+            self._seconds[event.kind] = (second, lines, left_out + 1)
+            return
+        self._seconds[event.kind] = (second, lines + 1, 0)
+        fields = log_fields(event, data)
+        log.log(level, event.kind, extra=fields | {"left_out": left_out} if left_out else fields)
 
 
 def log_fields(event: EventView, data: dict[str, object]) -> dict[str, object]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import signal
+import subprocess
+import sys
+import termios
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.servers import GatewayProcess, gateway_process, python_env, wait_until
+from tests.servers import GatewayProcess, free_port, gateway_process, python_env, ready, wait_until
 from tests.targets import Target, killable
 
 
@@ -54,9 +59,6 @@ async def test_server_timing_is_opt_in_and_has_one_entry_per_phase(tmp_path: Pat
 
 
 def spork_check(folder: Path) -> tuple[int, str]:
-    import subprocess
-    import sys
-
     done = subprocess.run(
         [sys.executable, "-m", "adapters.cli", "check"],
         cwd=folder,
@@ -149,3 +151,56 @@ def test_level_and_fields_change_while_it_runs(tmp_path: Path) -> None:
             wait_until(lambda: {"status": 200, "path": "/users/42"} in lines(gateway), 15, "a line of these two fields")
             assert change(gateway, fields=["nonsense"]) == 422
             assert change(gateway, level="loud") in (400, 422)
+
+
+def test_a_reader_of_standard_error_that_is_stuck_costs_no_request(tmp_path: Path) -> None:
+    """The application's log goes to a pipe that nobody reads and that is soon full; what waited is written afterwards."""
+    port, admin_port = free_port(), free_port()
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+    config = tmp_path / "spork.yaml"
+    config.write_text(
+        f"listen: 127.0.0.1:{port}\nadmin: {{listen: 127.0.0.1:{admin_port}}}\nstate_dir: {tmp_path}/.spork\n"
+        "access_log: off\nedge: {drain_delay: 0s}\nexpose: [health]\n"
+        "consumers: {acme: {}}\nupstreams: {users: {targets: ['http://127.0.0.1:9']}}\n"
+        "routes: [{name: users, match: /users/*, upstream: users, auth: {any_of: [api_key]}}]\n"
+    )
+    command = [sys.executable, "-m", "adapters.cli", "serve", "-c", str(config)]
+    gateway = subprocess.Popen(command, stderr=write_end, env=python_env(), cwd=tmp_path)
+    os.close(write_end)
+    try:
+        wait_until(lambda: gateway.poll() is not None or ready(admin_port), 60, "spork serve")
+
+        def guess() -> int:
+            key = {"x-api-key": "spk_guess_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}
+            return asked(f"http://127.0.0.1:{port}/users/1", headers=key).status_code
+
+        def reload_until_full() -> bool:
+            gateway.send_signal(signal.SIGHUP)
+            assert guess() in (401, 429)
+            return waiting(read_end) > 3600
+
+        wait_until(reload_until_full, 30, "a full pipe")
+        for _ in range(20):
+            reload_until_full()
+            assert asked(f"http://127.0.0.1:{port}/health").status_code == 200
+        assert waiting(read_end) <= 4096
+        said = b""
+        while not said.count(b"auth.failed") >= 20:
+            said += os.read(read_end, 65536)
+        gateway.terminate()
+        while more := os.read(read_end, 65536):
+            said += more
+        assert gateway.wait(15) == 0
+    finally:
+        os.close(read_end)
+        if gateway.poll() is None:
+            gateway.kill()
+            gateway.wait()
+    lines_said = [json.loads(line) for line in said.splitlines() if line.startswith(b"{")]
+    assert {line["event"] for line in lines_said} >= {"auth.failed"}
+
+
+def waiting(pipe: int) -> int:
+    """Bytes that nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)

@@ -25,7 +25,7 @@ def serve(config: Path | None, workers: int) -> None:
     from adapters.caller_material import material_problems
     from adapters.caller_side import RecordsNotReady
     from adapters.main import Sockets, run
-    from adapters.structlog.application_log import set_up_logging
+    from adapters.structlog.application_log import log_from_a_thread, set_up_logging
     from adapters.uvicorn.server import CannotStart
     from adapters.uvicorn.sockets import CannotListen, listening_socket
     from adapters.uvicorn.workers import supervise
@@ -63,6 +63,7 @@ def serve(config: Path | None, workers: int) -> None:
     os.environ["SPORK_RUN"] = f"{os.getpid()}-{int(time.time() * 1000)}"
 
     def work(index: int) -> None:
+        log_from_a_thread()  # after the fork: threads do not survive it
         if workers > 1:
             os.environ["SPORK_WORKER"] = str(index)
         try:

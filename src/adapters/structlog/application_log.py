@@ -14,10 +14,11 @@ import msgspec
 import structlog
 
 from adapters.structlog.redaction import redact_fields
-from adapters.structlog.sink import LineSink
+from adapters.structlog.sink import LineSink, line_sink
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 Event = MutableMapping[str, Any]
+_sink: LineSink | None = None
 _FIRST = ("time", "level", "event", "logger")
 
 
@@ -28,7 +29,7 @@ def _redacted(_: Any, __: str, event: Event) -> Event:
 
 def _as_json(_: Any, __: str, event: Event) -> str:
     # As in the access log: when, how bad, what; then the rest in the order it was given.
-    line = {name: event[name] for name in _FIRST if name in event} | event
+    line = {name: event[name] for name in _FIRST if name in event} | dict(event)
     return msgspec.json.encode(line, enc_hook=repr).decode("utf-8", "backslashreplace")
 
 
@@ -38,6 +39,11 @@ class _ToSink(logging.Handler):
     def __init__(self, sink: LineSink) -> None:
         super().__init__()
         self._sink = sink
+
+    def close(self) -> None:
+        """The process ends (`logging.shutdown`): what waits has a second to be written."""
+        super().close()
+        self._sink.close()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -78,6 +84,20 @@ def set_up_logging(sink: LineSink | None = None, level: str = "info", people: bo
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def log_from_a_thread() -> None:
+    """Have a thread of this process write its log, unless people read it: a stuck reader then costs nobody any time."""
+    global _sink
+    if not sys.stderr.isatty():
+        _sink = line_sink("stderr")
+        _sink.open()
+        set_up_logging(_sink)
+
+
+def own_sink() -> LineSink | None:
+    """What the application's log goes to, None when it is written at once."""
+    return _sink
 
 
 def set_level(level: str) -> None:

@@ -21,7 +21,7 @@ from adapters.structlog.access_log import DEFAULT_FIELDS, AccessLog
 from adapters.structlog.application_log import level, set_level, set_up_logging
 from adapters.structlog.redaction import redact, redact_fields
 from adapters.structlog.sink import LineSink, line_sink
-from application.event_delivery import log_event
+from application.event_delivery import EventLines
 from application.events import EventLog
 from domain.tokens import Principal
 from tests.closed_exchanges import closed_exchange
@@ -247,7 +247,7 @@ def test_library_and_own_logging_become_redacted_json_lines(application_log: io.
 
 def happened(kind: str, subject: str, data: dict[str, object]) -> None:
     events = EventLog("host:8000", lambda: 1_790_000_000.25)
-    events.listen(log_event)
+    events.listen(EventLines().hear)
     events.publish(kind, subject, data)
 
 
@@ -275,6 +275,22 @@ def test_an_events_data_is_redacted_and_takes_no_place_of_the_line(application_l
         "[redacted]",
         "spk_abc_[redacted]",
     )
+
+
+def test_a_flood_of_one_kind_of_event_is_a_few_lines_and_what_is_missing_is_said(application_log: io.BytesIO) -> None:
+    now = [100.0]
+    events = EventLog("n", lambda: now[0])
+    events.listen(EventLines(per_second=3).hear)
+    for _ in range(50):
+        events.publish("auth.failed", "203.0.113.9", {})
+    events.publish("target.down", "users/a", {})
+    now[0] = 101.0
+    events.publish("auth.failed", "203.0.113.9", {})
+    events.publish("auth.failed", "203.0.113.9", {})
+    lines = lines_of(application_log, 6)
+    assert [line["event"] for line in lines] == ["auth.failed"] * 3 + ["target.down"] + ["auth.failed"] * 2
+    assert [line.get("left_out") for line in lines] == [None, None, None, None, 47, None]
+    assert events.counts[("auth.failed",)] == 52
 
 
 def test_people_read_when_how_bad_what_and_then_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
