@@ -156,7 +156,7 @@ class AdminRig:
         """Let a second pass."""
         self.clock.at += seconds
         await self.reporter.beat()
-        self.stream.beat()
+        await self.stream.beat()
 
     def client(self, role: str | None = "viewer") -> httpx.AsyncClient:
         headers = {"authorization": f"Bearer {TOKENS[role]}"} if role else {}

@@ -385,9 +385,9 @@ class OperatorSide:
                 if self.stream.watchers:
                     await self.queries.refresh()
                 self.queries.forget()
-                self.stream.beat()
+                await self.stream.beat()
                 if "SPORK_WORKER" in os.environ:
-                    await asyncio.to_thread(self.shelf.put, self.monitoring.report())
+                    await asyncio.to_thread(self.shelf.put, await self.monitoring.report())
                 await self.live.follow()
                 await self.upstreams.follow(self.clock.monotonic(), self.clock.unix())
                 self.levels.tick()

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from application.tally import BOUNDS, SIZE, Tally, add_difference
+from application.recent import BOUNDS, SIZE, add_difference
+from application.tally import Tally
 
 #: The subset of the tally's bounds that is exposed as histogram buckets, in seconds.
 EXPOSED = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -169,8 +170,8 @@ class WorkerReport:
     gone: bool = False
 
 
-def report_of(worker: str, started: float, unix: float, tally: Tally, meters: Iterable[Meter]) -> WorkerReport:
-    """This worker's numbers as they stand now. A meter that fails is left out."""
+def rows_of(tally: Tally) -> list[CellRow]:
+    """The tally's cells as they stand; from any thread."""
     rows: list[CellRow] = []
     for cell in tally.cells():
         route, method, status, upstream, target = cell.key
@@ -178,12 +179,21 @@ def report_of(worker: str, started: float, unix: float, tally: Tally, meters: It
             (route, method, status, upstream, target, cell.count, cell.seconds, list(cell.buckets),
              cell.upstream_seconds, list(cell.upstream_buckets), cell.bytes_in, cell.bytes_out, cell.retries, _traced(cell.exemplar))
         )  # fmt: skip
+    return rows
+
+
+def report_of(
+    worker: str, started: float, unix: float, tally: Tally, meters: Iterable[Meter], cells: bool = True
+) -> WorkerReport:
+    """This worker's numbers as they stand now; its `cells` may be put in later (`rows_of`). A meter that fails is left
+    out."""
     samples: list[Sample] = []
     for meter in meters:
         samples += meter.samples()
     samples += [("gateway_refusals_total", key, value) for key, value in tally.reasons.items()]
     samples += [("gateway_rate_limit_exceeded_total", key, value) for key, value in tally.throttled.items()]
     samples += [("gateway_authentications_total", key, value) for key, value in tally.authentications.items()]
+    rows = rows_of(tally) if cells else []
     return WorkerReport(worker, unix, started, rows, list(tally.overhead), tally.overhead_seconds, samples)
 
 

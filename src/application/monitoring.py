@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from application.metering import FAMILIES, Meter, MetricSums, WorkerReport, report_of
+from application.metering import FAMILIES, Meter, MetricSums, WorkerReport, report_of, rows_of
 from application.overview import Overview, health_parts
 from application.ports import Clock
+from application.recent import SIZE, Window, add_difference, percentile_ms
 from application.reporting import LoopLag
-from application.tally import SIZE, Tally, Window, add_difference, percentile_ms
+from application.tally import Tally
 from domain.outcomes import SERVER_ERRORS
 
 
@@ -73,18 +75,34 @@ class Monitoring:
         """Have `meter` asked for its samples whenever metrics are."""
         self._meters.append(meter)
 
-    def report(self) -> WorkerReport:
-        report = report_of(self._worker, self._started, self._clock.unix(), self._tally, self._meters)
+    async def report(self) -> WorkerReport:
+        return await self._with_cells(self._own())
+
+    async def _with_cells(self, report: WorkerReport) -> WorkerReport:
+        if len(self._tally) < _MANY:
+            report.cells = rows_of(self._tally)
+        else:
+            report.cells = await asyncio.to_thread(rows_of, self._tally)
+        return report
+
+    def _own(self) -> WorkerReport:
+        report = report_of(self._worker, self._started, self._clock.unix(), self._tally, self._meters, cells=False)
         if self._lag is not None:
             report.waits, report.waited = list(self._lag.waits), self._lag.waited
         return report
 
-    def reports(self) -> list[WorkerReport]:
-        return [self.report(), *(self._shelf.others() if self._shelf is not None else ())]
+    async def reports(self) -> list[WorkerReport]:
+        """This worker's and the others'. Ten thousand routes are put together beside the event loop."""
+        report = self._own()
+        others = await asyncio.to_thread(self._shelf.others) if self._shelf is not None else ()
+        return [await self._with_cells(report), *others]
 
-    def as_json(self) -> dict[str, object]:
+    async def as_json(self) -> dict[str, object]:
         """Every metric by name, with its samples."""
-        reports = self.reports()
+        reports = await self.reports()
+        return await asyncio.to_thread(self._described, reports)
+
+    def _described(self, reports: Sequence[WorkerReport]) -> dict[str, object]:
         sums = MetricSums(reports)
         metrics: dict[str, object] = {}
         for family in FAMILIES:
@@ -103,18 +121,10 @@ class Monitoring:
             metrics[family.name] = {"kind": family.kind, "help": family.meaning, "samples": samples}
         return {"as_of": self._clock.unix(), "workers": sum(not r.gone for r in reports), "metrics": metrics}
 
-    def performance(self) -> list[RoutePerformance]:
+    async def performance(self) -> list[RoutePerformance]:
         """By route, the busiest first."""
-        totals: dict[str, _Total] = {}
-        for report in self.reports():
-            for row in report.cells:
-                total = totals.setdefault(row[0], _Total())
-                total.requests += row[5]
-                total.errors += row[5] if row[2] >= SERVER_ERRORS else 0
-                add_difference(total.buckets, row[7], _ZERO)
-        recent = self._overview().picture.windows.routes
-        rows = [_performance(route, total, recent.get(route, _NONE)) for route, total in totals.items()]
-        return sorted(rows, key=lambda row: (-row.requests, row.route))
+        recent = self._overview().picture.route
+        return await asyncio.to_thread(_performances, await self.reports(), recent)
 
     def health_score(self) -> HealthScore:
         overview = self._overview()
@@ -123,12 +133,25 @@ class Monitoring:
         return HealthScore(score, parts or {}, FORMULA)
 
 
+def _performances(reports: Sequence[WorkerReport], recent: Callable[[str], Window]) -> list[RoutePerformance]:
+    totals: dict[str, _Total] = {}
+    for report in reports:
+        for row in report.cells:
+            total = totals.setdefault(row[0], _Total())
+            total.requests += row[5]
+            total.errors += row[5] if row[2] >= SERVER_ERRORS else 0
+            add_difference(total.buckets, row[7], _ZERO)
+    rows = [_performance(route, total, recent(route)) for route, total in totals.items()]
+    return sorted(rows, key=lambda row: (-row.requests, row.route))
+
+
 FORMULA = (
     "100 - 50*min(1, error_ratio/0.10) - 30*(services down + half of degraded)/services"
     " - 10*min(1, throttled_ratio/0.50) - 10*min(1, overhead_p95_ms/50)"
 )
 _ZERO = (0,) * SIZE
-_NONE = Window()
+#: Cells from which on putting them together is worth a thread.
+_MANY = 300
 
 
 @dataclass(slots=True)

@@ -6,14 +6,12 @@ named, its numbers are left out, and sums are then lower bounds. Nothing is extr
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from application.tally import SIZE, Window, Windows
+from application.recent import SIZE, Window, WindowRow, Windows
 from application.views import BreakerView, ConsumerView, EventView, Nodes, TargetView
-
-WindowRow = tuple[int, int, int, int, list[int], list[int]]
 
 #: Seconds without a report after which a node is silent, and after which it is forgotten.
 SILENT_AFTER = 5.0
@@ -36,10 +34,8 @@ class NodeReport:
     ready: bool = True
     total: WindowRow = field(default_factory=lambda: Window().row())
     overhead: list[int] = field(default_factory=lambda: [0] * SIZE)
-    routes: dict[str, WindowRow] = field(default_factory=dict)
     upstreams: dict[str, WindowRow] = field(default_factory=dict)
     targets: list[tuple[str, str, WindowRow]] = field(default_factory=list)
-    hits: dict[str, int] = field(default_factory=dict)
     series: list[tuple[int, int, int, int]] = field(default_factory=list)
     breakers: list[BreakerView] = field(default_factory=list)
     target_views: list[TargetView] = field(default_factory=list)
@@ -47,12 +43,64 @@ class NodeReport:
     events: list[EventView] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class RouteReport:
+    """The part of a report that is long, and read only when somebody looks at routes: requests since the start by route,
+    and the windows of those that had any lately."""
+
+    hits: dict[str, int] = field(default_factory=dict)
+    windows: dict[str, WindowRow] = field(default_factory=dict)
+
+
 class Heard:
     """A report and how many seconds ago it was made, by the registry's own clock."""
 
-    report: NodeReport
-    age: float
+    def __init__(
+        self,
+        report: NodeReport,
+        age: float,
+        routes: Callable[[], RouteReport] = RouteReport,
+        windows: Windows | None = None,
+    ) -> None:
+        """`windows` are the report's, where they are at hand as such."""
+        self.report = report
+        self.age = age
+        self._read = routes
+        self._routes: RouteReport | None = None
+        self.windows = windows
+
+    def __repr__(self) -> str:
+        return f"Heard({self.report.node!r}, {self.age:.1f})"
+
+    @property
+    def routes(self) -> RouteReport:
+        if self._routes is None:
+            self._routes = self._read()
+        return self._routes
+
+    def older(self, seconds: float) -> Heard:
+        """The same report, heard that much longer ago."""
+        return Heard(self.report, self.age + seconds, lambda: self.routes, self.windows)
+
+    def hits(self, route: str) -> int:
+        return self.routes.hits.get(route, 0)
+
+    def route(self, name: str) -> Window | None:
+        if self.windows is not None:
+            return self.windows.routes.get(name)
+        row = self.routes.windows.get(name)
+        return None if row is None else Window.from_row(row)
+
+
+class Own(Heard):
+    """What this process knows of itself: nothing has to be read."""
+
+    def __init__(self, report: NodeReport, windows: Windows, hits: Mapping[str, int]) -> None:
+        super().__init__(report, 0.0, windows=windows)
+        self._hits = hits
+
+    def hits(self, route: str) -> int:
+        return self._hits.get(route, 0)
 
 
 class NodeRegistry(Protocol):
@@ -61,7 +109,7 @@ class NodeRegistry(Protocol):
     @property
     def alone(self) -> bool: ...
 
-    def announce(self, report: NodeReport) -> Awaitable[None]:
+    def announce(self, report: NodeReport, routes: RouteReport) -> Awaitable[None]:
         """Say what this node is now. Raises nothing: a registry that is gone makes the others silent."""
 
     def heard(self) -> Awaitable[Sequence[Heard]]:
@@ -102,16 +150,16 @@ class LoneNode:
     alone = True
 
     def __init__(self) -> None:
-        self._report: NodeReport | None = None
+        self._said: Heard | None = None
 
-    async def announce(self, report: NodeReport) -> None:
-        self._report = report
+    async def announce(self, report: NodeReport, routes: RouteReport) -> None:
+        self._said = Heard(report, 0.0, lambda: routes)
 
     async def heard(self) -> Sequence[Heard]:
-        return [Heard(self._report, 0.0)] if self._report is not None else []
+        return [self._said] if self._said is not None else []
 
     async def leave(self, node: str) -> None:
-        self._report = None
+        self._said = None
 
 
 class Picture:
@@ -119,27 +167,27 @@ class Picture:
 
     def __init__(self, heard: Iterable[Heard], silent_after: float = SILENT_AFTER) -> None:
         everyone = [h for h in heard if h.age < FORGOTTEN_AFTER]
-        speaking = [h.report for h in everyone if h.age <= silent_after]
+        self._speaking = [h for h in everyone if h.age <= silent_after]
         silent = tuple(sorted(h.report.node for h in everyone if h.age > silent_after))
-        self.nodes = Nodes(len(speaking), len(everyone), silent)
-        self.reports = speaking
-        self.windows = Windows()
-        self.in_flight = 0
-        self.hits: dict[str, int] = {}
-        for report in speaking:
-            self._add(report)
+        self.nodes = Nodes(len(self._speaking), len(everyone), silent)
+        self.reports = [heard.report for heard in self._speaking]
+        self.in_flight = sum(report.in_flight for report in self.reports)
+        #: By total, upstream and target; routes are many, and added up when asked for.
+        self.windows = _sum([heard.windows or _windows(heard.report) for heard in self._speaking])
 
-    def _add(self, report: NodeReport) -> None:
-        windows = Windows()
-        windows.total = Window.from_row(report.total)
-        windows.overhead = list(report.overhead)
-        windows.routes = {name: Window.from_row(row) for name, row in report.routes.items()}
-        windows.upstreams = {name: Window.from_row(row) for name, row in report.upstreams.items()}
-        windows.targets = {(upstream, name): Window.from_row(row) for upstream, name, row in report.targets}
-        self.windows.merge(windows)
-        self.in_flight += report.in_flight
-        for route, hits in report.hits.items():
-            self.hits[route] = self.hits.get(route, 0) + hits
+    def route(self, name: str) -> Window:
+        """A route's window."""
+        found = [window for heard in self._speaking if (window := heard.route(name)) is not None]
+        if len(found) == 1:
+            return found[0]
+        total = Window()
+        for window in found:
+            total.merge(window)
+        return total
+
+    def hits(self, route: str) -> int:
+        """Requests of a route since the nodes that speak have started."""
+        return sum(heard.hits(route) for heard in self._speaking)
 
     def series(self) -> list[tuple[int, int, int, int]]:
         """(second, requests, 5xx, 429) of all speaking nodes, by second, newest last."""
@@ -180,6 +228,25 @@ class Picture:
                 known = merged.get(view.name)
                 merged[view.name] = view if known is None else _merge_consumers(known, view)
         return list(merged.values())
+
+
+def _windows(report: NodeReport) -> Windows:
+    windows = Windows()
+    windows.total = Window.from_row(report.total)
+    windows.overhead = list(report.overhead)
+    windows.upstreams = {name: Window.from_row(row) for name, row in report.upstreams.items()}
+    windows.targets = {(upstream, name): Window.from_row(row) for upstream, name, row in report.targets}
+    return windows
+
+
+def _sum(windows: Sequence[Windows]) -> Windows:
+    """Those of one node as they are, of several added up."""
+    if len(windows) == 1:
+        return windows[0]
+    total = Windows()
+    for one in windows:
+        total.merge(one)
+    return total
 
 
 def _merge_breakers(one: BreakerView, other: BreakerView) -> BreakerView:

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from application.configuration import Configuration, RouteConfig
 from application.nodes import Picture
-from application.tally import SERIES, WINDOW, Window, percentile_ms
+from application.recent import WINDOW, Window, percentile_ms
+from application.tally import SERIES
 from application.views import BreakerView, PulseView, RouteView, Series, ServiceView, TargetView
 
 _NONE = Window()
 
 
 class Overview:
-    """Views of one moment."""
+    """Views of one moment. `routes_of` (see there) may be kept for as long as the configuration is in force."""
 
-    def __init__(self, picture: Picture, configuration: Configuration) -> None:
+    def __init__(
+        self, picture: Picture, configuration: Configuration, routes_of: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self.picture = picture
         self.configuration = configuration
-        self._routes_of: dict[str, list[str]] = {}
-        for route in configuration.routes:
-            for upstream in upstreams_of(route, configuration):
-                self._routes_of.setdefault(upstream, []).append(route.name)
+        self._routes_of = routes_by_upstream(configuration) if routes_of is None else routes_of
+        self._targets: list[TargetView] | None = None
+        self._services: list[ServiceView] | None = None
 
     # -------------------------------------------------------------------------------------------------------- targets
 
-    def targets(self) -> list[TargetView]:
-        return [self._with_traffic(view) for view in self.picture.targets()]
+    def targets(self) -> Sequence[TargetView]:
+        if self._targets is None:
+            self._targets = [self._with_traffic(view) for view in self.picture.targets()]
+        return self._targets
 
     def _with_traffic(self, view: TargetView) -> TargetView:
         window = self.picture.windows.targets.get((view.upstream, view.name), _NONE)
@@ -55,7 +59,12 @@ class Overview:
 
     # ------------------------------------------------------------------------------------------------------- services
 
-    def services(self) -> list[ServiceView]:
+    def services(self) -> Sequence[ServiceView]:
+        if self._services is None:
+            self._services = self._judged()
+        return self._services
+
+    def _judged(self) -> list[ServiceView]:
         targets: dict[str, list[TargetView]] = {}
         for view in self.targets():
             targets.setdefault(view.upstream, []).append(view)
@@ -93,10 +102,10 @@ class Overview:
     # --------------------------------------------------------------------------------------------------------- routes
 
     def routes(self) -> list[RouteView]:
-        return [self._route(route) for route in self.configuration.routes]
+        return [self.route(route) for route in self.configuration.routes]
 
-    def _route(self, route: RouteConfig) -> RouteView:
-        window = self.picture.windows.routes.get(route.name, _NONE)
+    def route(self, route: RouteConfig) -> RouteView:
+        window = self.picture.route(route.name)
         return RouteView(
             name=route.name,
             pattern=route.match.path.text,
@@ -108,7 +117,7 @@ class Overview:
             rps=window.rps,
             error_ratio=window.error_ratio,
             p95_ms=window.percentile_ms(0.95),
-            hits=self.picture.hits.get(route.name, 0),
+            hits=self.picture.hits(route.name),
             origin=route.origin,
         )
 
@@ -130,6 +139,15 @@ class Overview:
             series=series_of(self.picture.series()),
             health_score=health_score(total, windows.overhead, services),
         )
+
+
+def routes_by_upstream(configuration: Configuration) -> dict[str, list[str]]:
+    """Names of the routes whose requests may go to each upstream."""
+    found: dict[str, list[str]] = {}
+    for route in configuration.routes:
+        for upstream in upstreams_of(route, configuration):
+            found.setdefault(upstream, []).append(route.name)
+    return found
 
 
 def upstreams_of(route: RouteConfig, configuration: Configuration) -> list[str]:
@@ -195,13 +213,13 @@ def traffic_of(window: Window) -> str:
     return "failing" if window.error_ratio >= 0.5 else "ok"
 
 
-def health_score(total: Window, overhead: list[int], services: list[ServiceView]) -> float | None:
+def health_score(total: Window, overhead: list[int], services: Sequence[ServiceView]) -> float | None:
     """0 to 100, None while there is neither traffic nor a service to judge: 100 less the `health_parts`."""
     parts = health_parts(total, overhead, services)
     return None if parts is None else round(max(0.0, 100.0 - sum(parts.values())), 1)
 
 
-def health_parts(total: Window, overhead: list[int], services: list[ServiceView]) -> dict[str, float] | None:
+def health_parts(total: Window, overhead: list[int], services: Sequence[ServiceView]) -> dict[str, float] | None:
     """What is taken off the score of 100:
 
     errors 50 * min(1, error_ratio / 0.10); services 30 * (down + half of degraded) / services;

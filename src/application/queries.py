@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -25,11 +25,14 @@ from application.views import (
     Nodes,
     PulseView,
     QuotaView,
+    RouteView,
     SnapshotView,
     TrafficView,
 )
 
 T = TypeVar("T")
+#: Routes that are looked at before requests have their turn again.
+_PIECE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,26 @@ class Item(Generic[T]):
     as_of: float
     nodes: Nodes
     item: T
+
+
+class RouteRows(Mapping[str, RouteView]):
+    """A configuration's routes by name, each looked at when it is asked for: they may be many."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+        self._routes = {route.name: route for route in overview.configuration.routes}
+
+    def __getitem__(self, name: str) -> RouteView:
+        return self._overview.route(self._routes[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._routes)
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._routes
 
 
 class Queries:
@@ -128,6 +151,15 @@ class Queries:
             shown[topic] = await self._topic(topic, overview)
         return SnapshotView(self._revisions.next(), self._clock.unix(), overview.picture.nodes, shown)
 
+    async def routes(self, overview: Overview | None = None) -> list[RouteView]:
+        """Every route in force; where there are many, requests go on meanwhile."""
+        rows: list[RouteView] = []
+        for at, view in enumerate(RouteRows(overview or self.overview()).values(), 1):
+            rows.append(view)
+            if at % _PIECE == 0:
+                await asyncio.sleep(0)
+        return rows
+
     async def _topic(self, topic: str, overview: Overview) -> object:
         if topic == "pulse":
             return overview.pulse()
@@ -137,6 +169,8 @@ class Queries:
             return overview.picture.events()[:200]
         if topic == "config":
             return await self.config() if self._config is not None else None
+        if topic == "routes":
+            return await self.routes(overview)
         return list(self.rows([topic])[topic].values())
 
     def rows(self, topics: Sequence[str]) -> dict[str, Mapping[str, object]]:
@@ -146,7 +180,7 @@ class Queries:
             "services": lambda: {view.name: view for view in overview.services()},
             "targets": lambda: {f"{view.upstream}/{view.name}": view for view in overview.targets()},
             "breakers": lambda: {view.name: view for view in overview.breakers()},
-            "routes": lambda: {view.name: view for view in overview.routes()},
+            "routes": lambda: RouteRows(overview),
             "quotas": lambda: {view.id or f"{view.limit}:{view.subject}": view for view in self._quotas[0]},
             "events": lambda: {view.id: view for view in overview.picture.events()[:200]},
             "config": lambda: {"revision": {"revision": overview.configuration.revision}},

@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING
 
 from application.events import EventLog
 from application.insight import Controls
-from application.nodes import Heard, NodeRegistry, NodeReport, Picture
-from application.overview import Overview
+from application.nodes import Heard, NodeRegistry, NodeReport, Own, Picture, RouteReport
+from application.overview import Overview, routes_by_upstream
 from application.ports import Clock
-from application.tally import BOUNDS, SIZE, Tally, Windows
+from application.recent import BOUNDS, PIECE, SIZE
+from application.tally import Tally
 from application.views import ConsumerView
 
 if TYPE_CHECKING:
+    from application.configuration import Configuration
     from application.plan import Snapshot
 
 log = logging.getLogger("spork.reporting")
+
+#: A node with more routes than this tells the others of them in every fifth beat.
+MANY_ROUTES = 500
+ROUTES_EVERY = 5
 
 
 class LoopLag:
@@ -95,11 +101,14 @@ class Reporter:
         self._others: list[Heard] = []
         self._silent: frozenset[str] = frozenset()
         self.started = clock.unix()
+        self._routes = RouteReport()
+        self._beats = 0
+        self._routes_of: tuple[Configuration, dict[str, list[str]]] | None = None
 
-    def report(self, windows: Windows | None = None) -> NodeReport:
-        """What this process is now. `windows`: the tally's, if they are at hand."""
+    def report(self) -> NodeReport:
+        """What this process is now, but for its routes."""
         unix = self._clock.unix()
-        windows = windows or self._tally.windows()
+        windows = self._tally.windows()
         snapshot = self._snapshot()
         upstreams = self._controls.upstreams
         now = self._clock.monotonic()
@@ -111,10 +120,8 @@ class Reporter:
             in_flight=self._in_flight(),
             total=windows.total.row(),
             overhead=windows.overhead,
-            routes={name: window.row() for name, window in windows.routes.items()},
             upstreams={name: window.row() for name, window in windows.upstreams.items()},
             targets=[(upstream, name, window.row()) for (upstream, name), window in windows.targets.items()],
-            hits=self._hits(),
             series=self._tally.series(),
             breakers=upstreams.breakers(now, unix) if upstreams is not None else [],
             target_views=upstreams.targets(now, unix) if upstreams is not None else [],
@@ -122,17 +129,26 @@ class Reporter:
             events=self._events.latest(200),
         )
 
-    def _hits(self) -> dict[str, int]:
-        hits: dict[str, int] = {}
-        for cell in self._tally.cells():
-            hits[cell.key[0]] = hits.get(cell.key[0], 0) + cell.count
-        return hits
+    async def routes(self) -> RouteReport:
+        """The rest of the report, for other nodes; requests go on meanwhile. That of many routes is made every few beats."""
+        self._beats += 1
+        if len(self._routes.hits) > MANY_ROUTES and self._beats % ROUTES_EVERY:
+            return self._routes
+        report = self._routes = RouteReport(dict(self._tally.hits))
+        for at, (name, window) in enumerate(list(self._tally.windows().routes.items()), 1):
+            report.windows[name] = window.row()
+            if at % PIECE == 0:
+                await asyncio.sleep(0)
+        return report
 
     def picture(self) -> Picture:
-        return Picture([Heard(self.report(), 0.0), *self._others])
+        return Picture([Own(self.report(), self._tally.windows(), self._tally.hits), *self._others])
 
     def overview(self) -> Overview:
-        return Overview(self.picture(), self._snapshot().configuration)
+        configuration = self._snapshot().configuration
+        if self._routes_of is None or self._routes_of[0] is not configuration:
+            self._routes_of = (configuration, routes_by_upstream(configuration))
+        return Overview(self.picture(), configuration, self._routes_of[1])
 
     def revisions(self) -> dict[str, str]:
         """Which revision each speaking node serves."""
@@ -140,12 +156,11 @@ class Reporter:
 
     async def beat(self) -> None:
         """One heartbeat."""
-        self._tally.tick(self._clock.unix())
+        for _ in self._tally.closing(self._clock.unix()):
+            await asyncio.sleep(0)
         if self._registry.alone:
             return
-        # Adding up ten thousand busy routes takes a while; requests go on meanwhile.
-        windows = await asyncio.to_thread(self._tally.windows) if len(self._tally) > 300 else None
-        await self._registry.announce(self.report(windows))
+        await self._registry.announce(self.report(), await self.routes())
         self._others = [heard for heard in await self._registry.heard() if heard.report.node != self.node]
         silent = frozenset(Picture(self._others).nodes.silent)
         for name in sorted(silent - self._silent):

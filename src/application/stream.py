@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 TOPICS = ("pulse", "services", "targets", "breakers", "quotas", "routes", "traffic", "events", "config")
 
 #: Beats without a watcher after which nothing is computed any more.
 _IDLE = 60
+#: Rows of a topic that are looked at in one beat: a topic that has more is gone through in turns.
+AT_ONCE = 500
+#: Rows that are looked at before requests have their turn again.
+_PIECE = 50
 
 #: Rows of one topic by key.
 Rows = Mapping[str, object]
@@ -65,7 +69,8 @@ class TooManyStreams(Exception):
 class Stream:
     """Finds what changed between beats and hands it to the watchers.
 
-    `rows(topic)` answers the topic's present rows by key, `tick` what is told each second whether it changed or not. While nobody watches (and for a while nobody did), nothing is
+    `rows(topics)` answers each topic's present rows by key; a long topic may build each when it is asked for. `tick` is
+    what is told each second whether it changed or not. While nobody watches (and for a while nobody did), nothing is
     computed.
     """
 
@@ -93,6 +98,8 @@ class Stream:
         self._ring_from = revisions.next()
         self._watchers: set[Watcher] = set()
         self._known: dict[str, dict[str, object]] = {}
+        #: Where the next turn of a long topic begins.
+        self._turns: dict[str, int] = {}
         self._traffic_seen = 0
         # Nothing is computed before somebody has come, and a minute after the last one left.
         self._idle_beats = _IDLE + 1
@@ -165,12 +172,13 @@ class Stream:
             self._ring_from = self.revisions.next()
         if not self._known or not self._wanted >= frozenset(topics):
             self._wanted |= frozenset(topics)
-            self._tell_changes()
+            for _ in self._telling_changes():
+                pass
 
     # ----------------------------------------------------------------------------------------------------- telling
 
-    def beat(self) -> None:
-        """Once a second, after the node reports are in."""
+    async def beat(self) -> None:
+        """Once a second, after the node reports are in. Requests go on meanwhile."""
         if not self._watchers:
             self._idle_beats += 1
             if self._idle_beats > _IDLE:
@@ -183,25 +191,49 @@ class Stream:
             self._idle_beats = 0
         if not self._known:
             self._ring_from = self.revisions.next()
-        self._tell_changes()
+        for _ in self._telling_changes():
+            await asyncio.sleep(0)
         self._tell("pulse", "tick", self._tick())
         rows, self._traffic_seen = self._traffic(self._traffic_seen)
         if rows:
             self._tell("traffic", "sample", {"rows": rows, "rate": self._traffic_rate()})
 
-    def _tell_changes(self) -> None:
+    def _telling_changes(self) -> Iterator[None]:
+        """Tell what changed, in steps."""
         for watcher in self._watchers:
             self._wanted |= watcher.topics
         wanted = [topic for topic in TOPICS if topic in self._wanted and topic not in ("pulse", "traffic")]
-        for topic, rows in self._rows(wanted).items():
-            before = self._known.get(topic)
-            self._known[topic] = dict(rows)
-            if before is None:
+        for topic in wanted:
+            rows = self._rows([topic]).get(topic)
+            yield
+            if rows is None:
                 continue
-            changed = [row for key, row in rows.items() if before.get(key) != row]
+            known = self._known.get(topic)
+            first, before = known is None, known or {}
+            changed: list[object] = []
+            after = {key: before[key] for key in rows if key in before} if len(rows) > AT_ONCE else {}
+            for at, key in enumerate(self._turn(topic, list(rows)), 1):
+                row = after[key] = rows[key]
+                if before.get(key) != row:
+                    changed.append(row)
+                if at % _PIECE == 0:
+                    yield
+            self._known[topic] = after
+            if first:
+                continue
             gone = [key for key in before if key not in rows] if topic != "events" else []
             if changed or gone:
                 self._tell(topic, "delta", {"topic": topic, "rows": changed, "gone": gone})
+
+    def _turn(self, topic: str, keys: list[str]) -> list[str]:
+        """The keys to look at now: all, or the next of many."""
+        if len(keys) <= AT_ONCE:
+            return keys
+        start = self._turns.get(topic, 0)
+        if start >= len(keys):
+            start = 0
+        self._turns[topic] = start + AT_ONCE
+        return keys[start : start + AT_ONCE]
 
     def audit(self, event: object) -> None:
         """An operator has done something: told at once."""

@@ -11,8 +11,8 @@ import redis.asyncio
 from adapters.redis.nodes import RedisHealth, RedisNodes
 from application.insight import Act
 from application.live_configuration import Shared
-from application.nodes import Heard, LoneNode, NodeRegistry, NodeReport, Picture
-from application.tally import Window
+from application.nodes import Heard, LoneNode, NodeRegistry, NodeReport, Picture, RouteReport
+from application.recent import Window
 from application.views import BreakerView, EventView, TargetView, TransitionView
 from tests.admin_rig import AdminRig
 from tests.servers import RedisProcess, redis_process
@@ -54,8 +54,14 @@ def target(probe: str = "up", traffic: str = "ok", in_flight: int = 1, probed: f
 def report(node: str, **more: object) -> NodeReport:
     window = Window()
     window.requests, window.errors = 30, 3
-    facts: dict[str, object] = {"total": window.row(), "routes": {"users": window.row()}, "hits": {"users": 30}}
+    facts: dict[str, object] = {"total": window.row()}
     return NodeReport(node, 100.0, 1.0, "rev", **(facts | more))  # type: ignore[arg-type]
+
+
+def routes() -> RouteReport:
+    window = Window()
+    window.requests, window.errors = 30, 3
+    return RouteReport({"users": 30}, {"users": window.row()})
 
 
 async def test_a_node_hears_itself_as_it_announced_itself(registry: NodeRegistry) -> None:
@@ -63,14 +69,15 @@ async def test_a_node_hears_itself_as_it_announced_itself(registry: NodeRegistry
         "a", breakers=[breaker()], target_views=[target()], events=[EventView("1", 1.0, "k", "a", "o", "", "", "info")]
     )
     assert await registry.heard() == []
-    await registry.announce(said)
+    await registry.announce(said, routes())
     heard = await registry.heard()
     assert heard[0].report == said
+    assert heard[0].routes == routes()
     assert 0 <= heard[0].age < 1
 
 
 async def test_a_node_that_leaves_is_gone_and_not_silent(registry: NodeRegistry) -> None:
-    await registry.announce(report("a"))
+    await registry.announce(report("a"), routes())
     await registry.leave("a")
     assert await registry.heard() == []
 
@@ -78,9 +85,9 @@ async def test_a_node_that_leaves_is_gone_and_not_silent(registry: NodeRegistry)
 async def test_nodes_hear_each_other_and_age_by_the_servers_clock(server: RedisProcess) -> None:
     one, two = (RedisNodes(redis.asyncio.Redis.from_url(server.url)) for _ in range(2))
     await one.client.flushall()
-    await one.announce(report("a", in_flight=2))
+    await one.announce(report("a", in_flight=2), routes())
     await asyncio.sleep(0.3)
-    await two.announce(report("b", in_flight=3))
+    await two.announce(report("b", in_flight=3), routes())
     heard = {h.report.node: h.age for h in await one.heard()}
     assert heard.keys() == {"a", "b"}
     assert 0.25 < heard["a"] - heard["b"] < 2
@@ -90,15 +97,28 @@ async def test_nodes_hear_each_other_and_age_by_the_servers_clock(server: RedisP
     await two.client.aclose()
 
 
+async def test_a_node_whose_report_cannot_be_read_is_named_and_not_left_out(server: RedisProcess) -> None:
+    """As while replicas of two versions serve: what cannot be added up is said to be missing."""
+    nodes = RedisNodes(redis.asyncio.Redis.from_url(server.url))
+    await nodes.client.flushall()
+    await nodes.announce(report("a"), routes())
+    await nodes.announce(report("old"), routes())
+    await nodes.client.set("{spork:fleet}:node:old", b"in another form", keepttl=True)
+    picture = Picture(await nodes.heard())
+    assert (picture.nodes.seen, picture.nodes.total, picture.nodes.silent) == (1, 2, ("old",))
+    assert picture.hits("users") == 30
+    await nodes.client.aclose()
+
+
 async def test_without_redis_the_others_grow_silent_and_nothing_is_raised() -> None:
     with redis_process() as server:
         client = redis.asyncio.Redis.from_url(server.url, socket_timeout=0.2, socket_connect_timeout=0.2)
         nodes = RedisNodes(client)
-        await nodes.announce(report("other"))
+        await nodes.announce(report("other"), routes())
         assert len(await nodes.heard()) == 1
         server.kill()
         for _ in range(6):
-            await nodes.announce(report("me"))
+            await nodes.announce(report("me"), routes())
             heard = await nodes.heard()
         assert Picture(heard).nodes.silent == ("other",)
         assert nodes.failures >= 12
@@ -106,7 +126,7 @@ async def test_without_redis_the_others_grow_silent_and_nothing_is_raised() -> N
         with pytest.raises(OSError):
             await nodes.offer(Shared("r", 1.0, "a", "", "x"))
         server.start()
-        await nodes.announce(report("me"))
+        await nodes.announce(report("me"), routes())
         assert [h.report.node for h in await nodes.heard()] == ["me"]
         await client.aclose()
 
@@ -129,7 +149,7 @@ async def test_what_operators_apply_is_found_by_the_others(server: RedisProcess)
 
 
 def pictured(*reports: NodeReport) -> Picture:
-    return Picture([Heard(r, 0.0) for r in reports])
+    return Picture([Heard(r, 0.0, routes) for r in reports])
 
 
 def test_numbers_of_nodes_add_up() -> None:
@@ -137,7 +157,7 @@ def test_numbers_of_nodes_add_up() -> None:
         report("a", in_flight=1, series=[(10, 5, 1, 0)]),
         report("b", in_flight=2, series=[(10, 7, 0, 2), (11, 1, 0, 0)]),
     )
-    assert (picture.windows.total.requests, picture.windows.routes["users"].errors, picture.hits["users"]) == (
+    assert (picture.windows.total.requests, picture.route("users").errors, picture.hits("users")) == (
         60,
         6,
         60,

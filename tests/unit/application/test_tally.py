@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from application.guards.failures import too_many
 from application.metering import FAMILIES, MetricSums, report_of
-from application.tally import BOUNDS, OTHER, SIZE, Tally, Window, percentile_ms
+from application.recent import BOUNDS, PIECE, SIZE, WINDOW, Window, percentile_ms
+from application.tally import LOOKED, OTHER, Tally
 from domain.outcomes import Denied
 from domain.tokens import Principal
 from tests.closed_exchanges import closed_exchange
@@ -213,3 +214,91 @@ def test_family_names_and_kinds_are_fit_for_prometheus() -> None:
     for family in FAMILIES:
         assert (family.kind == "counter") == family.name.endswith("_total")
         assert family.meaning.endswith((".", ")"))
+
+
+# ---------------------------------------------------------------------------------------------------------- many routes
+
+
+def counting(tally: Tally, routes: int) -> None:
+    for number in range(routes):
+        tally.closed(closed_exchange(route=f"r{number}", upstream=f"u{number % 7}", target=f"t{number % 5}"))
+
+
+def steps_of(tally: Tally, second: int) -> list[int]:
+    """How many requests each step of closing a second took note of."""
+    seen = sum(tally.hits.values())
+    took: list[int] = []
+    for _ in tally.closing(float(second)):
+        took.append(sum(tally.hits.values()) - seen)
+        seen += took[-1]
+    return took
+
+
+def test_a_second_of_many_routes_is_closed_in_steps_that_are_short() -> None:
+    tally = Tally()
+    counting(tally, 3000)
+    took = steps_of(tally, 100)
+    assert max(took) <= PIECE
+    assert (sum(took), len(took)) == (3000, 12), "nobody looks: nothing is added up"
+    assert tally.windows().total.requests == 3000
+    counting(tally, 3000)
+    took = steps_of(tally, 101)
+    assert (sum(took), len(took)) == (3000, 24), "somebody does: added up, in as many steps again"
+    assert len(steps_of(tally, 111)) == 24, "both seconds are taken off"
+    assert tally.windows().total.requests == 0
+    counting(tally, 3000)
+    assert len(steps_of(tally, 111 + LOOKED)) == 12, "a while after the last look it is left"
+
+
+def test_a_second_costs_what_moved_in_it_not_what_there_is() -> None:
+    tally = Tally()
+    counting(tally, 3000)
+    tally.tick(100.0)
+    tally.windows()
+    counting(tally, 10)
+    assert len(steps_of(tally, 101)) == 2
+
+
+@given(st.data())
+def test_windows_are_the_sums_of_their_seconds_whenever_somebody_looks(data: st.DataObject) -> None:
+    """Against sums made anew; looks come between any two steps, requests too, and seconds may be missing."""
+    tally, second = Tally(), 100
+    happened: list[tuple[int, str, str]] = []
+
+    def look() -> None:
+        windows = tally.windows()
+        for name, of in ((0, windows.routes), (1, windows.upstreams)):
+            expected: dict[str, int] = {}
+            for at, *names in happened:
+                if at > second - WINDOW:
+                    expected[names[name]] = expected.get(names[name], 0) + 1
+            assert {key: window.requests for key, window in of.items()} == expected
+            assert {key: sum(window.buckets) for key, window in of.items()} == expected
+        assert sum(windows.total.upstream_buckets) == windows.total.requests == sum(expected.values())
+
+    for _ in range(data.draw(st.integers(1, 12))):
+        second += data.draw(st.sampled_from([1, 1, 1, 4, 11]))
+        for route in data.draw(st.lists(st.integers(0, 600), max_size=600)):
+            happened.append((second, f"r{route}", f"u{route % 3}"))
+            tally.closed(closed_exchange(route=f"r{route}", upstream=f"u{route % 3}"))
+        looks = data.draw(st.sets(st.integers(0, 4)))
+        for at, _ in enumerate(tally.closing(float(second))):
+            if at in looks:
+                tally.windows()
+        if data.draw(st.booleans()):
+            look()
+    look()
+
+
+def test_a_busy_route_counts_right_in_its_window() -> None:
+    tally = Tally()
+    for number in range(5000):
+        tally.closed(closed_exchange(seconds=0.004 if number % 2 else 0.4))
+    tally.tick(100.0)
+    window = tally.windows().routes["users"]
+    assert (window.requests, sum(window.buckets), max(window.buckets), sum(window.upstream_buckets)) == (
+        5000, 5000, 2500, 5000,
+    )  # fmt: skip
+    tally.tick(110.0)
+    assert not tally.windows().routes
+    assert not any(tally.windows().total.marks)

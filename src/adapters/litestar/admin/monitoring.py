@@ -43,22 +43,22 @@ def metrics_handlers(monitoring: Monitoring, expose: Expose) -> list[HTTPRouteHa
         media_type="text/plain",
     )
     async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-        reports = monitoring.reports()
+        reports = await monitoring.reports()
         # Rendering ten thousand routes takes a while; requests go on meanwhile.
         body, content_type = await asyncio.to_thread(expose, reports, request.headers.get("accept", ""))
         return Response(body, media_type=content_type, headers=_NO_STORE)
 
-    @get("/metrics/json", summary="The same metrics as JSON", sync_to_thread=False)
-    def metrics_json() -> dict[str, Any]:
-        return monitoring.as_json()
+    @get("/metrics/json", summary="The same metrics as JSON")
+    async def metrics_json() -> dict[str, Any]:
+        return await monitoring.as_json()
 
     return [metrics, metrics_json]
 
 
 def _performance(monitoring: Monitoring) -> list[HTTPRouteHandler]:
-    @get("/metrics/performance", summary="Latency percentiles by route", sync_to_thread=False)
-    def performance() -> dict[str, list[RoutePerformance]]:
-        return {"routes": monitoring.performance()}
+    @get("/metrics/performance", summary="Latency percentiles by route")
+    async def performance() -> dict[str, list[RoutePerformance]]:
+        return {"routes": await monitoring.performance()}
 
     @get("/metrics/health-score", summary="One number, 0 to 100, and what was taken off", sync_to_thread=False)
     def score() -> HealthScore:

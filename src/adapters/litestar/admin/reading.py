@@ -86,9 +86,9 @@ def _parts(queries: Queries) -> list[HTTPRouteHandler]:
     def breaker(name: FromPath[str]) -> Item[BreakerView]:
         return queries.item(queries.breaker(unquote(name)))
 
-    @get("/routes", summary="Routes in force", sync_to_thread=False, **READ)
-    def routes() -> Items[RouteView]:
-        return queries.items(queries.overview().routes())
+    @get("/routes", summary="Routes in force", **READ)
+    async def routes() -> Items[RouteView]:
+        return queries.items(await queries.routes())
 
     return [services, upstreams, targets, breakers, breaker, routes]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from application.nodes import Heard, NodeReport
+from application.nodes import Heard, NodeReport, RouteReport
 from tests.admin_rig import AdminRig
 from tests.closed_exchanges import closed_exchange
 
@@ -166,7 +166,7 @@ async def test_a_silent_node_is_named_and_left_out(rig: AdminRig) -> None:
     class Two:
         alone = False
 
-        async def announce(self, report: NodeReport) -> None: ...
+        async def announce(self, report: NodeReport, routes: RouteReport) -> None: ...
 
         async def heard(self) -> list[Heard]:
             busy = NodeReport("node-b", rig.clock.unix(), 0.0, in_flight=7)
