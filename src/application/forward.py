@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 from application.clients import ClientFinder
 from application.exchange import Exchange
@@ -38,12 +38,12 @@ from domain.routing import Matched, MethodNotAllowed, NoRoute
 
 log = logging.getLogger("spork.forward")
 
-_INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
-_GONE = Fault(FaultKind.CLIENT_GONE, Side.DOWNSTREAM)
-_NO_ROUTE = Denial("no_route", "Nothing is served at this address.")
+_INTERNAL: Final = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
+_GONE: Final = Fault(FaultKind.CLIENT_GONE, Side.DOWNSTREAM)
+_NO_ROUTE: Final = Denial("no_route", "Nothing is served at this address.")
 #: Fields of a request that say something about how it came here.
-_NOTED = frozenset((b"traceparent", b"x-request-id", b"via"))
-_LOOP = Denial("loop_detected", "This request has been through this gateway before.")
+_NOTED: Final = frozenset((b"traceparent", b"x-request-id", b"via"))
+_LOOP: Final = Denial("loop_detected", "This request has been through this gateway before.")
 
 
 class _Nothing:
@@ -55,7 +55,7 @@ class _Nothing:
     started = True
 
 
-_NOTHING: Any = _Nothing()
+_NOTHING: Final[Any] = _Nothing()
 
 
 class Current:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine, Mapping
+from typing import Final
 
 from application.clients import ClientFinder
 from application.exchange import Exchange
@@ -31,11 +32,11 @@ from domain.outcomes import Denial, Fault, FaultKind, Respond, Side
 from domain.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
 from domain.splitting import split
 
-_NO_TARGET = Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True)
-_FOREVER = float("inf")
+_NO_TARGET: Final = Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True)
+_FOREVER: Final = float("inf")
 
 #: Body bytes kept for a mirror or a fallback, when retries keep none.
-KEPT_BYTES = 65536
+KEPT_BYTES: Final = 65536
 
 #: A response head, and what the caller settles once it is relayed: the target, its permit, the seconds it took.
 Sent = tuple[UpstreamResponse, LiveTarget, Permit, float]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Body bytes that may lie unread before the socket is not read any more.
 HIGH_WATER: Final = 65536
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
 class Connection:

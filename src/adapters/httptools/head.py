@@ -9,24 +9,26 @@ but one `chunked`.
 
 from __future__ import annotations
 
+from typing import Final
+
 from adapters.httptools import faults
 from domain.http import HOP_BY_HOP, Header
 from domain.outcomes import FaultKind
 
-MAX_FIELDS = 512
-MAX_KNOWN = 4096
-MAX_KNOWN_LINE = 128
-_MAX_LENGTH_DIGITS = 18
+MAX_FIELDS: Final = 512
+MAX_KNOWN: Final = 4096
+MAX_KNOWN_LINE: Final = 128
+_MAX_LENGTH_DIGITS: Final = 18
 
-_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_CONTROLS = bytes(i for i in range(32) if i != 9) + b"\x7f"
+_TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_CONTROLS: Final = bytes(i for i in range(32) if i != 9) + b"\x7f"
 
 
 #: What a field means to the connection. PLAIN ones are end-to-end and go on as they are; SILENT ones say nothing that
 #: HTTP/1.1 does not say by default and go no further. Plain integers, because this is compared for every field.
 PLAIN, LENGTH, SILENT, CODING, CONNECTION, KEEP_ALIVE, UPGRADE = range(7)
 
-_KINDS = dict.fromkeys(HOP_BY_HOP, SILENT) | {
+_KINDS: Final = dict.fromkeys(HOP_BY_HOP, SILENT) | {
     b"content-length": LENGTH,
     b"transfer-encoding": CODING,
     b"connection": CONNECTION,
@@ -34,12 +36,12 @@ _KINDS = dict.fromkeys(HOP_BY_HOP, SILENT) | {
     b"upgrade": UPGRADE,
 }
 #: Values that are somebody's secret are not kept beyond their response.
-_NEVER_KNOWN = frozenset((b"set-cookie", b"authorization", b"www-authenticate"))
+_NEVER_KNOWN: Final = frozenset((b"set-cookie", b"authorization", b"www-authenticate"))
 
 _Line = tuple[Header, int]
-_known: dict[bytes, _Line] = {}
-_status_lines: dict[bytes, tuple[int, bool]] = {}
-_names: dict[bytes, bytes] = {}
+_known: Final[dict[bytes, _Line]] = {}
+_status_lines: Final[dict[bytes, tuple[int, bool]]] = {}
+_names: Final[dict[bytes, bytes]] = {}
 
 
 class Head:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 from adapters.httptools import faults, writer
 from adapters.httptools.connection import Connection, Response
@@ -24,7 +25,7 @@ from domain.outcomes import FaultKind
 from domain.upstreams import PoolPolicy, Target, TlsToTarget
 
 #: A body up to this size goes out in one write with its head.
-_WORTH_COPYING = 65536
+_WORTH_COPYING: Final = 65536
 
 _Key = tuple[str, str, int, str | None, TlsToTarget | None, PoolPolicy]
 

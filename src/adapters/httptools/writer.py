@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from adapters.httptools import faults
 from application.ports import FaultError, UpstreamRequest
 from domain.http import HOP_BY_HOP
 from domain.outcomes import FaultKind
 
 #: Methods whose missing body is said with `Content-Length: 0` (RFC 9110 8.6).
-_EXPECT_BODY = frozenset(("POST", "PUT", "PATCH"))
-_NEVER_COPIED = HOP_BY_HOP | {b"content-length"}
+_EXPECT_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
+_NEVER_COPIED: Final = HOP_BY_HOP | {b"content-length"}
 #: The line ends that `render` wrote are all there may be of these.
-_CONTROLS = b"\r\n\0"
-_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_MAX_KNOWN = 4096
+_CONTROLS: Final = b"\r\n\0"
+_TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_MAX_KNOWN: Final = 4096
 #: A line end and `name: ` for names that were valid once; empty for those that are never copied.
-_prefixes: dict[bytes, bytes] = {}
-_methods: dict[str, bytes] = {}
+_prefixes: Final[dict[bytes, bytes]] = {}
+_methods: Final[dict[str, bytes]] = {}
 
 
 def render(request: UpstreamRequest, length: int | None) -> bytes:
@@ -80,4 +82,4 @@ def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:
     return (b"%x\r\n" % len(data), data, b"\r\n")
 
 
-LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
