@@ -20,10 +20,11 @@ from application.exchange import Exchange
 from application.hedging import Runner, hedge_after, race
 from application.mirroring import Mirrors
 from application.plan import RoutePlan
-from application.ports import Clock, FaultError, RequestBody, UpstreamRequest, UpstreamResponse, UpstreamTransport
+from application.ports import Clock, FaultError, RequestBody, UpstreamResponse, UpstreamTransport
 from application.replay import ReplayBody
 from application.stale_answers import StaleAnswers
 from application.targets import LiveTarget
+from application.upstream_request import UpstreamRequest
 from application.upstreams import LiveUpstream
 from domain import forwarding
 from domain.circuit import CallResult, Open, Permit, result_of_fault

@@ -10,7 +10,7 @@ is one of `EDGE_REASONS`. All work on raw bytes; the usual request is judged by 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from domain.authority import authority
@@ -20,7 +20,7 @@ Header = tuple[bytes, bytes]
 Headers = tuple[Header, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class RequestHead:
     """A request as it passed the edge.
 
@@ -35,11 +35,37 @@ class RequestHead:
     headers: Headers
     scheme: str
     host: bytes
-    version: str = "1.1"
-    peer: str = ""
-    peer_port: int = 0
-    certificate: dict[str, object] | None = field(default=None)
-    upgrade: bool = False
+    version: str
+    peer: str
+    peer_port: int
+    certificate: dict[str, object] | None
+    upgrade: bool
+
+    # Written out, because the one that `dataclass` makes is not compiled and costs more than all it sets.
+    def __init__(
+        self,
+        method: str,
+        path: bytes,
+        query: bytes | None,
+        headers: Headers,
+        scheme: str,
+        host: bytes,
+        version: str = "1.1",
+        peer: str = "",
+        peer_port: int = 0,
+        certificate: dict[str, object] | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.scheme = scheme
+        self.host = host
+        self.version = version
+        self.peer = peer
+        self.peer_port = peer_port
+        self.certificate = certificate
+        self.upgrade = False
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of `name` (lower-case), or None."""
@@ -148,6 +174,8 @@ _PATH_PLAIN: Final = _UNRESERVED + b"!$&'()*+,;=:@/"
 _TOKEN: Final = _ALNUM + b"!#$%&'*+-.^_`|~"
 _QUERY_NEVER: Final = bytes(range(0x21)) + b"#\x7f" + bytes(range(0x80, 0x100))
 _BASE64: Final = _ALNUM + b"+/"
+_DOT: Final = 0x2E
+_QUESTION_MARK: Final = 0x3F
 
 
 def _read_escapes() -> dict[bytes, bytes | None]:
@@ -183,9 +211,10 @@ def canonical_path(raw: bytes) -> bytes | Denial:
         if decoded is None:
             return BAD_TARGET
         raw = decoded
-    if raw[:1] != b"/" or b"//" in raw:
+    # A number is sought in bytes at once; for bytes in bytes CPython first makes and drops a TypeError.
+    if raw[:1] != b"/" or raw.find(b"//") >= 0:
         return BAD_TARGET
-    if b"/." in raw and _has_dot_segment(raw):
+    if _DOT in raw and _has_dot_segment(raw):
         return BAD_TARGET
     return raw
 
@@ -220,12 +249,13 @@ def split_target(method: str, target: bytes, host: bytes) -> tuple[bytes, bytes 
         if isinstance(origin, Denial):
             return origin
         target = origin
-    raw, mark, query = target.partition(b"?")
+    if _QUESTION_MARK not in target:
+        path = canonical_path(target)
+        return path if isinstance(path, Denial) else (path, None)
+    raw, _, query = target.partition(b"?")
     path = canonical_path(raw)
     if isinstance(path, Denial):
         return path
-    if not mark:
-        return path, None
     if query and len(query.translate(None, _QUERY_NEVER)) != len(query):
         return BAD_TARGET
     return path, query

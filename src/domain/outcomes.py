@@ -145,6 +145,10 @@ class Answered:
     status: int
 
 
+#: One for each status there can be: a frozen dataclass is dear to make, and this one is needed for every request.
+ANSWERED: Final = {status: Answered(status) for status in range(1000)}
+
+
 @dataclass(frozen=True, slots=True)
 class Local:
     """The gateway answered by itself on purpose: a redirect, a preflight, a fallback, a cached answer."""

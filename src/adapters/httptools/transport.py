@@ -19,7 +19,8 @@ from adapters.httptools.dial import Dialer
 from adapters.httptools.pool import PoolStats, TargetPool
 from adapters.httptools.pump import pump
 from application.bodies import NOTHING, measure
-from application.ports import FaultError, RequestBody, UpstreamRequest
+from application.ports import FaultError, RequestBody
+from application.upstream_request import UpstreamRequest
 from domain.http import IDEMPOTENT
 from domain.outcomes import FaultKind
 from domain.upstreams import PoolPolicy, Target, TlsToTarget
