@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from domain.outcomes import SERVER_ERRORS
 
 #: Upper bounds of the latency buckets in seconds; one more bucket takes what is slower.
-BOUNDS: tuple[float, ...] = (
+BOUNDS: Final[tuple[float, ...]] = (
     0.00025, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
     0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
-SIZE = len(BOUNDS) + 1
+SIZE: Final = len(BOUNDS) + 1
 #: Seconds that "now" means in rates and percentiles.
-WINDOW = 10
+WINDOW: Final = 10
 #: Movements that are added or taken off before requests have their turn again: about a millisecond.
-PIECE = 250
+PIECE: Final = 250
 
 K = TypeVar("K")
 Key = tuple[str, str, int, str, str]
@@ -33,9 +33,9 @@ Movement = tuple[Key, int, int, int, Marks]
 #: A window for another node: requests, errors, throttled, retries, and how often each mark.
 WindowRow = tuple[int, int, int, int, dict[int, int]]
 
-ZERO: tuple[int, ...] = (0,) * SIZE
+ZERO: Final[tuple[int, ...]] = (0,) * SIZE
 #: From so many marks on they are counted before they are added.
-_FEW = 64
+_FEW: Final = 64
 
 
 class Window:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from application.recent import (
     BOUNDS,
@@ -31,12 +31,12 @@ from domain.outcomes import SERVER_ERRORS, Denied, Ground
 if TYPE_CHECKING:
     from application.exchange import Exchange
 
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-OTHER = "other"
+METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+OTHER: Final = "other"
 #: Seconds of the per-second series.
-SERIES = 300
+SERIES: Final = 300
 #: Seconds for which windows are kept up to date after somebody asked for them.
-LOOKED = 60
+LOOKED: Final = 60
 
 
 class Cell:
