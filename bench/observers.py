@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from tests.closed_exchanges import closed_exchange
 
+from adapters.memory.objective_ledger import MemoryObjectives
 from adapters.structlog.access_log import AccessLog
 from adapters.structlog.sink import LineSink
 from application.security_decisions import SecurityDecisions
@@ -62,7 +63,7 @@ def parts() -> dict[str, Callable[[], object]]:
         "metrics": Tally().closed,
         "tail": Traffic().closed,
         "usage": UsageMeter(time.time).closed,
-        "objectives": ServiceLevels([Objective("all", 0.999)], time.time).closed,
+        "objectives": ServiceLevels([Objective("all", 0.999)], time.time, MemoryObjectives()).closed,
         "security": SecurityDecisions(time.time, "n").closed,
         "access log": AccessLog(sink).closed,
     }

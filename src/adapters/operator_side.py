@@ -48,6 +48,7 @@ from application.lifecycle import Lifecycle
 from application.live_configuration import LiveConfiguration
 from application.monitoring import Monitoring
 from application.nodes import LoneNode, NodeRegistry
+from application.objective_ledger import ObjectiveLedger
 from application.operations import Operations
 from application.operators import Operators
 from application.plan import Snapshot
@@ -91,6 +92,21 @@ def node_name(configuration: Configuration) -> str:
 def gateway_run() -> str:
     """What the workers of one run of the gateway have in common, and no other run has."""
     return os.environ.get("SPORK_RUN") or f"{os.getpid()}-{int(time.time() * 1000)}"
+
+
+def objective_ledger(board: RedisNodes | None, engine: AsyncEngine | None) -> ObjectiveLedger:
+    """Where counts of objectives are kept: what the fleet shares, else the records, else this process."""
+    if board is not None:
+        from adapters.redis.objective_ledger import RedisObjectives
+
+        return RedisObjectives(board.client)
+    if engine is not None:
+        from adapters.sqlalchemy.objective_ledger import SqlObjectives
+
+        return SqlObjectives(engine)
+    from adapters.memory.objective_ledger import MemoryObjectives
+
+    return MemoryObjectives()
 
 
 def own_version() -> str:
@@ -156,7 +172,9 @@ class OperatorSide:
         self.audit = SqlAuditTrail(engine) if engine is not None else None
         self.usage_store = SqlUsage(engine) if engine is not None else None
         self.usage = UsageMeter(clock.unix, self.usage_store)
-        self.levels = ServiceLevels(configuration.objectives, clock.unix)
+        ledger = objective_ledger(board, engine)
+        run = f"{os.getpid()}-{clock.unix():.6f}"
+        self.levels = ServiceLevels(configuration.objectives, clock.unix, ledger, self.node, run)
         self.security = SecurityDecisions(clock.unix, self.node)
         kept = None
         if board is not None:
@@ -371,6 +389,8 @@ class OperatorSide:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.nodes.leave(self.node)
             await self.usage.flush()
+            if self.levels.any:
+                await self.levels.flush()
             for entry in self.security.take():
                 await self.operations.note(entry)
             if self._notes:
@@ -390,7 +410,7 @@ class OperatorSide:
                     await asyncio.to_thread(self.shelf.put, await self.monitoring.report())
                 await self.live.follow()
                 await self.upstreams.follow(self.clock.monotonic(), self.clock.unix())
-                self.levels.tick()
+                await self.levels.tick()
                 await self.usage.tick()
                 for entry in self.security.due():
                     await self.operations.note(entry)

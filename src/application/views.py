@@ -265,7 +265,12 @@ class ConsumerView:
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveView:
-    """A service level objective as measured. `burn` maps windows (5m, 30m, 1h, 6h) to burn rates."""
+    """A service level objective as measured. `burn` maps windows (5m, 30m, 1h, 6h) to burn rates.
+
+    `requests` and `bad` are of the last `period`, or since `since` if counting began later: nothing is extrapolated.
+    `nodes` are the processes whose counts came in during the last six hours; counts of those that went before are in
+    too. `read_at` is when `kept_in` was last read, and `remark` says what is missing when it does not answer.
+    """
 
     name: str
     route: str | None
@@ -277,6 +282,11 @@ class ObjectiveView:
     bad: int
     budget_left: float
     burn: dict[str, float]
+    since: float | None = None
+    nodes: tuple[str, ...] = ()
+    kept_in: str = "process"  # process, records, redis
+    read_at: float | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

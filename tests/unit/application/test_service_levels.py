@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
+from adapters.memory.objective_ledger import MemoryObjectives
+from application.objective_ledger import Counted, Reading
 from application.security_decisions import MOST, SecurityDecisions
 from application.sla import ServiceLevels
 from application.usage import OTHERS, UsageMeter, UsageRow, totals
@@ -56,7 +59,7 @@ def test_budgets() -> None:
 
 
 def test_an_objective_counts_failures_and_what_is_too_slow_on_its_route() -> None:
-    levels = ServiceLevels([Objective("fast", 0.9, route="users", latency=0.1)], Clock())
+    levels = ServiceLevels([Objective("fast", 0.9, route="users", latency=0.1)], Clock(), MemoryObjectives())
     for seconds in (0.05, 0.05, 0.5):
         levels.closed(closed_exchange(seconds=seconds))
     levels.closed(closed_exchange(status=503, reason="destination_unavailable"))
@@ -67,13 +70,14 @@ def test_an_objective_counts_failures_and_what_is_too_slow_on_its_route() -> Non
     assert view.burn["5m"] == pytest.approx(4.0)
 
 
-def test_burn_rates_look_back_as_far_as_their_window() -> None:
+async def test_burn_rates_look_back_as_far_as_their_window() -> None:
     clock = Clock(60_000.0)
-    levels = ServiceLevels([Objective("all", 0.99)], clock)
+    levels = ServiceLevels([Objective("all", 0.99)], clock, MemoryObjectives())
     levels.closed(closed_exchange(status=500, reason="proxy_internal_error"))
+    await levels.tick()
     for _ in range(20):
         clock.at += 60
-        levels.tick()
+        await levels.tick()
         levels.closed(closed_exchange())
     burn = levels.views()[0].burn
     assert burn["5m"] == 0.0
@@ -83,17 +87,80 @@ def test_burn_rates_look_back_as_far_as_their_window() -> None:
 
 def test_an_unchanged_objective_keeps_its_counts_over_a_new_configuration() -> None:
     kept, changed = Objective("kept", 0.99), Objective("changed", 0.99)
-    levels = ServiceLevels([kept, changed], Clock())
+    levels = ServiceLevels([kept, changed], Clock(), MemoryObjectives())
     levels.closed(closed_exchange())
     levels.adopt([kept, Objective("changed", 0.95), Objective("new", 0.9)])
     assert [view.requests for view in levels.views()] == [1, 0, 0]
 
 
 def test_an_objective_of_a_consumer_counts_only_theirs() -> None:
-    levels = ServiceLevels([Objective("acme", 0.99, consumer="acme")], Clock())
+    levels = ServiceLevels([Objective("acme", 0.99, consumer="acme")], Clock(), MemoryObjectives())
     levels.closed(closed_exchange(principal=ACME))
     levels.closed(closed_exchange())
     assert levels.views()[0].requests == 1
+
+
+@pytest.mark.parametrize("period", [3600.0, 7200.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 365 * 86_400.0])
+def test_a_period_is_added_up_from_some_dozens_to_some_hundred_slices(period: float) -> None:
+    objective = Objective("x", 0.99, period=period)
+    assert all(4 < seconds / width <= 400 for width, seconds in objective.kept.items())
+    assert period in objective.kept.values() or period < max(seconds for seconds in objective.kept.values())
+
+
+class Unsure(MemoryObjectives):
+    """A ledger that takes a batch and then does not say so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent = False
+
+    async def add(self, node: str, batch: str, counted: Sequence[Counted], unix: float) -> None:
+        await super().add(node, batch, counted, unix)
+        if self.silent:
+            raise OSError("no answer in time")
+
+    async def read(self, objectives: Sequence[Objective], unix: float) -> Reading:
+        if self.silent:
+            raise OSError("no answer in time")
+        return await super().read(objectives, unix)
+
+
+async def test_a_batch_that_was_taken_without_a_word_is_counted_once() -> None:
+    clock, ledger = Clock(), Unsure()
+    levels = ServiceLevels([Objective("all", 0.99)], clock, ledger, "n", "run")
+    seen = []
+    for silent in (False, True, True, False):
+        ledger.silent = silent
+        levels.closed(closed_exchange())
+        clock.at += 6
+        await levels.tick()
+        seen.append(levels.views()[0].requests)
+        assert bool(levels.views()[0].remark) is silent
+    assert seen == [1, 2, 3, 4]
+    assert [view.requests for view in await levels.current()] == [4]
+
+
+async def test_views_are_right_while_a_flush_is_under_way() -> None:
+    """A scrape between handing over and reading back counts nothing twice and misses nothing."""
+
+    class Slow(MemoryObjectives):
+        async def add(self, node: str, batch: str, counted: Sequence[Counted], unix: float) -> None:
+            seen.append(levels.views()[0].requests)
+            await super().add(node, batch, counted, unix)
+            seen.append(levels.views()[0].requests)
+
+        async def read(self, objectives: Sequence[Objective], unix: float) -> Reading:
+            seen.append(levels.views()[0].requests)
+            return await super().read(objectives, unix)
+
+    seen: list[int] = []
+    levels = ServiceLevels([Objective("all", 0.99)], Clock(), Slow(), "n", "run")
+    levels.closed(closed_exchange())
+    await asyncio.gather(levels.current(), levels.current(), levels.tick())
+    levels.closed(closed_exchange())
+    await levels.flush()
+    assert set(seen) == {1, 2}
+    assert seen == sorted(seen)
 
 
 # --------------------------------------------------------------------------------------------------------------- usage

@@ -66,9 +66,9 @@ def accounting_handlers(
 ) -> list[Router]:
     handlers = [*_trail(queries, audit), *_erasure(operations, audit), *_usage(queries, usage, flush)]
 
-    @get("/objectives", summary="Service level objectives and their burn rates", sync_to_thread=False, **READ)
-    def objectives() -> Items[ObjectiveView]:
-        return queries.items(levels.views())
+    @get("/objectives", summary="Service level objectives and their burn rates", **READ)
+    async def objectives() -> Items[ObjectiveView]:
+        return queries.items(await levels.current())
 
     return [Router("/", route_handlers=[*handlers, objectives], dependencies=TERMS)]
 

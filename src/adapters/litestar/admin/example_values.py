@@ -293,6 +293,10 @@ ANSWERS: tuple[Any, ...] = (
         bad=410,
         budget_left=0.66,
         burn={"5m": 14.2, "30m": 3.1, "1h": 1.7, "6h": 0.4},
+        since=1_788_000_000.0,
+        nodes=("gw-1:8000", "gw-2:8000"),
+        kept_in="redis",
+        read_at=1_790_000_000.0,
     ),
     HealthScore(79.0, {"errors": 6.0, "services": 15.0}, FORMULA),
     Announced(

@@ -14,7 +14,7 @@ from sqlalchemy import Column, Float, Integer, MetaData, String, Table, insert, 
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sqlalchemy.migrations import audit, identity
+from adapters.sqlalchemy.migrations import audit, identity, objectives
 
 _TABLE = Table(
     "spork_migrations",
@@ -37,7 +37,7 @@ class Step(Protocol):
 
 
 #: Every step, oldest first.
-STEPS: tuple[Step, ...] = (identity, audit)
+STEPS: tuple[Step, ...] = (identity, audit, objectives)
 
 
 class SchemaTooNew(RuntimeError):
