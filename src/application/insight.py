@@ -38,6 +38,9 @@ class UpstreamControl(Protocol):
 
     def targets(self, now: float, unix: float) -> list[TargetView]: ...
 
+    def probed(self, now: float) -> dict[str, tuple[int, int]]:
+        """(probes, those that passed) of the last hour, by upstream."""
+
     def trip(self, name: str, act: Act, now: float) -> Soon[None]: ...
 
     def reset(self, name: str, act: Act, now: float) -> Soon[None]: ...

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from application.recent import SIZE, Window, WindowRow, Windows
-from application.views import BreakerView, ConsumerView, EventView, Nodes, TargetView
+from application.views import BreakerOnNode, BreakerView, ConsumerView, EventView, Nodes, TargetOnNode, TargetView
+
+N = TypeVar("N", BreakerOnNode, TargetOnNode)
 
 #: Seconds without a report after which a node is silent, and after which it is forgotten.
 SILENT_AFTER = 5.0
@@ -39,6 +41,8 @@ class NodeReport:
     series: list[tuple[int, int, int, int]] = field(default_factory=list)
     breakers: list[BreakerView] = field(default_factory=list)
     target_views: list[TargetView] = field(default_factory=list)
+    #: (probes, those that passed) of the last hour, by upstream.
+    probed: dict[str, tuple[int, int]] = field(default_factory=dict)
     consumers: list[ConsumerView] = field(default_factory=list)
     events: list[EventView] = field(default_factory=list)
 
@@ -199,22 +203,35 @@ class Picture:
         return [(second, *sums[second]) for second in sorted(sums)]
 
     def breakers(self) -> list[BreakerView]:
-        """One per circuit: counts added, the worst state with its reason, transitions of all nodes."""
+        """One per circuit: counts added, the worst state with its reason, transitions of all nodes, and each one's own."""
         merged: dict[str, BreakerView] = {}
+        each: dict[str, list[BreakerOnNode]] = {}
         for report in self.reports:
             for view in report.breakers:
                 known = merged.get(view.name)
                 merged[view.name] = view if known is None else _merge_breakers(known, view)
-        return [merged[name] for name in sorted(merged)]
+                each.setdefault(view.name, []).append(
+                    BreakerOnNode(report.node, view.state, view.since, view.cause, view.requests, view.failures)
+                )
+        return [replace(merged[name], by_node=_in_order(each[name])) for name in sorted(merged)]
 
     def targets(self) -> list[TargetView]:
+        """One per target: as bad as the worst node finds it, counts added, and what each node finds."""
         merged: dict[tuple[str, str], TargetView] = {}
+        each: dict[tuple[str, str], list[TargetOnNode]] = {}
         for report in self.reports:
             for view in report.target_views:
                 key = (view.upstream, view.name)
                 known = merged.get(key)
                 merged[key] = view if known is None else _merge_targets(known, view)
-        return [merged[key] for key in sorted(merged)]
+                each.setdefault(key, []).append(_on_node(report.node, view))
+        return [replace(merged[key], by_node=_in_order(each[key])) for key in sorted(merged)]
+
+    def availability(self, upstream: str) -> float | None:
+        """Share of the last hour's probes by all nodes that passed; None when there were none."""
+        counts = [report.probed[upstream] for report in self.reports if upstream in report.probed]
+        probes = sum(made for made, _ in counts)
+        return sum(passed for _, passed in counts) / probes if probes else None
 
     def events(self) -> list[EventView]:
         """Newest first."""
@@ -228,6 +245,25 @@ class Picture:
                 known = merged.get(view.name)
                 merged[view.name] = view if known is None else _merge_consumers(known, view)
         return list(merged.values())
+
+
+def _on_node(node: str, view: TargetView) -> TargetOnNode:
+    return TargetOnNode(
+        node=node,
+        config=view.config,
+        probe=view.probe,
+        breaker=view.breaker,
+        traffic=view.traffic,
+        in_flight=view.in_flight,
+        ejected_until=view.ejected_until,
+        last_error=view.last_error,
+        last_probe_at=view.last_probe_at,
+        probe_ms=view.probe_ms,
+    )
+
+
+def _in_order(facts: list[N]) -> tuple[N, ...]:
+    return tuple(sorted(facts, key=lambda fact: fact.node))
 
 
 def _windows(report: NodeReport) -> Windows:

@@ -9,9 +9,19 @@ from application.configuration import Configuration, RouteConfig
 from application.nodes import Picture
 from application.recent import WINDOW, Window, percentile_ms
 from application.tally import SERIES
-from application.views import BreakerView, PulseView, RouteView, Series, ServiceView, TargetView
+from application.views import (
+    BreakerOnNode,
+    BreakerView,
+    PulseView,
+    RouteView,
+    Series,
+    ServiceView,
+    TargetOnNode,
+    TargetView,
+)
 
 _NONE = Window()
+_SHUT = ("open", "forced_open")
 
 
 class Overview:
@@ -78,10 +88,11 @@ class Overview:
     ) -> ServiceView:
         window = self.picture.windows.upstreams.get(name, _NONE)
         breaker = breaker_of(name, breakers)
+        own = breakers.get(name)
         up = sum(1 for target in targets if takes_traffic(target))
         return ServiceView(
             name=name,
-            state=service_state(targets, breaker),
+            state=service_state(targets, breaker, () if own is None else own.by_node),
             targets_up=up,
             targets_total=len(targets),
             rps=window.rps,
@@ -94,7 +105,7 @@ class Overview:
             breaker=breaker,
             balance=balance,
             retries_per_second=window.retries / WINDOW,
-            availability=availability_of(targets),
+            availability=self.picture.availability(name),
             routes=tuple(self._routes_of.get(name, ())),
             revision=self.configuration.revision,
         )
@@ -172,9 +183,14 @@ def series_of(seconds: Iterable[tuple[int, int, int, int]]) -> tuple[Series, ...
     )
 
 
-def takes_traffic(target: TargetView) -> bool:
-    """Whether requests are sent there now: said by probe, ejection and operator, never by configuration alone."""
-    return target.config in ("active", "registered") and target.probe != "down" and target.traffic != "ejected"
+def takes_traffic(target: TargetView | TargetOnNode) -> bool:
+    """Whether requests are sent there now: said by probe, ejection, circuit and operator, never by configuration alone."""
+    return (
+        target.config in ("active", "registered")
+        and target.probe != "down"
+        and target.traffic != "ejected"
+        and target.breaker not in _SHUT
+    )
 
 
 def breaker_of(name: str, breakers: dict[str, BreakerView]) -> str:
@@ -188,22 +204,27 @@ def breaker_of(name: str, breakers: dict[str, BreakerView]) -> str:
     return "off"
 
 
-def service_state(targets: list[TargetView], breaker: str) -> str:
-    """healthy, degraded, down or unknown (nothing has been measured: neither probes nor traffic)."""
+def service_state(targets: list[TargetView], breaker: str, by_node: Sequence[BreakerOnNode] = ()) -> str:
+    """healthy, degraded, down or unknown (nothing has been measured: neither probes nor traffic). `breaker` and `by_node`
+    are of the upstream's circuits.
+
+    It is down when no node can send anything anywhere: what one node ejects, or shuts off, another may well use.
+    """
+    usable = {fact.node for target in targets for fact in target.by_node if takes_traffic(fact)}
+    usable -= {fact.node for fact in by_node if fact.state in _SHUT}
     up = [target for target in targets if takes_traffic(target)]
-    if not up or breaker in ("open", "forced_open"):
+    if not usable:
         return "down"
-    if len(up) < len(targets) or breaker == "half_open" or any(target.traffic == "failing" for target in up):
+    if (
+        breaker in _SHUT
+        or len(up) < len(targets)
+        or breaker == "half_open"
+        or any(target.traffic == "failing" for target in up)
+    ):
         return "degraded"
     if all(target.probe in ("off", "unknown") and target.traffic in ("idle", "") for target in up):
         return "unknown"
     return "healthy"
-
-
-def availability_of(targets: list[TargetView]) -> float | None:
-    """Share of probed targets that are up; None when nothing is probed."""
-    probed = [target for target in targets if target.probe in ("up", "down")]
-    return sum(1 for target in probed if target.probe == "up") / len(probed) if probed else None
 
 
 def traffic_of(window: Window) -> str:

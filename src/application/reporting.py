@@ -125,6 +125,7 @@ class Reporter:
             series=self._tally.series(),
             breakers=upstreams.breakers(now, unix) if upstreams is not None else [],
             target_views=upstreams.targets(now, unix) if upstreams is not None else [],
+            probed=upstreams.probed(now) if upstreams is not None else {},
             consumers=list(self._consumers()),
             events=self._events.latest(200),
         )

@@ -67,6 +67,10 @@ class RegistryControl:
             for target in upstream.targets
         ]
 
+    def probed(self, now: float) -> dict[str, tuple[int, int]]:
+        """(probes, those that passed) of the last hour, by upstream."""
+        return {upstream.name: upstream.history.counts(now) for upstream in self._registry}
+
     def samples(self) -> Iterable[tuple[str, tuple[str, ...], float]]:
         """For `application.metering`."""
         now = self._monotonic()

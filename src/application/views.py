@@ -60,8 +60,23 @@ class TransitionView:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerOnNode:
+    """A circuit as one gateway process has it."""
+
+    node: str
+    state: str
+    since: float
+    cause: str
+    requests: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerView:
-    """One circuit, visible in every state. `name` is the upstream's, or upstream/target for a per-target circuit."""
+    """One circuit, visible in every state. `name` is the upstream's, or upstream/target for a per-target circuit.
+
+    Of several gateway processes it is the worst state with its cause, and counts added up; `by_node` says each one's own.
+    """
 
     name: str
     state: str  # closed, open, half_open, forced_open
@@ -84,10 +99,30 @@ class BreakerView:
     transitions: tuple[TransitionView, ...] = ()
     window: tuple[tuple[int, int], ...] = ()  # (requests, failures) per second of the window, newest last
     fallback: str | None = None
+    by_node: tuple[BreakerOnNode, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOnNode:
+    """A target as one gateway process finds it: each probes and ejects for itself."""
+
+    node: str
+    config: str
+    probe: str
+    breaker: str
+    traffic: str
+    in_flight: int
+    ejected_until: float | None
+    last_error: str | None
+    last_probe_at: float | None
+    probe_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class TargetView:
+    """One target. Of several gateway processes it is as bad as the worst finds it, and counts added up; `by_node` says what
+    each finds."""
+
     upstream: str
     name: str  # host:port or unix path
     url: str
@@ -108,11 +143,15 @@ class TargetView:
     last_probe_at: float | None
     probe_ms: float | None
     flaps: int = 0  # probe verdict changes in 5 minutes
+    by_node: tuple[TargetOnNode, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """One upstream with its targets summed up. `state`: healthy, degraded, down, unknown."""
+    """One upstream with its targets summed up. `state`: healthy, degraded, down, unknown; down when no gateway process has
+    a target to send to, degraded when one has not, or any has less than all. `targets_up` counts those that every process
+    uses.
+    """
 
     name: str
     state: str
@@ -125,7 +164,7 @@ class ServiceView:
     p95_ms: float | None
     p99_ms: float | None
     in_flight: int
-    breaker: str
+    breaker: str  # its circuit's state, or the worst of its targets'
     balance: str
     retries_per_second: float
     availability: float | None  # share of the last hour's probes that succeeded

@@ -111,7 +111,32 @@ def target(row: TargetView, moment: Moment, width: int) -> list[Line]:
         ),
         fact("ejections", f"{row.ejections}", f"   until {clock(row.ejected_until)}Z" if row.ejected_until else ""),
     ]
-    return lines + text_fact("last error", row.last_error or MISSING, width, "warn" if row.last_error else "dim")
+    lines += text_fact("last error", row.last_error or MISSING, width, "warn" if row.last_error else "dim")
+    return lines + _found_by(row)
+
+
+def _found_by(row: TargetView) -> list[Line]:
+    """What each gateway finds, where they do not agree."""
+    if len({(own.config, own.probe, own.breaker, own.traffic) for own in row.by_node}) < 2:
+        return []
+    lines = [title("gateways differ")]
+    for own in row.by_node:
+        lines.append([(own.node, "bold")])
+        lines.append(
+            fact(
+                "",
+                "config ",
+                said(own.config),
+                "   probe ",
+                said(own.probe),
+                "   breaker ",
+                said(own.breaker),
+                "   traffic ",
+                said(own.traffic),
+                f"   until {clock(own.ejected_until)}Z" if own.ejected_until else "",
+            )
+        )
+    return lines
 
 
 def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
@@ -140,6 +165,9 @@ def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
         lines += text_fact("reason", row.forced_reason or MISSING, width)
     lines += text_fact("fallback", row.fallback or "none: refused with 503", width)
     lines += text_fact("routes", ", ".join(row.routes), width)
+    if len({own.state for own in row.by_node}) > 1:
+        lines.append(title("gateways differ"))
+        lines += [fact("", (own.node, "bold"), "   ", said(own.state), f"   {own.cause}") for own in row.by_node]
     return lines + _window(row, moment, width) + _transitions(row)
 
 

@@ -140,8 +140,13 @@ class ProbeHistory:
 
     def availability(self, now: float) -> float | None:
         """Share of the last hour's probes that passed; None when there was none."""
-        checks = sum(row[0] for _, row in self._recent(now))
-        return sum(row[1] for _, row in self._recent(now)) / checks if checks else None
+        checks, passed = self.counts(now)
+        return passed / checks if checks else None
+
+    def counts(self, now: float) -> tuple[int, int]:
+        """(probes, those that passed) of the last hour."""
+        rows = self._recent(now)
+        return int(sum(row[0] for _, row in rows)), int(sum(row[1] for _, row in rows))
 
     def response_seconds(self, now: float) -> float | None:
         """Mean time of the last hour's probes; None when there was none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 import redis.asyncio
@@ -12,9 +13,10 @@ from adapters.redis.nodes import RedisHealth, RedisNodes
 from application.insight import Act
 from application.live_configuration import Shared
 from application.nodes import Heard, LoneNode, NodeRegistry, NodeReport, Picture, RouteReport
+from application.overview import Overview
 from application.recent import Window
-from application.views import BreakerView, EventView, TargetView, TransitionView
-from tests.admin_rig import AdminRig
+from application.views import BreakerView, EventView, ServiceView, TargetView, TransitionView
+from tests.admin_rig import AdminRig, two_services
 from tests.servers import RedisProcess, redis_process
 
 
@@ -175,6 +177,9 @@ def test_a_circuit_is_as_bad_as_on_its_worst_node_and_its_counts_add_up() -> Non
     assert merged.error_ratio == 0.75
     assert [t.at for t in merged.transitions] == [1.0, 2.0]
     assert merged.window == ((40, 30),)
+    assert [(own.node, own.state, own.requests, own.failures) for own in merged.by_node] == [
+        ("a", "closed", 10, 1), ("b", "open", 30, 29),
+    ]  # fmt: skip
 
 
 def test_a_target_is_as_bad_as_any_node_finds_it() -> None:
@@ -185,6 +190,57 @@ def test_a_target_is_as_bad_as_any_node_finds_it() -> None:
     assert (merged.probe, merged.traffic, merged.in_flight, merged.connections, merged.last_probe_at) == (
         "down", "ejected", 3, 4, 9.0,
     )  # fmt: skip
+    assert [(own.node, own.probe, own.traffic, own.in_flight, own.last_probe_at) for own in merged.by_node] == [
+        ("a", "up", "ok", 1, 5.0), ("b", "down", "ejected", 2, 9.0),
+    ]  # fmt: skip
+
+
+def service(*reports: NodeReport) -> ServiceView:
+    return Overview(pictured(*reports), two_services()).services()[0]
+
+
+def two_targets(first: str, second: str) -> list[TargetView]:
+    """Two targets with these verdicts of a node."""
+    return [replace(target(first), name="t1"), replace(target(second), name="t2")]
+
+
+def test_a_service_is_down_when_no_node_has_a_target_left_not_when_two_nodes_miss_different_ones() -> None:
+    each_misses_one = service(
+        report("a", target_views=two_targets("down", "up")), report("b", target_views=two_targets("up", "down"))
+    )
+    assert (each_misses_one.state, each_misses_one.targets_up, each_misses_one.targets_total) == ("degraded", 0, 2)
+    one_has_none = service(
+        report("a", target_views=two_targets("down", "down")), report("b", target_views=two_targets("up", "up"))
+    )
+    assert one_has_none.state == "degraded"
+    none_has_any = service(
+        report("a", target_views=two_targets("down", "down")), report("b", target_views=two_targets("down", "down"))
+    )
+    assert none_has_any.state == "down"
+
+
+@pytest.mark.parametrize(("other", "state"), [("closed", "degraded"), ("open", "down")])
+def test_a_circuit_that_is_open_on_one_node_only_degrades_the_service(other: str, state: str) -> None:
+    targets = two_targets("up", "up")
+    told = service(
+        report("a", target_views=targets, breakers=[breaker(state="open")]),
+        report("b", target_views=targets, breakers=[breaker(state=other)]),
+    )
+    assert (told.state, told.breaker) == (state, "open")
+
+
+def test_one_target_with_an_open_circuit_of_its_own_does_not_take_the_service_down() -> None:
+    views = [
+        replace(view, breaker=state) for view, state in zip(two_targets("up", "up"), ("open", "closed"), strict=True)
+    ]
+    told = service(report("a", target_views=views, breakers=[breaker("users/t1", "open"), breaker("users/t2")]))
+    assert (told.state, told.breaker, told.targets_up) == ("degraded", "open", 1)
+
+
+def test_availability_is_the_share_of_the_last_hours_probes_of_all_nodes() -> None:
+    reports = [report("a", probed={"users": (10, 9), "echo": (0, 0)}), report("b", probed={"users": (30, 27)})]
+    assert service(*reports).availability == 0.9
+    assert pictured(*reports).availability("echo") is None
 
 
 def test_events_of_all_nodes_are_in_one_order_and_each_once() -> None:

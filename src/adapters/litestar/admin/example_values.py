@@ -20,6 +20,7 @@ from application.views import (
     ActionResult,
     ApiKeyView,
     AuditView,
+    BreakerOnNode,
     BreakerView,
     Candidate,
     ComponentHealth,
@@ -39,6 +40,7 @@ from application.views import (
     ServiceView,
     SessionView,
     SnapshotView,
+    TargetOnNode,
     TargetView,
     TrafficView,
     TransitionView,
@@ -89,6 +91,10 @@ BREAKER = BreakerView(
     transitions=(TransitionView(AT - 3, "closed", "open", "failure ratio 0.62 of 84 requests"),),
     window=((40, 22), (44, 30)),
     fallback="static 503",
+    by_node=(
+        BreakerOnNode("gw-1:8000", "open", AT - 3, "failure ratio 0.62 of 84 requests", 84, 52),
+        BreakerOnNode("gw-2:8000", "open", AT - 3, "opened by another replica", 0, 0),
+    ),
 )
 TARGET = TargetView(
     upstream="orders",
@@ -110,6 +116,10 @@ TARGET = TargetView(
     last_error="connect_refused",
     last_probe_at=AT - 1,
     probe_ms=2.1,
+    by_node=(
+        TargetOnNode("gw-1:8000", "active", "up", "open", "failing", 1, None, "connect_refused", AT - 1, 2.1),
+        TargetOnNode("gw-2:8000", "active", "up", "open", "idle", 1, None, None, AT - 3, 1.9),
+    ),
 )
 SERVICE = ServiceView(
     name="orders",
