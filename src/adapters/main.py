@@ -51,6 +51,8 @@ async def serve(
         callers = container.callers()
         stack.push_async_callback(container.database().dispose)
         operators.controls.keys = operators.controls.sessions = operators.controls.plans = callers.control
+        operators.usage.plan_of = callers.consumers.plan_and_owner
+        limits.control.owner_of = lambda name: callers.consumers.plan_and_owner(name)[1] or ""
         container.configurator().apply(configuration)
         upstreams = container.upstream_side()
         upstreams.join(operators)

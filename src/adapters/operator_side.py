@@ -216,14 +216,16 @@ class OperatorSide:
         logs = [LogHealth(self.access_log.sink, lambda: self.access_log.enabled)]
         if (sink := own_sink()) is not None:
             logs.append(LogHealth(sink, log="application"))
+        process = ProcessMeter()
         meters: list[Any] = [
-            self.reporter, events, self.stream, self.live, self.lag, ProcessMeter(), self.upstreams, self.usage,
+            self.reporter, events, self.stream, self.live, self.lag, process, self.upstreams, self.usage,
             self.levels, self.security, self.nodes, self.controls.quotas, *logs,
         ]  # fmt: skip
         for meter in meters:
             if hasattr(meter, "samples"):
                 self.monitoring.add(meter)
         components: list[Component] = [
+            process,
             LoopHealth(self.lag),
             ConfigurationHealth(self.live),
             DiskHealth(configuration.state_dir),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
-from application.configuration import Configuration
+from application.configuration import Configuration, RouteConfig
 from application.insight import Act
 from application.live_configuration import LiveConfiguration, NotApplied, ReadResult, diff, problem_row
 from application.operations import OperationRefused, Prepared
@@ -100,16 +100,49 @@ def refused(error: NotApplied) -> OperationRefused:
     return OperationRefused("invalid", str(error), errors=[problem_row(problem) for problem in error.problems])
 
 
+#: Parts that are named one by one, with the word operators know them by.
+_NAMED = ("plans", "consumers", "issuers", "objectives")
+#: What says where a configuration came from, not what it does.
+_PROVENANCE = frozenset(("revision", "sources", "routes", "upstreams", *_NAMED))
+
+
 def blast(running: Configuration | None, wanted: Configuration) -> str:
-    """How many routes and upstreams come, go and change."""
+    """How many routes and upstreams come, go and change, and which other settings differ."""
     before = running or Configuration()
-    routes = _changes({r.name: r for r in before.routes}, {r.name: r for r in wanted.routes})
+    routes = _changes({r.name: _placeless(r) for r in before.routes}, {r.name: _placeless(r) for r in wanted.routes})
     upstreams = _changes({u.name: u for u in before.upstreams}, {u.name: u for u in wanted.upstreams})
-    return f"Routes: {routes}. Upstreams: {upstreams}. Requests in flight finish as they began."
+    told = [f"Routes: {routes}.", f"Upstreams: {upstreams}."]
+    for part in _NAMED:
+        had, has = getattr(before, part), getattr(wanted, part)
+        if had != has:
+            told.append(f"{part.capitalize()}: {_changes({x.name: x for x in had}, {x.name: x for x in has})}.")
+    others = [
+        field.name
+        for field in fields(Configuration)
+        if field.name not in _PROVENANCE and getattr(before, field.name) != getattr(wanted, field.name)
+    ]
+    if others:
+        told.append(f"Settings: {', '.join(others)}.")
+    return " ".join((*told, "Requests in flight finish as they began."))
+
+
+def _placeless(route: RouteConfig) -> RouteConfig:
+    """The same route wherever it is written."""
+    return replace(route, origin="")
 
 
 def _changes(before: Mapping[str, object], after: Mapping[str, object]) -> str:
-    added = len(after.keys() - before.keys())
-    removed = len(before.keys() - after.keys())
-    changed = sum(1 for name in after.keys() & before.keys() if after[name] != before[name])
-    return f"{added} added, {removed} removed, {changed} changed"
+    added = sorted(after.keys() - before.keys())
+    removed = sorted(before.keys() - after.keys())
+    changed = sorted(name for name in after.keys() & before.keys() if after[name] != before[name])
+    return ", ".join(
+        f"{len(names)} {word}{_named(names)}"
+        for word, names in (("added", added), ("removed", removed), ("changed", changed))
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first few of them."""
+    if not names:
+        return ""
+    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"

@@ -57,6 +57,11 @@ class Consumers:
     def named(self, name: str) -> Consumer | None:
         return self._names.get(name)
 
+    def plan_and_owner(self, name: str) -> tuple[str | None, str | None]:
+        """What operators are shown beside a consumer's name; None for what nobody has said."""
+        consumer = self._names.get(name)
+        return (None, None) if consumer is None else (consumer.plan or None, consumer.owner or None)
+
     def of(self, principal: Principal) -> Consumer | None:
         """The consumer of a token's principal: named by the token, or found by `issuer|subject` or subject."""
         if principal.consumer:

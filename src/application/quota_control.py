@@ -46,7 +46,7 @@ class QuotaControl:
         self._configuration = configuration
         self._store = store
         self._unix = unix
-        self._owner_of = owner_of
+        self.owner_of = owner_of
         self._usage: dict[str, float] = {}
 
     # ---------------------------------------------------------------------------------------------------------- limits
@@ -130,7 +130,7 @@ class QuotaControl:
                 found[identity] = ConsumerView(
                     identity,
                     tally.limit.scope.removeprefix("plan ") if tally.limit.scope.startswith("plan ") else None,
-                    self._owner_of(identity) or None,
+                    self.owner_of(identity) or None,
                     max(rate, before.rps if before else 0.0),
                     max(admitted.get(identity, 0), before.admitted_5m if before else 0),
                     max(refused.get(identity, 0), before.refused_5m if before else 0),
@@ -182,7 +182,7 @@ class QuotaControl:
             resets_in=state.reset_after,
             admitted_5m=admitted.get(identity, 0),
             refused_5m=refused.get(identity, 0),
-            owner=self._owner_of(identity) or None if kind == "user" else None,
+            owner=self.owner_of(identity) or None if kind == "user" else None,
             override=None if override is None else _said(override),
             id=_handle(limit.bucket, identity),
         )

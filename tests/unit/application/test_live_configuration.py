@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from application.configuration import Configuration
-from application.configuration_actions import ConfigurationActions
+from application.configuration_actions import ConfigurationActions, blast
 from application.diagnostics import Problem
 from application.events import EventLog
 from application.insight import Act
 from application.live_configuration import LiveConfiguration, NotApplied, Revision, Shared
 from application.operations import OperationRefused
+from domain.consumers import Plan
+from tests.admin_rig import two_services
 
 
 @dataclass
@@ -130,6 +132,27 @@ async def test_a_dry_run_has_a_blast_and_applies_nothing() -> None:
     with pytest.raises(OperationRefused) as refused:
         await ConfigurationActions(gateway.live).apply("bad", Act("alice", ""))
     assert refused.value.members["errors"][0]["path"] == "routes[0]"  # type: ignore[index]
+
+
+def test_the_blast_names_what_changes_wherever_it_is_written() -> None:
+    before = two_services()
+    moved = replace(before, routes=tuple(replace(route, origin="other.yaml:1") for route in before.routes))
+    assert blast(before, moved) == (
+        "Routes: 0 added, 0 removed, 0 changed. Upstreams: 0 added, 0 removed, 0 changed. "
+        "Requests in flight finish as they began."
+    )
+    wanted = replace(
+        before,
+        routes=(before.routes[0], replace(before.routes[1], server_timing=True), replace(before.routes[0], name="new")),
+        upstreams=before.upstreams[:1],
+        plans=(Plan("basic"),),
+        hosts=("api.example.com",),
+        sources=("elsewhere.yaml",),
+    )
+    assert blast(before, wanted) == (
+        "Routes: 1 added (new), 0 removed, 1 changed (echo). Upstreams: 0 added, 1 removed (echo), 0 changed. "
+        "Plans: 1 added (basic), 0 removed, 0 changed. Settings: hosts. Requests in flight finish as they began."
+    )
 
 
 async def test_history_survives_a_restart() -> None:

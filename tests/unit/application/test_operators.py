@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.prometheus.process import ProcessMeter
 from adapters.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature, newest_change
 from application.components import DiskHealth, LogHealth, LoopHealth
 from application.configuration import AdminToken
@@ -129,6 +130,17 @@ def test_the_event_loop_is_judged_by_its_worst_lag() -> None:
         lag.note(1.0, late)
         verdicts.append(LoopHealth(lag).health().status)
     assert verdicts == ["ok", "degraded", "failing"]
+
+
+def test_what_the_process_uses_is_told_and_few_descriptors_left_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = ProcessMeter()
+    health = process.health()
+    assert (health.name, health.status) == ("process", "ok")
+    assert isinstance(health.facts["resident_bytes"], int)
+    assert health.facts["resident_bytes"] > 2**20
+    assert float(str(health.facts["cpu_seconds"])) > 0
+    monkeypatch.setattr("resource.getrlimit", lambda which: (process.descriptors(), 4096))
+    assert process.health().status == "degraded"
 
 
 async def test_a_blocked_loop_is_seen() -> None:
