@@ -138,7 +138,7 @@ class AdminRig:
         self.monitoring.add(self.stream)
         self.monitoring.add(self.upstreams)
         self.operators = Operators(lambda: admin_tokens())
-        self.witnessed: list[tuple[str, str, str]] = []
+        self.witnessed: list[tuple[str, str, str, str]] = []
         self.app: Any = admin_application(
             [
                 *reading_handlers(self.queries, self.controls, "test", "0.1.0", self.node),

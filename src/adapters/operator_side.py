@@ -309,11 +309,18 @@ class OperatorSide:
             token = admin_token(self.configuration.state_dir)
             self._generated = AdminToken("generated", hashlib.sha256(token.encode()).hexdigest(), "admin")
 
-    def witness(self, kind: str, who: str, detail: str) -> None:
+    def witness(self, kind: str, who: str, client: str, detail: str) -> None:
         """A security event on the admin listener: told, and audited."""
         self.events.publish(kind, "admin", {"actor": who, "outcome": "refused", "detail": detail})
         entry = AuditEntry(
-            self.clock.unix(), kind, actor=who, object="admin", outcome="refused", detail=detail, node=self.node
+            self.clock.unix(),
+            kind,
+            actor=who,
+            object="admin",
+            outcome="refused",
+            detail=detail,
+            client=client,
+            node=self.node,
         )
         task = asyncio.ensure_future(self.operations.note(entry))
         self._notes.add(task)

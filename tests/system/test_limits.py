@@ -211,7 +211,7 @@ records: sqlite:///{tmp_path}/records.db
 plans:
   basic: {{limits: [{{quota: 4, per: 1h}}]}}
   premium: {{limits: [{{quota: 6, per: 1h}}]}}
-consumers: {{acme: {{plan: basic}}}}
+consumers: {{acme: {{plan: basic, owner: the shop}}}}
 upstreams: {{t: {{targets: ["{target.url}"]}}}}
 routes:
   - {{name: all, match: /x, upstream: t, auth: {{any_of: [api_key]}}, limits: [{{name: plan, by: consumer, from: plan}}]}}
@@ -241,6 +241,12 @@ routes:
             "the other replica's obedience, within the stated two seconds,",
         )
         assert spend(10).count(200) == 4
+
+        def shown() -> list[tuple[str, str, str]]:
+            rows = operator.get("/consumers").json()["items"]
+            return [(row["name"], row["plan"], row["owner"]) for row in rows]
+
+        wait_until(lambda: shown() == [("acme", "premium", "the shop")], 5, "the consumer with its plan and owner")
 
 
 def burst(url: str, requests: int) -> list[httpx.Response]:

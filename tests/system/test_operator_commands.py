@@ -49,7 +49,7 @@ def test_diff_and_apply(gateway: GatewayProcess, echo: int) -> None:
     assert httpx.get(f"{gateway.url}/applied/x").status_code == 404
     done = spork(gateway, "apply", "-c", "wanted.yaml", "--note", "INC-5")
     assert done.returncode == 0, done.stderr
-    assert "1 added, 0 removed" in done.stdout
+    assert "Routes: 1 added (applied), 0 removed, 0 changed." in done.stdout
     assert httpx.get(f"{gateway.url}/applied/x").status_code == 200
     assert spork(gateway, "diff", "-c", "wanted.yaml").returncode == 0
 

@@ -34,8 +34,14 @@ _TITLES = {
     500: "Internal error",
     503: "Not available right now",
 }
-#: Called with (kind, client, detail) for security events: a refused token, a locked address, a role that is too low.
-Witness = Callable[[str, str, str], None]
+#: Called with (kind, actor, client address, detail) for security events: a refused token, a locked address, a role that is
+#: too low.
+Witness = Callable[[str, str, str, str], None]
+#: What a witness is told of somebody who has shown no good token.
+NOBODY = "(unknown)"
+#: Seconds between two records of one address that goes on while it is locked out, and how many addresses are remembered.
+_LOCK_TOLD_EVERY = 60.0
+_MOST_LOCKED = 10_000
 
 
 class AdminProblem(Exception):
@@ -100,6 +106,8 @@ class Authenticated(ASGIMiddleware):
         self._operators = operators
         self._unix = unix
         self._witness = witness
+        #: address -> (when its lock was told, attempts since)
+        self._locked: dict[str, tuple[float, int]] = {}
 
     def __deepcopy__(self, memo: object) -> Authenticated:
         # Litestar copies what routes are made of; failures are to be counted in one place.
@@ -116,16 +124,28 @@ class Authenticated(ASGIMiddleware):
         if isinstance(verdict, NotAnOperator):
             verdict = await self._operators.counted(verdict, client, self._unix())
         if isinstance(verdict, Locked):
-            self._witness("admin.locked", client, "too many failed attempts")
+            self._still_locked(client, self._unix())
             answer = problem(429, "", {"retry-after": retry_after(verdict.retry_after).decode()})
         else:
             answer = unauthenticated(verdict, client, self._witness)
         await answer.to_asgi_response(None, connection)(scope, receive, send)
 
+    def _still_locked(self, client: str, unix: float) -> None:
+        """Tell that an address is locked out, once a minute with a count: a scanner cannot fill the audit trail."""
+        told, more = self._locked.get(client, (float("-inf"), 0))
+        if unix - told < _LOCK_TOLD_EVERY:
+            self._locked[client] = (told, more + 1)
+            return
+        if len(self._locked) >= _MOST_LOCKED:
+            self._locked.clear()
+        self._locked[client] = (unix, 0)
+        before = f"; {more} more attempt(s) since that was last told" if more else ""
+        self._witness("admin.locked", NOBODY, client, f"too many failed attempts from {client}{before}")
+
 
 def unauthenticated(verdict: NotAnOperator, client: str, witness: Witness) -> Response[bytes]:
     if verdict.reason != "missing":
-        witness("admin.refused", client, f"{verdict.reason} token")
+        witness("admin.refused", NOBODY, client, f"{verdict.reason} token from {client}")
     # One answer for every reason: a guess learns nothing.
     return problem(401, "", {"www-authenticate": 'Bearer realm="spork-admin"'})
 
@@ -141,9 +161,8 @@ def role_guard(witness: Witness) -> Callable[[ASGIConnection[Any, Any, Any, Any]
         operator: Operator = connection.scope["state"]["operator"]
         if not operator.may(needs):
             client = connection.client.host if connection.client is not None else ""
-            witness(
-                "admin.refused", operator.name, f"{handler.opt.get('act', handler.name)} needs {needs}, from {client}"
-            )
+            wanted = f"{handler.opt.get('act', handler.name)} needs {needs}, from {client}"
+            witness("admin.refused", operator.name, client, wanted)
             raise AdminProblem(403, f"This takes a token with the role {needs}.", needs=needs)
 
     return guard

@@ -142,6 +142,25 @@ async def test_guessing_is_limited_and_the_right_token_waits_too(rig: AdminRig) 
     assert "wrong" not in str(rig.witnessed)
 
 
+async def test_an_address_that_goes_on_while_it_is_locked_out_is_told_of_once_a_minute_with_a_count(
+    rig: AdminRig,
+) -> None:
+    guess = {"authorization": "Bearer wrong"}
+    async with rig.client("viewer") as client:
+        for _ in range(60):
+            await client.get("/admin/v1/whoami", headers=guess)
+        assert [fact[0] for fact in rig.witnessed] == ["admin.refused"] * 10 + ["admin.locked"]
+        rig.clock.at += 59
+        await client.get("/admin/v1/whoami", headers=guess)
+        assert len(rig.witnessed) == 11
+        rig.clock.at += 1.5
+        for _ in range(11):
+            await client.get("/admin/v1/whoami", headers=guess)
+    kind, actor, client_address, detail = rig.witnessed[-1]
+    assert (kind, actor, client_address) == ("admin.locked", "(unknown)", "127.0.0.1")
+    assert detail == "too many failed attempts from 127.0.0.1; 50 more attempt(s) since that was last told"
+
+
 async def test_what_is_wrong_with_a_body_is_said_by_member(rig: AdminRig) -> None:
     async with rig.client("operator") as client:
         bad = await client.post("/admin/v1/breakers/users/trip", json={"reason": 5, "ttl": -1})
