@@ -19,6 +19,7 @@ from application.plan import RoutePlan
 from application.ports import Guard, Verdict
 from application.redirecting import redirect
 from application.sending import Sender
+from application.upstream_views import fallback_word
 from application.upstreams import LiveUpstream
 from application.views import Candidate, Explanation, GuardVerdict
 from domain.http import Header, RequestHead, header_name, split_target
@@ -143,6 +144,9 @@ class Explainer:
         breaker = _breaker(upstream, exchange.now)
         if breaker is not None and breaker not in ("closed", "half_open") and refusal is None:
             refusal = f"breaker_open: the circuit of {upstream.name} is {breaker}"
+        fallback = fallback_word(upstream.declared)
+        if fallback is not None:
+            notes.append(f"should {upstream.name} fail or its circuit be open, its fallback answers: {fallback}")
         target = upstream.preview(exchange, exchange.now)
         if target is None:
             notes.append(f"no target of {upstream.name} may be used now")

@@ -23,8 +23,9 @@ class Moment:
     unix: float
 
     def stamp(self, at: float | None) -> float | None:
-        """Unix seconds of a monotonic time; None and infinity are None."""
-        return None if at is None or not math.isfinite(at) else at - self.monotonic + self.unix
+        """Unix seconds of a monotonic time, to the millisecond, so that a look later says the same; None and infinity are
+        None."""
+        return None if at is None or not math.isfinite(at) else round(at - self.monotonic + self.unix, 3)
 
 
 #: Names of the routes that lead to an upstream.
@@ -190,7 +191,7 @@ def breaker_view(
         expires_at=None if forced is None else moment.stamp(forced.until),
         transitions=tuple(_transition(t, moment) for t in status.transitions),
         window=status.window,
-        fallback=_fallback_word(declared),
+        fallback=fallback_word(declared),
     )
 
 
@@ -207,7 +208,7 @@ def _transition(transition: Transition, moment: Moment) -> TransitionView:
     )
 
 
-def _fallback_word(declared: Upstream) -> str | None:
+def fallback_word(declared: Upstream) -> str | None:
     fallback = declared.fallback
     if fallback is None:
         return None

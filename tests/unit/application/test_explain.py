@@ -14,7 +14,7 @@ from domain.outcomes import Denial
 
 TEXT = """
 upstreams:
-  users: {targets: ["http://127.0.0.1:7001", "http://127.0.0.1:7002"], breaker: {}}
+  users: {targets: ["http://127.0.0.1:7001", "http://127.0.0.1:7002"], breaker: {}, fallback: {status: 503, body: resting}}
 plans:
   basic: {limits: [{quota: 5, per: 1m}]}
 consumers:
@@ -74,6 +74,7 @@ async def test_an_open_circuit_refuses(gateway: GatewayContainer) -> None:
     gateway.breakers().force_open("users", "INC-1", "alice", 60.0, gateway.clock().monotonic())
     said = await gateway.explainer().explain("GET", "http://api/users/1")
     assert (said.breaker, said.refusal) == ("forced_open", "breaker_open: the circuit of users is forced_open")
+    assert said.notes[0] == "should users fail or its circuit be open, its fallback answers: answer 503"
 
 
 @pytest.mark.parametrize(

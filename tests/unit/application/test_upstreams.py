@@ -11,6 +11,7 @@ from adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from application.exchange import Exchange
 from application.registry import Discovered, UpstreamRegistry
 from application.targets import LiveTarget
+from application.upstream_views import Moment
 from application.upstreams import LiveUpstream
 from domain.circuit import BreakerPolicy, BreakerState, CallResult, Open
 from domain.health import OutlierPolicy, ProbePolicy
@@ -294,3 +295,14 @@ def test_registered_targets_are_reached_with_their_upstreams_tls() -> None:
     found = (named, parse_target("https://10.0.0.8:443"), parse_target("http://10.0.0.9:80"))
     pool.discover("registration", {"users": Discovered(found)}, 1)
     assert [t.declared.tls for t in live.targets[3:]] == [replace(tls, server_name="orders.internal"), tls, None]
+
+
+def test_a_time_that_has_passed_is_shown_the_same_however_often_it_is_looked_at() -> None:
+    """Else every circuit would be told to every console each second: the two clocks are never read at one instant."""
+    shown = {
+        Moment(100.0 + second + jitter, 5000.0 + second).stamp(42.1234)
+        for second in range(50)
+        for jitter in (0.0, 2e-5)
+    }
+    assert shown == {4942.123}
+    assert Moment(100.0, 5000.0).stamp(float("inf")) is None
