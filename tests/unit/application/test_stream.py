@@ -81,3 +81,9 @@ async def test_a_short_topic_is_compared_whole_in_every_beat() -> None:
     await beats(stream, 1)
     rows.values_by_key["r499"] = 2
     assert [delta["rows"] for delta in await beats(stream, 1)] == [[{"name": "r499", "value": 2}]]
+
+
+async def test_a_quiet_stream_has_heartbeats() -> None:
+    stream = streamed(Rows(1))
+    frames = stream.frames(stream.watch(frozenset({"routes"}), None), heartbeat=0.01)
+    assert [await anext(frames) for _ in range(3)] == [b"retry: 1000\n\n", b": heartbeat\n\n", b": heartbeat\n\n"]

@@ -6,9 +6,15 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 
-from application.nodes import Heard, NodeReport, RouteReport
+from adapters.litestar.admin.access import Authenticated
+from adapters.litestar.admin.application import admin_application
+from adapters.litestar.admin.monitoring import monitoring_handlers
+from adapters.prometheus.exposition import expose
+from application.nodes import Heard, LoneNode, NodeReport, RouteReport
+from application.views import ConsumerView
 from tests.admin_rig import AdminRig
 from tests.closed_exchanges import closed_exchange
 
@@ -326,6 +332,52 @@ async def test_metrics_and_health_of_the_admin_listener(rig: AdminRig) -> None:
         assert (await client.get("/metrics/health-score")).json()["score"] is None
         assert (await client.get("/health/services")).json()["items"][0]["name"] == "users"
         assert (await client.get("/health/detailed")).json()["status"] == "ok"
+
+
+async def test_consumers_are_added_up_sorted_searched_and_paged(rig: AdminRig) -> None:
+    def seen(name: str, admitted: int, refused: int) -> ConsumerView:
+        return ConsumerView(name, None, None, 1.0, admitted, refused, 100.0)
+
+    class Three(LoneNode):
+        alone = False
+
+        async def heard(self) -> list[Heard]:
+            at = rig.clock.unix()
+            first = [seen("acme", 5, 1), seen("beta", 9, 0), seen("gamma", 0, 7)]
+            return [
+                Heard(NodeReport("node-b", at, 0.0, consumers=first), 0.5),
+                Heard(NodeReport("node-c", at, 0.0, consumers=[seen("acme", 6, 2)]), 0.5),
+                Heard(NodeReport("late", at, 0.0, consumers=[seen("acme", 1000, 0)]), 30.0),
+            ]
+
+    rig = AdminRig(nodes=Three())
+    await rig.beat()
+    async with rig.client() as client:
+
+        async def asked(query: str) -> tuple[list[tuple[str, int]], str | None, int]:
+            body = (await client.get(f"/admin/v1/consumers?{query}")).json()
+            assert body["nodes"]["silent"] == ["late"]
+            return [(row["name"], row["admitted_5m"]) for row in body["items"]], body["next_cursor"], body["total"]
+
+        assert await asked("") == ([("acme", 11), ("beta", 9), ("gamma", 0)], None, 3)
+        assert await asked("sort=refusals&top=1") == ([("gamma", 0)], "1", 3)
+        assert await asked("sort=refusals&top=1&cursor=1") == ([("acme", 11)], "2", 3)
+        assert await asked("q=ET") == ([("beta", 9)], None, 1)
+        assert (await client.get("/admin/v1/consumers?cursor=x")).status_code == 422
+
+
+async def test_what_monitors_read_takes_a_token_where_others_can_reach_it(rig: AdminRig) -> None:
+    closed = Authenticated(rig.operators, rig.clock.unix, lambda *facts: rig.witnessed.append(facts))
+    handlers = monitoring_handlers(rig.monitoring, rig.queries, expose, closed)
+    unix = rig.clock.unix
+    app: Any = admin_application([], handlers, rig.operators, unix, lambda *facts: rig.witnessed.append(facts), "1")
+    paths = ("/metrics", "/metrics/json", "/metrics/performance", "/metrics/health-score", "/health/detailed",
+             "/health/services", "/monitoring/metrics", "/monitoring/health")  # fmt: skip
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:
+        for path in paths:
+            assert (await client.get(path)).status_code == 401, path
+            good = await client.get(path, headers={"authorization": "Bearer viewer-token"})
+            assert good.status_code == 200, path
 
 
 async def test_the_description_is_openapi_31_and_the_docs_need_no_internet(rig: AdminRig) -> None:
