@@ -71,6 +71,7 @@ async def serve(
                 on_started()
         starting.cancel()
         await serving
+    log.info("ended")
 
 
 def _server(

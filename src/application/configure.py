@@ -51,6 +51,6 @@ class Configurator:
             except Exception:
                 log.exception("after configuration swap")
         log.info(
-            "configuration %s in force: %d routes, %d upstreams", snapshot.revision, len(snapshot.plans), len(live)
+            "configuration %s in force: %d route(s), %d upstream(s)", snapshot.revision, len(snapshot.plans), len(live)
         )
         return snapshot

@@ -13,7 +13,7 @@ log = logging.getLogger("spork.events")
 
 #: Kinds (or their first word) that are worse than news.
 _WARNINGS = frozenset(("breaker.opened", "breaker.forced", "target.ejected", "target.down", "auth.failed", "config.refused",
-                       "store.lost", "admin.refused", "node.silent", "admin.locked", "key.revoked", "upstream.degraded"))  # fmt: skip
+                       "store.lost", "admin.refused", "node.silent", "admin.locked", "key.revoked", "upstream.degraded", "upstream.panic"))  # fmt: skip
 _ERRORS = frozenset(("upstream.down", "internal.error", "audit.broken"))
 
 Listener = Callable[[EventView, dict[str, object]], None]

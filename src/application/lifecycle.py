@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from enum import Enum
+
+log = logging.getLogger("spork")
 
 
 class Phase(Enum):
@@ -35,6 +38,8 @@ class Lifecycle:
 
     def drain(self) -> None:
         """From now on readiness fails; what is in flight goes on."""
+        if self.phase is not Phase.DRAINING:
+            log.info("shutdown has begun: readiness fails, what is in flight goes on")
         self.phase = Phase.DRAINING
         self._draining.set()
 

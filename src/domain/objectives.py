@@ -75,7 +75,7 @@ def burn_rate(bad: int, total: int, target: float) -> float:
     if total == 0 or bad == 0:
         return 0.0
     allowance = 1.0 - target
-    return (bad / total) / allowance if allowance > 0 else float("inf")
+    return round((bad / total) / allowance, 6) if allowance > 0 else float("inf")
 
 
 def budget_left(bad: int, total: int, target: float) -> float:
@@ -83,4 +83,4 @@ def budget_left(bad: int, total: int, target: float) -> float:
     if total == 0 or bad == 0:
         return 1.0
     allowed = (1.0 - target) * total
-    return 1.0 - bad / allowed if allowed > 0 else -1.0
+    return round(1.0 - bad / allowed, 6) if allowed > 0 else -1.0

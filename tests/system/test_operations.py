@@ -153,6 +153,30 @@ def test_level_and_fields_change_while_it_runs(tmp_path: Path) -> None:
             assert change(gateway, level="loud") in (400, 422)
 
 
+def test_the_log_tells_of_health_and_of_the_end_as_fields_of_its_lines(tmp_path: Path) -> None:
+    with killable(1) as [(port, server)]:
+        config = (
+            f"upstreams: {{users: {{targets: ['http://127.0.0.1:{port}'], probe: {{every: 100ms, timeout: 1s, fall: 1}}}}}}\n"
+            "routes: [{name: users, match: /users/*, upstream: users}]\n"
+        )
+        with gateway_process(config, tmp_path) as gateway:
+
+            def told(event: str) -> list[dict[str, Any]]:
+                return [line for line in lines(gateway) if line.get("event") == event]
+
+            wait_until(lambda: told("target.up"), 15, "the first verdict")
+            server.kill()
+            wait_until(lambda: told("upstream.down"), 15, "what became of it")
+            down = told("target.down")[0]
+            assert (down["level"], down["subject"]) == ("warning", f"users/127.0.0.1:{port}")
+            assert down["source"].endswith(f":{gateway.port}")
+            assert told("upstream.down")[0]["level"] == "error"
+            assert gateway.terminate() == 0
+            assert [line["event"] for line in lines(gateway)][-2:] == [
+                "shutdown has begun: readiness fails, what is in flight goes on", "ended",
+            ]  # fmt: skip
+
+
 def test_a_reader_of_standard_error_that_is_stuck_costs_no_request(tmp_path: Path) -> None:
     """The application's log goes to a pipe that nobody reads and that is soon full; what waited is written afterwards."""
     port, admin_port = free_port(), free_port()
