@@ -159,7 +159,12 @@ def _keep_alive_seconds(value: bytes) -> float | None:
 def _learn_status_line(line: bytes) -> tuple[int, bool]:
     """Status and whether the version is 1.1. The reason phrase may be missing with its space, as some servers do."""
     version, code, rest = line[:9], line[9:12], line[12:]
-    if version not in (b"HTTP/1.1 ", b"HTTP/1.0 ") or len(code) != 3 or not code.isdigit() or not b"1" <= code[:1] <= b"5":
+    if (
+        version not in (b"HTTP/1.1 ", b"HTTP/1.0 ")
+        or len(code) != 3
+        or not code.isdigit()
+        or not b"1" <= code[:1] <= b"5"
+    ):
         raise faults.protocol("bad status line")
     if rest and (rest[:1] != b" " or len(rest.translate(None, _CONTROLS)) != len(rest)):
         raise faults.protocol("bad status line")

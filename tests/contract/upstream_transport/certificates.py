@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-
 #: The key usage of an authority (RFC 5280 4.2.1.3).
 SIGNS = x509.KeyUsage(
     digital_signature=True,
