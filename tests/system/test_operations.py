@@ -156,7 +156,7 @@ def test_level_and_fields_change_while_it_runs(tmp_path: Path) -> None:
 def test_the_log_tells_of_health_and_of_the_end_as_fields_of_its_lines(tmp_path: Path) -> None:
     with killable(1) as [(port, server)]:
         config = (
-            f"upstreams: {{users: {{targets: ['http://127.0.0.1:{port}'], probe: {{every: 100ms, timeout: 1s, fall: 1}}}}}}\n"
+            f"upstreams: {{users: {{targets: ['http://127.0.0.1:{port}'], probe: {{every: 300ms, timeout: 300ms, fall: 1}}}}}}\n"
             "routes: [{name: users, match: /users/*, upstream: users}]\n"
         )
         with gateway_process(config, tmp_path) as gateway:
