@@ -175,6 +175,8 @@ class Picture:
         silent = tuple(sorted(h.report.node for h in everyone if h.age > silent_after))
         self.nodes = Nodes(len(self._speaking), len(everyone), silent)
         self.reports = [heard.report for heard in self._speaking]
+        self._breakers: list[BreakerView] | None = None
+        self._targets: list[TargetView] | None = None
         self.in_flight = sum(report.in_flight for report in self.reports)
         #: By total, upstream and target; routes are many, and added up when asked for.
         self.windows = _sum([heard.windows or _windows(heard.report) for heard in self._speaking])
@@ -202,8 +204,19 @@ class Picture:
                 sums[second] = (known[0] + requests, known[1] + errors, known[2] + throttled)
         return [(second, *sums[second]) for second in sorted(sums)]
 
-    def breakers(self) -> list[BreakerView]:
+    def breakers(self) -> Sequence[BreakerView]:
         """One per circuit: counts added, the worst state with its reason, transitions of all nodes, and each one's own."""
+        if self._breakers is None:
+            self._breakers = self._merged_breakers()
+        return self._breakers
+
+    def targets(self) -> Sequence[TargetView]:
+        """One per target: as bad as the worst node finds it, counts added, and what each node finds."""
+        if self._targets is None:
+            self._targets = self._merged_targets()
+        return self._targets
+
+    def _merged_breakers(self) -> list[BreakerView]:
         merged: dict[str, BreakerView] = {}
         each: dict[str, list[BreakerOnNode]] = {}
         for report in self.reports:
@@ -215,8 +228,7 @@ class Picture:
                 )
         return [replace(merged[name], by_node=_in_order(each[name])) for name in sorted(merged)]
 
-    def targets(self) -> list[TargetView]:
-        """One per target: as bad as the worst node finds it, counts added, and what each node finds."""
+    def _merged_targets(self) -> list[TargetView]:
         merged: dict[tuple[str, str], TargetView] = {}
         each: dict[tuple[str, str], list[TargetOnNode]] = {}
         for report in self.reports:
