@@ -157,7 +157,7 @@ class EventDelivery:
 
 
 def log_event(event: EventView, data: dict[str, object]) -> None:
-    """A listener that writes each event as one line of JSON to the log."""
+    """A listener that writes each event to the log: its kind, `object`, and `data` with what is known besides."""
     level = {"error": logging.ERROR, "warning": logging.WARNING}.get(event.severity, logging.INFO)
     if log.isEnabledFor(level):
-        log.log(level, "%s", encode({"event": event.kind, "object": event.object, **data}).decode("ascii"))
+        log.log(level, event.kind, extra={"object": event.object, "data": {**data, "actor": event.actor}})

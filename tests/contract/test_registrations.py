@@ -257,15 +257,19 @@ async def test_a_store_that_comes_back_empty_is_told_again() -> None:
             await client.aclose()
 
 
-async def test_without_the_store_the_last_known_stay_and_registering_is_refused() -> None:
+async def test_without_the_store_the_last_known_stay_and_registering_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with redis_process() as server:
         client = redis.asyncio.Redis.from_url(server.url, socket_timeout=0.2, socket_connect_timeout=0.2)
         replica = Replica(RedisRegistrations(client))
         await replica.registrations.open()
         await replica.registrations.register(wanted())
         server.kill()
-        await asyncio.sleep(0.5)
+        for _ in range(3):
+            await replica.registrations.follow()
         assert replica.targets("orders") == ["http://127.0.0.1:7001"]
+        assert len([line for line in caplog.messages if line.startswith("registrations stay")]) == 1, "said once"
         with pytest.raises(StoreGone):
             await replica.registrations.register(wanted(7002))
         server.start()

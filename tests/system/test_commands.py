@@ -11,6 +11,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.servers import ROOT, free_port, gateway_process, listening, python_env, wait_until
@@ -65,6 +66,8 @@ def test_demo_answers_through_the_gateway_and_leaves_nothing_behind() -> None:
         status, body = get(f"http://127.0.0.1:{port}/api/v1/users")
         assert (status, json.loads(body)[0]["name"]) == (200, "Ada")
         assert get(f"http://127.0.0.1:{port}/api/v1/products/1")[0] == 200
+        head = httpx.head(f"http://127.0.0.1:{port}/api/v1/users", trust_env=False)  # what `curl -I` asks
+        assert (head.status_code, head.content, int(head.headers["content-length"])) == (200, b"", len(body))
         echoed = json.loads(get(f"http://127.0.0.1:{port}/echo/hello?x=1")[1])
         assert echoed["path"] == "/hello?x=1"
         assert get(f"http://127.0.0.1:{admin}/ready")[0] == 200

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 import uvicorn
@@ -54,6 +54,8 @@ class Misbehaviour:
                     await send({"type": "http.response.start", "status": self.mood.status, "headers": headers})
                     await send({"type": "http.response.body", "body": body, "more_body": False})
                     return
+            if scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD":  # `curl -I`: uvicorn leaves the body out
+                scope = cast(Scope, {**scope, "method": "GET"})
             await app(scope, receive, send)
 
         return serve

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+
+log = logging.getLogger("spork.limits")
 
 #: Failures in a row that take the store out of the request path.
 FAILURES = 3
@@ -23,6 +26,7 @@ class StoreHealth:
         if self.failures >= FAILURES and not self.down:
             self.down = True
             self.outages += 1
+            log.warning("limits: the shared store is gone, on_store_error decides: %s", self.last_error)
 
     def succeeded(self) -> None:
         self.failures = 0

@@ -5,6 +5,7 @@ On a terminal people read it, so there it is rendered for people. The level can 
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -26,7 +27,10 @@ def _redacted(_: Any, __: str, event: Event) -> Event:
 
 
 def _as_json(_: Any, __: str, event: Event) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode("utf-8", "backslashreplace")
+    try:
+        return msgspec.json.encode(event, enc_hook=repr).decode("utf-8", "backslashreplace")
+    except (TypeError, ValueError):  # half a surrogate pair, or keys that are no text
+        return json.dumps(event, default=repr, skipkeys=True)
 
 
 class _ToSink(logging.Handler):

@@ -21,6 +21,8 @@ from adapters.structlog.access_log import DEFAULT_FIELDS, AccessLog
 from adapters.structlog.application_log import level, set_level, set_up_logging
 from adapters.structlog.redaction import redact, redact_fields
 from adapters.structlog.sink import LineSink, line_sink
+from application.event_delivery import log_event
+from application.events import EventLog
 from domain.tokens import Principal
 from tests.closed_exchanges import closed_exchange
 from tests.servers import wait_until
@@ -241,6 +243,31 @@ def test_library_and_own_logging_become_redacted_json_lines(application_log: io.
     assert first["event"] == "token [redacted]\nsecond line"
     assert (first["level"], first["logger"]) == ("warning", "some.library")
     assert (second["event"], second["authorization"], second["user"]) == ("hello", "[redacted]", "alice")
+
+
+def test_an_event_is_one_line_with_its_fields(application_log: io.BytesIO) -> None:
+    """Whatever a client wrote into it, and with nothing to decode twice."""
+    data = {
+        "detail": "two\nlines, \udc80 and %s",
+        "token": "abc",
+        "given": f"Bearer {JWT}",
+        "name": "x",
+        "seen": {1: 2},
+    }
+    events = EventLog("n1", lambda: 1.0)
+    events.listen(log_event)
+    events.publish("auth.failed", "alice\udcff", {**data, "actor": "bob"})
+    events.publish("target.up", "users/a", {"detail": "answered 200"})
+    first, second = lines_of(application_log, 2)
+    assert (first["event"], first["object"], first["level"]) == ("auth.failed", "alice\udcff", "warning")
+    assert first["data"] == data | {
+        "token": "[redacted]",
+        "given": "Bearer [redacted]",
+        "actor": "bob",
+        "seen": {"1": 2},
+    }
+    assert (second["event"], second["object"], second["level"]) == ("target.up", "users/a", "info")
+    assert second["data"] == {"detail": "answered 200", "actor": "gateway"}
 
 
 def test_the_level_changes_while_it_runs(application_log: io.BytesIO) -> None:
