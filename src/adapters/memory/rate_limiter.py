@@ -205,10 +205,10 @@ class MemoryRateLimiter:
             return
         book = max(books, key=lambda each: len(each.entries))
         taken = [book.entries.popitem(last=False) for _ in range(min(_CHOICE, len(book.entries)))]
-        victim = min(taken, key=lambda item: book.algorithm.expires(book.terms, item[1]))
-        for item in taken:
-            if item is not victim:
-                book.entries[item[0]] = item[1]
+        victim = min(taken, key=lambda item: book.algorithm.expires(book.terms, item[1]))[0]
+        for identity, state in taken:
+            if identity != victim:  # by name: a tuple has no identity of its own once it is compiled
+                book.entries[identity] = state
         self._size -= 1
         self._evicted += 1
 
