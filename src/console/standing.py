@@ -77,7 +77,7 @@ class Standing:
         """Move what changed; False if that cannot be done."""
         column, descending, test, faults_only, group = self._wanted
         values = self._values
-        assert values is not None  # `rows` asks
+        assert values is not None
         there = [rows[key] for key in changed if key in rows]
         kept = {self.table.key(row): row for row in select(self.table, there, test, faults_only, group)}
         came = [key for key in kept if key not in values]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 log = logging.getLogger("spork.limits")
 
 #: Failures in a row that take the store out of the request path.
-FAILURES = 3
+FAILURES: Final = 3
 
 
 @dataclass(slots=True)

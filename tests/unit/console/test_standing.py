@@ -32,8 +32,8 @@ def quota(key: str, used: int) -> object:
     return replace(ROW, id=key, subject=f"s{used}", used=used, quota=10, refused_5m=used % 2)
 
 
-@example([("look", "", 0), ("row", "q0", 0), ("look", "", 0), ("row", "q0", 1)], "used", False, "")
 @settings(max_examples=200, deadline=None)
+@example([("look", "", 0), ("row", "q0", 0), ("look", "", 0), ("row", "q0", 1)], "used", False, "")
 @given(
     changes, st.sampled_from(["used", "refused", "override", "owner"]), st.booleans(), st.sampled_from(["", "s1|s3"])
 )
