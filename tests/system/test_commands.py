@@ -55,7 +55,8 @@ def children_of(pid: int) -> list[int]:
 # ---------------------------------------------------------------------------------------------------------------- demo
 
 
-def test_demo_answers_through_the_gateway_and_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda end: end.name)
+def test_demo_answers_through_the_gateway_and_leaves_nothing_behind(end: signal.Signals) -> None:
     port, admin = free_port(), free_port()
     command = [sys.executable, "-m", "adapters.cli", "demo", "--port", str(port), "--admin-port", str(admin)]
     demo = subprocess.Popen(
@@ -73,7 +74,8 @@ def test_demo_answers_through_the_gateway_and_leaves_nothing_behind() -> None:
         assert get(f"http://127.0.0.1:{admin}/ready")[0] == 200
         family = children_of(demo.pid)
         assert len(family) >= 2
-        os.killpg(demo.pid, signal.SIGINT)  # Ctrl-C reaches the whole foreground group
+        # Ctrl-C and a closing terminal reach the whole foreground group; who stops a process, only that one.
+        os.kill(demo.pid, end) if end is signal.SIGTERM else os.killpg(demo.pid, end)
         output = demo.communicate(timeout=30)[0]
         assert demo.returncode == 0, output
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 10, "children being gone")
