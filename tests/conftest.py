@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests import servers
+
+#: A busy machine makes examples slow, which is no fault of theirs; where CI is set, examples are the same each time.
+settings.register_profile("spork", settings.get_profile("ci" if os.environ.get("CI") else "default"), deadline=None)
+settings.load_profile("spork")
 
 
 @pytest.fixture(scope="session")

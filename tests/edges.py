@@ -16,7 +16,8 @@ from application.configuration import EdgeLimits, ListenerTls
 from application.ports import FaultError, RequestBody, ResponseSink
 from domain.http import RequestHead
 
-PATIENCE = 5.0
+#: Seconds a test waits for what must come: a machine with much to do may take its time, and no test waits them out.
+PATIENCE = 30.0
 
 Behaviour = Callable[[RequestHead, RequestBody, ResponseSink], Awaitable[None]]
 

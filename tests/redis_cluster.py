@@ -52,7 +52,7 @@ def _join(nodes: list[RedisProcess]) -> None:
     share = -(-SLOTS // len(nodes))
     for number, client in enumerate(clients):
         first, last = number * share, min((number + 1) * share, SLOTS) - 1
-        client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        client.execute_command("CLUSTER", "ADDSLOTS", *range(first, last + 1))  # ADDSLOTSRANGE is of Redis 7
         client.execute_command("CONFIG", "SET", "cluster-announce-ip", "127.0.0.1")
     for node in nodes[1:]:
         clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)

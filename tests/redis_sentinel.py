@@ -42,7 +42,7 @@ class Watched:
 def redis_watched_by_sentinel() -> Iterator[Watched]:
     with contextlib.ExitStack() as stack:
         master = stack.enter_context(redis_process())
-        replica = stack.enter_context(redis_process("--replicaof", f"127.0.0.1 {master.port}"))
+        replica = stack.enter_context(redis_process("--replicaof", "127.0.0.1", str(master.port)))
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         port = free_port()
         path = Path(directory) / "sentinel.conf"

@@ -307,7 +307,9 @@ class CallerSide:
 
     def screen(self, route: RouteConfig, configuration: Configuration) -> ScreenGuard | None:
         policy = route.security or RequestSecurity()
-        return ScreenGuard(self._screen, policy.screen == "block", self._events) if policy.screen != "off" else None
+        if policy.screen == "off":
+            return None
+        return ScreenGuard(self._screen, policy.screen == "block", self._events, policy.screen_bytes)
 
     def schema(self, route: RouteConfig, configuration: Configuration) -> SchemaGuard | None:
         policy = route.security

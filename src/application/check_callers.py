@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from application.configuration import Configuration
 from application.diagnostics import Problem, child, did_you_mean
 from domain.authorization import AuthPolicy, CorsPolicy
+from domain.screening import MAX_TEXT
 from domain.tokens import Issuer
 
 IsFile = Callable[[str], bool]
@@ -78,6 +79,12 @@ def check_auth(configuration: Configuration, unread: Collection[str], is_file: I
         if route.cors is not None:
             yield from _check_cors(route.cors, f"{path}.cors")
         security = route.security
+        if security is not None and security.screen_bytes > MAX_TEXT:
+            yield Problem(
+                f"{path}.security.screen_bytes",
+                "is more than 64KiB, which would occupy the gateway too long",
+                "bound the bodies themselves with body_bytes",
+            )
         if security is not None and security.schema and is_file is not None and not is_file(security.schema):
             yield Problem(
                 f"{path}.security.schema", f"no file {security.schema!r}", "paths are relative to the working directory"

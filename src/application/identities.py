@@ -14,6 +14,9 @@ Identify = Callable[[Exchange], str]
 BY: Final = ("ip", "consumer", "key", "tenant", "route", "global")
 #: These need no credential, so they may run before authentication and protect it.
 BEFORE_AUTHENTICATION: Final = frozenset(("ip",))
+#: These count all callers as one, who is called this.
+COUNTED_TOGETHER: Final = frozenset(("route", "global"))
+EVERYONE: Final = "*"
 
 
 def identify_by(by: str) -> Identify:
@@ -55,7 +58,7 @@ def _tenant(exchange: Exchange) -> str:
 
 
 def _everyone(exchange: Exchange) -> str:
-    return "*"
+    return EVERYONE
 
 
 def _header(name: bytes) -> Identify:

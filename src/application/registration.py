@@ -125,6 +125,7 @@ class Registrations:
         self._poll = poll
         self._known: dict[str, Registration] = {}
         self._followed = False
+        self._gone = False
         self._following: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -205,8 +206,11 @@ class Registrations:
         try:
             current = {r.id: r for r in await self._store.current()}
         except StoreGone as error:
-            log.warning("registrations stay as they are: %s", error)
+            if not self._gone:
+                log.warning("registrations stay as they are: %s", error)
+            self._gone = True
             return
+        self._gone = False
         before, self._known = self._known, current
         services: dict[str, list[Registration]] = {}
         for registration in current.values():

@@ -30,7 +30,9 @@ def authority(raw: bytes) -> bytes | None:
         host, _, port = raw.partition(b":")
         if host[-1:] == b".":
             host = host[:-1]
-        if not host or len(host) > _LONGEST_NAME or host.translate(None, _NAME) or host[:1] == b"." or b".." in host:
+        if not host or len(host) > _LONGEST_NAME or host.translate(None, _NAME):
+            return None
+        if host[:1] == b"." or host[-1:] == b"." or b".." in host:
             return None
     if not port:
         return host.lower()

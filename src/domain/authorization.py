@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from domain.outcomes import Denial
-from domain.tokens import Principal, claim_at, numeric_date, words_of
+from domain.tokens import Principal, claim_at, words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class CorsPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RequestSecurity:
-    """Per-route request security. `https`: off, refuse or redirect. `screen`: off, observe or block."""
+    """Per-route request security. `https`: off, refuse or redirect. `screen`: off, observe or block; it looks at bodies
+    of `screen_bytes` at most."""
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class RequestSecurity:
     csrf: bool = False
     csrf_origins: tuple[str, ...] = ()
     screen: str = "off"
+    screen_bytes: int = 16 * 1024
     headers: bool = False
     schema: str = ""
 
@@ -84,7 +86,8 @@ def challenge(error: str, **more: str) -> tuple[tuple[bytes, bytes], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What authorization looks at of a request. `header` finds the first value of a lower-case header name."""
+    """What authorization looks at of a request. `header` finds the value of a lower-case header name; b"" when it stands
+    there more than once, for nobody knows which of them a target would believe."""
 
     method: str
     now: float
@@ -175,7 +178,7 @@ def _step_up(principal: Principal, policy: AuthPolicy, now: float) -> Denial | N
     weak = (policy.mfa and not used_several_factors(principal)) or (policy.acr and principal.acr not in policy.acr)
     stale = False
     if policy.max_age is not None:
-        signed_in = numeric_date(principal.claims.get("auth_time"))
+        signed_in = principal.signed_in_at
         stale = signed_in is None or now - signed_in > policy.max_age
     if not weak and not stale:
         return None

@@ -27,6 +27,8 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     amr: frozenset[str] = frozenset()
     acr: str = ""
+    #: When the subject signed in (`auth_time`); None when the credential does not say.
+    signed_in_at: float | None = None
     issued_at: float = 0.0
     expires_at: float = 0.0
     claims: Mapping[str, object] = field(default_factory=dict)
@@ -82,6 +84,9 @@ class ClaimNames:
     session: str = "sid"
     consumer: str = ""
     plan: str = ""
+    amr: str = "amr"
+    acr: str = "acr"
+    auth_time: str = "auth_time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +232,9 @@ def principal_of(claims: Mapping[str, object], names: ClaimNames, issuer: str, m
         token_id=text_of(claims.get("jti")),
         roles=words_of(claim_at(claims, names.roles)),
         scopes=words_of(claim_at(claims, names.scopes)),
-        amr=words_of(claims.get("amr")),
-        acr=text_of(claims.get("acr")),
+        amr=words_of(claim_at(claims, names.amr)),
+        acr=text_of(claim_at(claims, names.acr)),
+        signed_in_at=numeric_date(claim_at(claims, names.auth_time)),
         issued_at=numeric_date(claims.get("iat")) or 0.0,
         expires_at=numeric_date(claims.get("exp")) or 0.0,
         claims=claims,

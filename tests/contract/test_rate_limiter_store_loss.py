@@ -114,7 +114,10 @@ async def mend(server: RedisProcess) -> None:
 @pytest.mark.parametrize(
     "break_it", [break_by_kill, break_by_hanging, break_by_read_only, break_by_filling, break_by_shutdown]
 )
-async def test_a_store_that_breaks_and_comes_back(server: RedisProcess, break_it) -> None:  # type: ignore[no-untyped-def]
+async def test_a_store_that_breaks_and_comes_back(  # type: ignore[no-untyped-def]
+    server: RedisProcess, break_it, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "spork.limits")
     async with limiter_on(server) as limiter:
         assert await admitted(limiter, limit("local"), 3 * QUOTA, "before") == QUOTA
         await break_it(server)
@@ -125,6 +128,11 @@ async def test_a_store_that_breaks_and_comes_back(server: RedisProcess, break_it
         await until(limiter, down=False)
         assert await admitted(limiter, limit("local"), 3 * QUOTA, "after") == QUOTA
         assert await admitted(limiter, limit("deny"), 3 * QUOTA, "after") == QUOTA
+        said = [line for line in caplog.messages if "the shared store" in line]
+        assert [line.partition(",")[0] for line in said] == [
+            "limits: the shared store is gone",
+            "limits: the shared store answers again",
+        ]
 
 
 @pytest.mark.alone

@@ -222,15 +222,54 @@ async def test_a_name_is_connected_to_at_its_vetted_address(make_store: MakeStor
     await replica.registrations.close()
 
 
-async def test_without_the_store_the_last_known_stay_and_registering_is_refused() -> None:
+async def test_a_store_that_comes_back_empty_is_told_again() -> None:
+    """Also when a process that knows nothing is the first to look at it."""
+    with redis_process() as server:
+        clients = [redis.asyncio.Redis.from_url(server.url, socket_timeout=1) for _ in range(3)]
+        one, two, newcomer = (Replica(RedisRegistrations(client)) for client in clients)
+        await one.registrations.open()
+        await two.registrations.open()
+        await one.registrations.register(wanted(7001, ttl=30))
+        await two.registrations.register(wanted(7002, "users", ttl=30))
+        short = await one.registrations.register(wanted(7003, "brief", ttl=1))
+        left = await two.registrations.register(wanted(7004, "left", ttl=30))
+        assert isinstance(short, Registration)
+        assert isinstance(left, Registration)
+        await until(lambda: one.targets("left") and two.targets("brief"))
+        await two.registrations.deregister(left.id)
+        await until(lambda: not one.targets("left"))
+        server.kill()
+        server.start()
+        await newcomer.registrations.open()
+        await until(lambda: newcomer.targets("orders") and newcomer.targets("users"))
+        assert not newcomer.targets("left")
+        for replica in (one, two):
+            assert replica.targets("orders") == ["http://127.0.0.1:7001"]
+            assert replica.targets("users") == ["http://127.0.0.1:7002"]
+            gone = [subject for kind, subject in replica.told.events if kind == "service.deregistered"]
+            assert set(gone) <= {"left", "brief"}
+        renewed = await newcomer.registrations.heartbeat(id_of("orders", "http://127.0.0.1:7001"))
+        assert renewed is not None
+        await until(lambda: not any(replica.targets("brief") for replica in (one, two, newcomer)))
+        for replica in (one, two, newcomer):
+            await replica.registrations.close()
+        for client in clients:
+            await client.aclose()
+
+
+async def test_without_the_store_the_last_known_stay_and_registering_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with redis_process() as server:
         client = redis.asyncio.Redis.from_url(server.url, socket_timeout=0.2, socket_connect_timeout=0.2)
         replica = Replica(RedisRegistrations(client))
         await replica.registrations.open()
         await replica.registrations.register(wanted())
         server.kill()
-        await asyncio.sleep(0.5)
+        for _ in range(3):
+            await replica.registrations.follow()
         assert replica.targets("orders") == ["http://127.0.0.1:7001"]
+        assert len([line for line in caplog.messages if line.startswith("registrations stay")]) == 1, "said once"
         with pytest.raises(StoreGone):
             await replica.registrations.register(wanted(7002))
         server.start()

@@ -11,6 +11,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.servers import ROOT, free_port, gateway_process, listening, python_env, wait_until
@@ -54,7 +55,8 @@ def children_of(pid: int) -> list[int]:
 # ---------------------------------------------------------------------------------------------------------------- demo
 
 
-def test_demo_answers_through_the_gateway_and_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda end: end.name)
+def test_demo_answers_through_the_gateway_and_leaves_nothing_behind(end: signal.Signals) -> None:
     port, admin = free_port(), free_port()
     command = [sys.executable, "-m", "adapters.cli", "demo", "--port", str(port), "--admin-port", str(admin)]
     demo = subprocess.Popen(
@@ -65,12 +67,15 @@ def test_demo_answers_through_the_gateway_and_leaves_nothing_behind() -> None:
         status, body = get(f"http://127.0.0.1:{port}/api/v1/users")
         assert (status, json.loads(body)[0]["name"]) == (200, "Ada")
         assert get(f"http://127.0.0.1:{port}/api/v1/products/1")[0] == 200
+        head = httpx.head(f"http://127.0.0.1:{port}/api/v1/users", trust_env=False)  # what `curl -I` asks
+        assert (head.status_code, head.content, int(head.headers["content-length"])) == (200, b"", len(body))
         echoed = json.loads(get(f"http://127.0.0.1:{port}/echo/hello?x=1")[1])
         assert echoed["path"] == "/hello?x=1"
         assert get(f"http://127.0.0.1:{admin}/ready")[0] == 200
         family = children_of(demo.pid)
         assert len(family) >= 2
-        os.killpg(demo.pid, signal.SIGINT)  # Ctrl-C reaches the whole foreground group
+        # Ctrl-C and a closing terminal reach the whole foreground group; who stops a process, only that one.
+        os.kill(demo.pid, end) if end is signal.SIGTERM else os.killpg(demo.pid, end)
         output = demo.communicate(timeout=30)[0]
         assert demo.returncode == 0, output
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 10, "children being gone")

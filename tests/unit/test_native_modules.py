@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 from native.build import ROOT, modules, prepare
@@ -27,3 +28,19 @@ def test_the_copy_differs_in_slots_of_dataclasses_only(tmp_path: Path) -> None:
     assert changed > 10
     untouched = ROOT / "src" / "application" / "views.py"
     assert (tmp_path / "application" / "views.py").read_text() == untouched.read_text()
+
+
+def test_no_bound_of_a_slice_does_anything() -> None:
+    """mypyc evaluates what stands in a slice twice where it has no faster form for it: `view[os.write(...) :]`
+    wrote every line two times."""
+    pure = {"len", "max", "min"}
+    found = [
+        f"{name}:{node.lineno}: {ast.unparse(node)}"
+        for name in modules()
+        for node in ast.walk(ast.parse((ROOT / "src" / name).read_text()))
+        if isinstance(node, ast.Slice)
+        for part in ast.walk(node)
+        if isinstance(part, ast.NamedExpr | ast.Await | ast.Yield)
+        or (isinstance(part, ast.Call) and getattr(part.func, "id", "") not in pure)
+    ]
+    assert found == []

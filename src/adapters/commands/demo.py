@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -32,6 +33,8 @@ def demo(port: int, admin_port: int, traffic: bool) -> None:
             raise click.ClickException(
                 f"127.0.0.1:{wanted} is in use. Choose another port: spork demo {option} {wanted + 100}"
             )
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal, a stopped container
+        signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spork-demo-")))
         ports = {name: _free_port() for name in SERVICES}

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 import uvicorn
@@ -149,13 +149,24 @@ def service(name: str) -> Litestar:
     return Litestar(handlers, middleware=[switch.middleware], openapi_config=None)
 
 
+def heads(app: ASGIApp) -> ASGIApp:
+    """`app`, which also answers HEAD (`curl -I`) as GET; the server leaves the body out."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD":
+            scope = cast(Scope, {**scope, "method": "GET"})
+        await app(scope, receive, send)
+
+    return serve
+
+
 async def main(specs: list[str]) -> None:
     """Serve each `name:port` until the parent is gone (its end of our standard input closes) or a signal comes."""
     servers = []
     for spec in specs:
         name, _, port = spec.partition(":")
         config = uvicorn.Config(
-            service(name),
+            heads(cast(ASGIApp, service(name))),
             host=os.environ.get("SPORK_DEMO_HOST", "127.0.0.1"),
             port=int(port),
             log_level="warning",

@@ -133,6 +133,8 @@ class ResponseReader:
         self._interim += 1
         if self._interim > MAX_INTERIM:
             raise faults.protocol("too many interim responses")
+        if not head.persistent:  # odd, but lawful: the final response comes, and nothing after it
+            self.keep = False
         if head.status == 103 and self._inform is not None:
             self._inform(103, [header for header in head.headers if header[0] != b"content-length"])
 

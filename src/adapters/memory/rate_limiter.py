@@ -54,7 +54,8 @@ class MemoryRateLimiter:
         seconds = self._clock() if now is None else now
         at = int(seconds * MICROS + 0.5)
         by_terms = self._by_terms
-        pending: list[tuple[_Book, str, Any, Any]] = []
+        befores: list[Any] = []
+        fresh: list[tuple[_Book, str, Any]] = []
         states: list[LimitState] = []
         permits = False
         for limit, identity, cost in charges:
@@ -62,22 +63,30 @@ class MemoryRateLimiter:
             book = by_terms.get(terms)
             if book is None:
                 book = self._open_book(limit)
-            before = book.entries.get(identity)
+            entries = book.entries
+            before = entries.get(identity)
             admitted, state, left, reset, _ = terms.decide(terms, before, at, cost)
             if not admitted:
+                self._take_back(charges, befores)
                 return self._refuse(charges, at)
-            if state is not before:
-                pending.append((book, identity, before, state))
+            befores.append(before)
+            if before is not None:
+                entries[identity] = state
+            elif state is not None:  # makes room for itself, which a refused request must not
+                fresh.append((book, identity, state))
             if book.permits:
                 permits = True
             states.append(_new(LimitState, (limit, left, reset / MICROS, False, 0.0)))
-        for book, identity, before, state in pending:
-            if before is None:
-                self._insert(book, identity, state, at)
-            else:
-                book.entries[identity] = state
+        for book, identity, state in fresh:
+            self._insert(book, identity, state, at)
         decision: Admitted = _new(Admitted, (tuple(states), _Lease(charges) if permits else None, seconds))
         return decision
+
+    def _take_back(self, charges: Sequence[Charge], befores: Sequence[Any]) -> None:
+        """What the first of `charges` took before a later one refused. `befores` are the states they had."""
+        for (limit, identity, _), before in zip(charges, befores, strict=False):
+            if before is not None:
+                self._book(limit).entries[identity] = before
 
     def _refuse(self, charges: Sequence[Charge], at: int) -> Throttled:
         """Nothing is consumed; a limit that would have admitted reports what it still has."""
@@ -196,10 +205,10 @@ class MemoryRateLimiter:
             return
         book = max(books, key=lambda each: len(each.entries))
         taken = [book.entries.popitem(last=False) for _ in range(min(_CHOICE, len(book.entries)))]
-        victim = min(taken, key=lambda item: book.algorithm.expires(book.terms, item[1]))
-        for item in taken:
-            if item is not victim:
-                book.entries[item[0]] = item[1]
+        victim = min(taken, key=lambda item: book.algorithm.expires(book.terms, item[1]))[0]
+        for identity, state in taken:
+            if identity != victim:  # by name: a tuple has no identity of its own once it is compiled
+                book.entries[identity] = state
         self._size -= 1
         self._evicted += 1
 

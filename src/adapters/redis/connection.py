@@ -4,8 +4,8 @@
 - `redis+sentinel://[user:password@]host:26379,host:26379/SERVICE[/DB]`: the master that the sentinels name;
 - `redis+cluster://[user:password@]host:port,host:port`: a cluster, found from any of its nodes.
 
-`rediss+sentinel` and `rediss+cluster` speak TLS. Connecting takes at most 200 ms and an operation 50 ms, or what
-`?timeout=SECONDS` at the end of the URL says; pools are bounded. Nothing is retried here: who calls knows better whether
+`rediss+sentinel` and `rediss+cluster` speak TLS. An operation takes at most 50 ms, or what `?timeout=SECONDS` at
+the end of the URL says, and connecting 200 ms, or that if it is longer; pools are bounded. Nothing is retried here: who calls knows better whether
 to.
 """
 
@@ -80,7 +80,7 @@ def _connect(url: str, connections: int, operation: float) -> RedisConnection:
     if parts.scheme not in SCHEMES:
         raise ValueError(f"{parts.scheme or url!r} is no Redis scheme: {', '.join(SCHEMES)}")
     options: dict[str, Any] = {
-        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_connect_timeout": max(CONNECT_SECONDS, operation),
         "socket_timeout": operation,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),

@@ -1,9 +1,14 @@
-"""Registrations that a fleet shares: one hash, the server's clock, changes announced on a channel and polled besides."""
+"""Registrations that a fleet shares: one hash, the server's clock, changes announced on a channel and polled besides.
+
+A mark in the hash tells one beginning of it from another: who finds a new one knows that the store was emptied, and puts
+back what it knew and whose lease still lasts.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ from application.registration import Registration, StoreGone
 
 _HERE = Path(__file__).parent / "lua"
 _GONE = (RedisError, OSError, TimeoutError)
+_MARK = b""
 
 
 class RedisRegistrations:
@@ -25,8 +31,11 @@ class RedisRegistrations:
         self._key = f"{{{namespace}:registrations}}"
         self._channel = f"{namespace}:registrations"
         self._script = redis.register_script((_HERE / "registration_keep.lua").read_text())
+        self._restoring = redis.register_script((_HERE / "registration_restore.lua").read_text())
         self._rows = SharedHash(redis, self._key)
         self._pubsub: Any = None
+        self._mark = b""
+        self._known: dict[str, Registration] = {}
 
     async def keep(self, registration: Registration) -> Registration:
         kept = await self._act("keep", registration.id, msgspec.json.encode(registration))
@@ -37,17 +46,25 @@ class RedisRegistrations:
         return await self._act("renew", id)
 
     async def drop(self, id: str) -> Registration | None:
+        self._known.pop(id, None)
         return await self._act("drop", id)
 
     async def current(self) -> list[Registration]:
         try:
             rows, now = await self._rows.read()
+            mark = rows.pop(_MARK, b"")
+            if not mark or (self._mark and mark != self._mark):
+                mark = await self._restore()
+                rows, now = await self._rows.read()
+                rows.pop(_MARK, b"")
         except _GONE as error:
             raise StoreGone(str(error)) from error
+        self._mark = mark
         every = [_decode(text) for text in rows.values()]
         alive = [registration for registration in every if registration.expires_at > now]
         if len(alive) < len(every):
             await self._sweep([r.id for r in every if r.expires_at <= now])
+        self._known = {registration.id: registration for registration in alive}
         return sorted(alive, key=lambda r: (r.registered_at, r.id))
 
     async def changed(self, seconds: float) -> None:
@@ -75,6 +92,12 @@ class RedisRegistrations:
         except _GONE as error:
             raise StoreGone(str(error)) from error
         return None if answer is None else _decode(answer)
+
+    async def _restore(self) -> bytes:
+        """Begin the hash, with what was known of the one before it; its mark."""
+        known = [part for one in self._known.values() for part in (one.id, msgspec.json.encode(one))]
+        mark = await self._restoring(keys=[self._key], args=[secrets.token_hex(8), self._channel, *known])
+        return bytes(mark)
 
     async def _sweep(self, ids: list[str]) -> None:
         """Forget ended leases."""

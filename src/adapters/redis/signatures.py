@@ -25,13 +25,18 @@ class RedisSignatures:
         self._redis = redis
         self._own = own
         self._prefix = f"{namespace}:signature:"
+        self._gone = False
 
     async def take(self, signature: bytes, now: float, keep: float) -> bool:
         if not self._own.take(signature, now, keep):
             return False
         name = self._prefix + hashlib.sha256(signature).hexdigest()
         try:
-            return bool(await self._redis.set(name, b"", nx=True, px=max(1, round(keep * 1000))))
+            first = bool(await self._redis.set(name, b"", nx=True, px=max(1, round(keep * 1000))))
         except _GONE as error:
-            log.warning("signatures are remembered by this process alone for now: %s", error)
+            if not self._gone:
+                log.warning("signatures are remembered by this process alone for now: %s", error)
+            self._gone = True
             return True
+        self._gone = False
+        return first

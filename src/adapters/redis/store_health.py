@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Final
+
+log = logging.getLogger("spork.limits")
 
 #: Failures in a row that take the store out of the request path.
 FAILURES: Final = 3
@@ -24,6 +27,7 @@ class StoreHealth:
         if self.failures >= FAILURES and not self.down:
             self.down = True
             self.outages += 1
+            log.warning("limits: the shared store is gone, on_store_error decides: %s", self.last_error)
 
     def succeeded(self) -> None:
         self.failures = 0

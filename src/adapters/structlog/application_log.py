@@ -5,6 +5,7 @@ On a terminal people read it, so there it is rendered for people. The level can 
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -30,7 +31,10 @@ def _redacted(_: Any, __: str, event: Event) -> Event:
 def _as_json(_: Any, __: str, event: Event) -> str:
     # As in the access log: when, how bad, what; then the rest in the order it was given.
     line = {name: event[name] for name in _FIRST if name in event} | dict(event)
-    return msgspec.json.encode(line, enc_hook=repr).decode("utf-8", "backslashreplace")
+    try:
+        return msgspec.json.encode(line, enc_hook=repr).decode("utf-8", "backslashreplace")
+    except (TypeError, ValueError):  # half a surrogate pair, or keys that are no text
+        return json.dumps(line, default=repr, skipkeys=True)
 
 
 class _ToSink(logging.Handler):

@@ -149,7 +149,8 @@ def file_writer(descriptor: int) -> Callable[[bytes], None]:
     def write(data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(descriptor, view) :]
+            written = os.write(descriptor, view)
+            view = view[written:]
 
     return write
 
@@ -168,7 +169,8 @@ class LogFile:
     def write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self._descriptor, view) :]
+            written = os.write(self._descriptor, view)
+            view = view[written:]
 
     def reopen(self) -> None:
         old = self._descriptor

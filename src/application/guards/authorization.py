@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from application.guards.explaining import explained
+from application.guards.methods import only
 from application.ports import EventSink, Verdict
 from application.views import GuardVerdict
 from domain.authorization import Asked, AuthPolicy, authorize
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 _NOBODY: Final = Denial(
     "unauthenticated", "A credential is needed.", headers=((b"www-authenticate", b'Bearer realm="spork"'),)
 )
+
+
+def _asked(exchange: Exchange) -> Asked:
+    head = exchange.head
+    return Asked(head.method, exchange.unix, exchange.params, lambda name: only(head.headers, name))
 
 
 class AuthorizationGuard:
@@ -38,8 +44,7 @@ class AuthorizationGuard:
         principal = exchange.principal
         if principal is None:
             return _NOBODY
-        head = exchange.head
-        denial = authorize(principal, self._policy, Asked(head.method, exchange.unix, exchange.params, head.header))
+        denial = authorize(principal, self._policy, _asked(exchange))
         if denial is not None and self._events is not None:
             self._events.publish("auth.denied", principal.subject, {"outcome": "refused", "detail": denial.reason})
         return denial
@@ -47,7 +52,5 @@ class AuthorizationGuard:
     def explain(self, exchange: Exchange) -> GuardVerdict:
         if exchange.principal is None:
             return GuardVerdict(self.phase, "unknown", "depends on who calls")
-        head = exchange.head
-        asked = Asked(head.method, exchange.unix, exchange.params, head.header)
-        denial = authorize(exchange.principal, self._policy, asked)
+        denial = authorize(exchange.principal, self._policy, _asked(exchange))
         return explained(self.phase, denial, f"{exchange.principal.subject} may do this")

@@ -112,6 +112,7 @@ class IdempotencyGuard:
         self, store: IdempotencyStore, lease: float = 60.0, keep: float = 86400.0, most: int = 256 * 1024
     ) -> None:
         self._store = store
+        self._gone = False
         self._lease = lease
         self._keep = keep
         self._most = most
@@ -144,8 +145,11 @@ class IdempotencyGuard:
         try:
             stands = await self._store.begin(key, fingerprint, self._lease)
         except StoreGone as error:
-            log.warning("idempotency keys are not kept: %s", error)
+            if not self._gone:
+                log.warning("idempotency keys are not kept: %s", error)
+            self._gone = True
             return None
+        self._gone = False
         if isinstance(stands, Mismatch):
             return _MISMATCH
         if isinstance(stands, InFlight):
@@ -170,7 +174,9 @@ class IdempotencyGuard:
         try:
             await self._store.settle(key, token, answer, self._keep)
         except StoreGone as error:
-            log.warning("an answer was not kept: %s", error)
+            if not self._gone:
+                log.warning("an answer was not kept: %s", error)
+            self._gone = True
 
 
 def is_final(status: int) -> bool:

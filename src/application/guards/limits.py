@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from application.configuration import Configuration, RouteConfig
 from application.exchange import Exchange
-from application.identities import BEFORE_AUTHENTICATION, Identify, identify_by
+from application.identities import BEFORE_AUTHENTICATION, COUNTED_TOGETHER, EVERYONE, Identify, identify_by
 from application.limit_overrides import LimitOverrides
 from application.ports import Verdict
 from application.usage_insight import Tally, UsageInsight
@@ -50,9 +50,15 @@ class LimitSet:
         self.limits = tuple(limits)
         self.insight = insight
         self.tallies: tuple[Tally, ...] = tuple(insight.tally(limit) for limit in self.limits)
-        #: limit, how its identity is found, its cost, and the count of who asked
-        self.charged: tuple[tuple[Limit, Identify, int, dict[str, int]], ...] = tuple(
-            (limit, identify_by(limit.by), limit.cost, tally.admitted)
+        #: limit, how its identity is found, its cost, the count of who asked, and the charge where all are one identity
+        self.charged: tuple[tuple[Limit, Identify, int, dict[str, int], Charge | None], ...] = tuple(
+            (
+                limit,
+                identify_by(limit.by),
+                limit.cost,
+                tally.admitted,
+                Charge(limit, EVERYONE, limit.cost) if limit.by in COUNTED_TOGETHER else None,
+            )
             for limit, tally in zip(self.limits, self.tallies, strict=True)
         )
         self.policy: Header = (b"ratelimit-policy", b", ".join(policy_item(limit) for limit in self.limits))
@@ -102,13 +108,17 @@ class LimitGuard:
         if not chosen.charged:
             return None
         charges = []
-        for limit, identify, cost, asked in chosen.charged:
-            identity = identify(exchange)
+        for limit, identify, cost, asked, charge in chosen.charged:
+            if charge is None:
+                identity = identify(exchange)
+                charges.append(_new(Charge, (limit, identity, cost)))
+            else:
+                identity = EVERYONE
+                charges.append(charge)
             try:
                 asked[identity] += 1
             except KeyError:
                 asked[identity] = 1
-            charges.append(_new(Charge, (limit, identity, cost)))
         if self._overrides.any:
             charges = self._overrides.apply(charges)
             chosen = chosen.as_charged(charges)
@@ -123,7 +133,7 @@ class LimitGuard:
     async def explain(self, exchange: Exchange) -> GuardVerdict:
         """What is left of each limit for this request; charges nothing."""
         chosen = self._static if self._from_plan is None else self._with_plan(exchange)
-        charges = [Charge(limit, identify(exchange), cost) for limit, identify, cost, _ in chosen.charged]
+        charges = [Charge(limit, identify(exchange), cost) for limit, identify, cost, _, _ in chosen.charged]
         if self._overrides.any:
             charges = self._overrides.apply(charges)
         if not charges:

@@ -17,23 +17,24 @@ from domain.screening import Hit, Screen, harmless, harmless_path, texts_of_quer
 
 REFUSED = Denial("screened", "The request looks like an attack.")
 
-#: Largest body looked at, bytes. A larger one passes unseen: this is a net for the common case.
-MAX_BODY = 16 * 1024
-
 #: Headers that applications read and attackers fill; the protocol's own have a grammar and are full of signs.
 _HEADERS = frozenset((b"user-agent", b"referer", b"cookie", b"x-forwarded-host", b"x-original-url", b"x-api-version"))
 _TEXTS = (b"application/json", b"application/x-www-form-urlencoded", b"text/plain", b"application/graphql")
 
 
 class ScreenGuard:
-    """`block` refuses what a rule matches; otherwise it is only noted: `hints["screen"]` and an event say what."""
+    """`block` refuses what a rule matches; otherwise it is only noted: `hints["screen"]` and an event say what.
+
+    A body of more than `maximum` bytes passes unseen: this is a net for the common case, and looking takes time.
+    """
 
     phase = "screen"
 
-    def __init__(self, screen: Screen, block: bool, events: EventSink | None = None) -> None:
+    def __init__(self, screen: Screen, block: bool, events: EventSink | None = None, maximum: int = 16 * 1024) -> None:
         self._look = screen.look
         self._block = block
         self._events = events
+        self._maximum = maximum
 
     def quiet(self) -> ScreenGuard:
         """The same guard with nothing told: for explaining."""
@@ -47,13 +48,13 @@ class ScreenGuard:
             return self._found(exchange, hit)
         kind = content_type(exchange.head.headers)
         length = exchange.body.length
-        if length == 0 or kind not in _TEXTS or (length is not None and length > MAX_BODY):
+        if length == 0 or kind not in _TEXTS or (length is not None and length > self._maximum):
             return None
         whole = held(exchange)
         return self._later(exchange, kind) if whole is None else self._body(exchange, whole, kind)
 
     async def _later(self, exchange: Exchange, kind: bytes) -> Verdict:
-        whole = await hold(exchange, MAX_BODY)
+        whole = await hold(exchange, self._maximum)
         return None if whole is None else self._body(exchange, whole, kind)
 
     def explain(self, exchange: Exchange) -> GuardVerdict:
@@ -77,7 +78,7 @@ class ScreenGuard:
         return None
 
     def _body(self, exchange: Exchange, whole: bytes, kind: bytes) -> Verdict:
-        if len(whole) > MAX_BODY:
+        if len(whole) > self._maximum:
             return None
         for text in texts_of_body(whole, kind):
             if (hit := self._look(text, "body")) is not None:

@@ -30,25 +30,22 @@ from tests.servers import wait_until
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
 
 
-class Kept:
-    """A sink that keeps lines."""
+def unopened() -> LineSink:
+    """A sink that keeps its lines, because nobody writes them."""
+    return LineSink(lambda data: None)
 
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
 
-    def put(self, line: bytes) -> None:
-        self.lines.append(line)
+def kept(sink: LineSink) -> list[bytes]:
+    return [line for batch in sink._batches for line in batch]
 
 
 def written(log: AccessLog) -> list[dict[str, object]]:
-    sink = log.sink
-    assert isinstance(sink, Kept)
-    return [json.loads(line) for line in sink.lines]
+    return [json.loads(line) for line in kept(log.sink)]
 
 
 @pytest.fixture
 def log() -> AccessLog:
-    return AccessLog(Kept())  # type: ignore[arg-type]
+    return AccessLog(unopened())
 
 
 def test_a_line_has_what_operators_look_for(log: AccessLog) -> None:
@@ -68,12 +65,12 @@ def test_server_errors_are_errors_and_refusals_carry_their_reason(log: AccessLog
 
 @given(path=st.binary(max_size=60), query=st.binary(max_size=40), agent=st.binary(max_size=40))
 def test_every_line_is_one_line_of_valid_json_whatever_came(path: bytes, query: bytes, agent: bytes) -> None:
-    kept = Kept()
-    log = AccessLog(kept, (*DEFAULT_FIELDS, "query", "header:user-agent"))  # type: ignore[arg-type]
+    log = AccessLog(unopened(), (*DEFAULT_FIELDS, "query", "header:user-agent"))
     log.closed(closed_exchange(path=path, query=query, headers=((b"user-agent", agent),)))
-    assert b"\n" not in kept.lines[0]
-    assert kept.lines[0].isascii()
-    assert isinstance(json.loads(kept.lines[0]), dict)
+    (line,) = kept(log.sink)
+    assert b"\n" not in line
+    assert line.isascii()
+    assert isinstance(json.loads(line), dict)
 
 
 def test_credentials_in_a_path_do_not_reach_the_log(log: AccessLog) -> None:
@@ -275,6 +272,16 @@ def test_an_events_data_is_redacted_and_takes_no_place_of_the_line(application_l
         "[redacted]",
         "spk_abc_[redacted]",
     )
+
+
+def test_an_event_is_one_line_whatever_a_client_wrote_into_it(application_log: io.BytesIO) -> None:
+    given = {"detail": "two\nlines, \udc80 and %s", "credential": f"Bearer {JWT}", "seen": {1: 2}, "actor": "bob"}
+    happened("auth.failed", "alice\udcff", dict(given))
+    line = lines_of(application_log, 1)[0]
+    assert (line["event"], line["subject"], line["level"]) == ("auth.failed", "alice\udcff", "warning")
+    assert (line["detail"], line["credential"], line["actor"], line["seen"]) == (
+        given["detail"], "Bearer [redacted]", "bob", {"1": 2},
+    )  # fmt: skip
 
 
 def test_a_flood_of_one_kind_of_event_is_a_few_lines_and_what_is_missing_is_said(application_log: io.BytesIO) -> None:

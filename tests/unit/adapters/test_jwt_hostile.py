@@ -229,15 +229,32 @@ def test_a_required_type_and_required_claims() -> None:
 
 
 def test_claims_are_found_where_the_operator_says() -> None:
-    names = ClaimNames(subject="uid", roles="realm_access.roles", tenant="https://example.com/tenant", session="sess")
+    names = ClaimNames(
+        "uid", roles="realm_access.roles", tenant="https://example.com/tenant", session="sess",
+        consumer="client", plan="tier", amr="how.by", acr="how.level", auth_time="how.at", scopes="scp",
+    )  # fmt: skip
     found = verdict(
         verifier(claim_names=names),
-        token(uid="bob", realm_access={"roles": ["admin"]}, sess="s9", **{"https://example.com/tenant": "globex"}),
+        token(
+            uid="bob",
+            realm_access={"roles": ["admin"]},
+            sess="s9",
+            client="shop",
+            tier="gold",
+            scp=["a", "b"],
+            how={"by": ["pwd", "otp"], "level": "loa2", "at": NOW - 9},
+            amr=["none"],
+            acr="none",
+            auth_time=NOW,
+            **{"https://example.com/tenant": "globex"},
+        ),
     )
     assert isinstance(found, Verified)
     principal = found.principal
     assert (principal.subject, principal.tenant, principal.session) == ("bob", "globex", "s9")
-    assert principal.roles == {"admin"}
+    assert (principal.roles, principal.scopes) == ({"admin"}, {"a", "b"})
+    assert (principal.consumer, principal.plan) == ("shop", "gold")
+    assert (principal.amr, principal.acr, principal.signed_in_at) == ({"pwd", "otp"}, "loa2", NOW - 9)
 
 
 def test_each_issuer_has_keys_of_its_own() -> None:

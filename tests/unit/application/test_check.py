@@ -162,6 +162,10 @@ def test_upstreams(upstream: Upstream, expected: str) -> None:
         (route(cors=CorsPolicy(("*", "https://a"))), "error routes[0].cors.origins: * stands alone"),
         (route(limits=(Limit("c", 1, 1.0, "consumer"),)), "warning routes[0].limits[0].by: counts by consumer"),
         (route(limits=(Limit("f", 1, 1.0, algorithm="fixed_window"),)), "warning routes[0].limits[0].algorithm: fixed_window admits"),
+        (
+            route(security=RequestSecurity(screen="block", screen_bytes=64 * 1024 + 1)),
+            "error routes[0].security.screen_bytes: is more than 64KiB",
+        ),
         (route(limits=(Limit("z", 0, 1.0),)), "warning routes[0].limits[0].quota: 0 refuses every request"),
         (route(limits=(Limit("p", 0, 0.0, source="plan"),)), "error routes[0].limits[0].from: there are no plans"),
         (

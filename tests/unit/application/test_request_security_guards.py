@@ -14,7 +14,7 @@ from application.guards.addresses import AddressGuard
 from application.guards.cors import CorsGuard
 from application.guards.csrf import CsrfGuard
 from application.guards.schema import SchemaGuard
-from application.guards.screen import MAX_BODY, ScreenGuard
+from application.guards.screen import ScreenGuard
 from application.guards.security import SecurityGuard
 from application.guards.shared_secrets import SignedRequest
 from application.held import BegunBody, HeldBody, hold
@@ -111,11 +111,19 @@ async def test_bodies_are_screened_by_their_kind(kind: str, content: object, ref
     assert await rest_of(one.body) == raw
 
 
-async def test_large_bodies_pass_unseen_and_whole() -> None:
-    raw = b"'; DROP TABLE users; " * (MAX_BODY // 10)
-    for length in (len(raw), None):
-        one = exchange("POST", headers={"content-type": "text/plain"}, body=Body(raw[:9000], raw[9000:], length=length))
-        assert await settle(screened().admit(one)) is None
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("maximum", [16 * 1024, 40_000])
+async def test_bodies_are_screened_up_to_a_size_and_larger_ones_pass_unseen_and_whole(
+    maximum: int, known: bool, pieces: int
+) -> None:
+    guard = ScreenGuard(Screen(), block=True, maximum=maximum)
+    for size in (maximum, maximum + 1):
+        raw = b"a" * (size - 21) + b"'; DROP TABLE users; "
+        cut = -(-size // pieces)
+        body = Body(*(raw[at : at + cut] for at in range(0, size, cut)), length=size if known else None)
+        one = exchange("POST", headers={"content-type": "text/plain"}, body=body)
+        assert (await settle(guard.admit(one)) is not None) is (size == maximum)
         assert await rest_of(one.body) == raw
 
 

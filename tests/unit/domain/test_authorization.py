@@ -58,8 +58,10 @@ def asked(method: str = "GET", headers: dict[bytes, bytes] | None = None, **para
         (AuthPolicy(mfa=True), principal(method="api_key"), asked(), "step_up_required"),
         (AuthPolicy(acr=("gold",)), principal(acr="gold"), asked(), None),
         (AuthPolicy(acr=("gold",)), principal(acr="silver"), asked(), "step_up_required"),
-        (AuthPolicy(max_age=60.0), principal(claims={"auth_time": NOW - 60}), asked(), None),
-        (AuthPolicy(max_age=60.0), principal(claims={"auth_time": NOW - 61}), asked(), "step_up_required"),
+        (AuthPolicy(max_age=60.0), principal(signed_in_at=NOW - 60), asked(), None),
+        (AuthPolicy(max_age=60.0), principal(signed_in_at=NOW - 61), asked(), "step_up_required"),
+        (AuthPolicy(max_age=60.0), principal(claims={"auth_time": NOW}), asked(), "step_up_required"),
+        (AuthPolicy(tenant="X-Tenant"), principal(tenant="acme"), asked(headers={b"x-tenant": b""}), "tenant_mismatch"),
         (AuthPolicy(max_age=60.0), principal(issued_at=NOW), asked(), "step_up_required"),
     ],
 )  # fmt: skip

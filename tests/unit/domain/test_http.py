@@ -130,7 +130,7 @@ def test_every_denial_of_the_edge_has_a_known_reason() -> None:
         (b"Example.COM", b"example.com"), (b"a.b.:8080", b"a.b:8080"), (b"a:", b"a"), (b"127.0.0.1:80", b"127.0.0.1:80"),
         (b"[::1]", b"[::1]"), (b"[2001:DB8::1]:443", b"[2001:db8::1]:443"), (b"[::1]:", b"[::1]"),
         (b"my_service-1", b"my_service-1"), (b"a:0", b"a:0"), (b"a:65535", b"a:65535"),
-        (b"", None), (b".", None), (b":80", None), (b".a", None), (b"a..b", None), (b"a b", None), (b"a/b", None),
+        (b"", None), (b".", None), (b":80", None), (b".a", None), (b"a..b", None), (b"a..", None), (b"..", None), (b"a..:80", None), (b"a b", None), (b"a/b", None),
         (b"a?b", None), (b"a#b", None), (b"u@a", None), (b"a,b", None), (b"a%20b", None), (b"a:65536", None),
         (b"a:080000", None), (b"a:-1", None), (b"a:+1", None), (b"a:b", None), (b"a:1:2", None), (b"::1", None),
         (b"[::1", None), (b"[::1]x", None), (b"[::1]:x", None), (b"[fe80::1%25eth0]", None), (b"[1.2.3.4]", None),
@@ -141,6 +141,7 @@ def test_authority(raw: bytes, normal: bytes | None) -> None:
     assert authority(raw) == normal
 
 
+@example(b"-..")
 @given(st.binary(max_size=20) | st.from_regex(rb"[\[\]a-f0-9:.\-]{0,20}", fullmatch=True))
 def test_a_normal_authority_is_normal(raw: bytes) -> None:
     named = authority(raw)

@@ -141,7 +141,7 @@ def test_no_text_costs_more_than_its_length(piece: str) -> None:
         return best
 
     assert seconds(MAX_TEXT) < max(40 * seconds(MAX_TEXT // 10), 0.001)
-    assert seconds(MAX_TEXT) < 0.25
+    assert seconds(MAX_TEXT) < 1.0
 
 
 @given(st.text(max_size=300))

@@ -85,6 +85,9 @@ class ClaimNames(Written, frozen=True):
     session: Annotated[str, "Claim of the session, for revocation."] = "sid"
     consumer: Annotated[str, "Claim of the consumer's name; empty: by subject."] = ""
     plan: Annotated[str, "Claim of the plan's name; empty: the consumer's plan."] = ""
+    amr: Annotated[str, "Claim of the methods of signing in (RFC 8176), for `mfa`: a list, or text."] = "amr"
+    acr: Annotated[str, "Claim of the authentication context class, for `acr`."] = "acr"
+    auth_time: Annotated[str, "Claim of the time of signing in, Unix seconds, for `max_age`."] = "auth_time"
 
 
 class Issuer(Written, frozen=True):

@@ -46,7 +46,7 @@ class Auth(Written, frozen=True):
     claims: Annotated[dict[str, str], "Claims that must have exactly this value."] = msgspec.field(default_factory=dict)
     permissions: Annotated[
         dict[str, tuple[str, ...]],
-        "Per method, or * for the others: permissions of which one is needed (`DELETE: [users:delete]`).",
+        "Per method, or * for the others: permissions that are all needed (`DELETE: [users:delete]`).",
     ] = msgspec.field(default_factory=dict)
     mfa: Annotated[bool, "The token must show a second factor; otherwise a step-up challenge (RFC 9470)."] = False
     acr: Annotated[tuple[str, ...], "Accepted authentication context classes."] = ()
@@ -90,6 +90,7 @@ class Security(Written, frozen=True):
     csrf: Annotated[bool, "Refuse cross-site writes of cookie-carrying requests (Fetch Metadata, Origin)."] = False
     csrf_origins: Annotated[tuple[str, ...], "Other origins that may write all the same."] = ()
     screen: Annotated[Literal["off", "observe", "block"], "Threat screen for injection patterns."] = "off"
+    screen_bytes: Annotated[Size, "Largest body that is screened, at most 64KiB; larger ones pass unseen."] = 16 * 1024
     headers: Annotated[bool, "Add the usual security headers to answers."] = False
     schema: Annotated[str, "JSON Schema file that request bodies must satisfy."] = ""
 

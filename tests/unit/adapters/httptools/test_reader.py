@@ -137,6 +137,7 @@ class _Yardstick:
 
 @settings(max_examples=500, deadline=None)
 @given(mutated())
+@example(b"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
 def test_what_passes_llhttp_reads_alike(stream):
     reader = ResponseReader("GET")
     try:
@@ -146,11 +147,16 @@ def test_what_passes_llhttp_reads_alike(stream):
     if not reader.status:
         return
     yardstick = _Yardstick()
+    refused = ""
     try:
         yardstick.parser.feed_data(stream)
-    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-        pass
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        refused = str(error)
     finals = [head for head in yardstick.heads if head[0] >= 200]
+    if not finals and "Connection: close" in refused:  # llhttp reads no further than an interim head that says so
+        assert yardstick.heads
+        assert not reader.keep
+        return
     assert finals, "llhttp refuses a head that this reader lets pass"
     status, fields = finals[0]
     assert status == reader.status
