@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from console import actions
-from console.actions import BY_NAME, COMMANDS, UnknownCommand, complete, key_table, parse
+from console.actions import BY_NAME, COMMANDS
+from console.command_line import UnknownCommand, complete, parse
 from console.details import TOPIC_OF
+from console.keymap import key_table
 from console.tables import TABLES
 from console.ui.app import ConsoleApp
 from console.ui.main import MainScreen

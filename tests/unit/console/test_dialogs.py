@@ -12,7 +12,7 @@ from textual.widgets import Button, Input
 from console import session as sessions
 from console import tiers
 from console.store import Notice
-from console.ui.dialogs import ActionDialog
+from console.ui.action_dialog import ActionDialog
 from tests.unit.console import seeds
 from tests.unit.console.driving import Clock, Console, console
 from tests.unit.console.fake_gateway import FakeGateway
@@ -71,6 +71,15 @@ ACTIONS: list[tuple[str, tuple[str, ...], str, dict[str, str], str, str]] = [
     ("X", (":keys",), "k9f31", {"reason": "leaked", "typed": "k9f31"}, "/keys/k9f31/revoke", "keys"),
     ("X", (":sessions",), "s1", {"reason": "stolen", "typed": "user:8841"}, "/sessions/s1/revoke", "sessions"),
     ("X", ("4",), "q3", {"reason": "stolen", "typed": "user:8841"}, "/subjects/user%3A8841/revoke", "quotas"),
+    (
+        "I",
+        (":consumers",),
+        "visitor",
+        {"consumer": "acme", "scopes": "a:read, b:read", "expires_in": "1d", "reason": "new team"},
+        "/keys",
+        "keys",
+    ),
+    ("R", (":keys",), "k9f31", {"overlap": "2h", "reason": "yearly"}, "/keys/k9f31/rotate", "keys"),
     ("L", ("8",), "", {"reason": "rollout"}, "/config/reload", "config"),
     ("B", ("8",), "", {"revision": "r39", "reason": "5xx", "typed": "configuration"}, "/config/rollback", "config"),
     ("M", (":consumers",), "visitor", {"plan": "gold", "reason": "paid"}, "/consumers/visitor/plan", "consumers"),
