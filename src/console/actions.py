@@ -93,7 +93,7 @@ COMMANDS: tuple[Command, ...] = (
         rank=3,
         argument="text",
     ),
-    Command("command", ("colon",), "Command line; tab completes", VIEW, footer="command", rank=4),
+    Command("command", ("colon",), "Command line; tab completes", VIEW, footer="cmd", rank=4),
     Command(
         "sort",
         ("s",),

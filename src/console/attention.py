@@ -77,13 +77,16 @@ def _latest_events(store: Store, now: float) -> dict[str, float]:
 
 
 def _breaker(row: BreakerView, now: float) -> Concern:
-    detail = f"{percent(row.error_ratio)}% of {count(row.requests)} requests failed (limit {percent(row.threshold)}%)"
+    detail = (
+        f"{percent(row.error_ratio)}% of {count(row.requests)} failed" if row.requests else row.cause or "no requests"
+    )
+    limit = f" (limit {row.threshold:.0%})"
     if row.state == "forced_open":
         detail = (
             f"by {row.forced_by or '-'}: {row.forced_reason or row.cause or '-'}, {until(row.expires_at, now)} left"
         )
     elif row.state == "open":
-        detail += f", next try in {until(row.next_try, now)}"
+        detail += f", retry in {until(row.next_try, now)}{limit}"
     elif row.state == "half_open":
         detail = f"recovering: {row.cause}" if row.ramp is None else f"recovering: {percent(row.ramp)}% admitted"
     return Concern(
@@ -147,7 +150,7 @@ def _config(row: ConfigView) -> list[Concern]:
             "reload",
             _place(problem),
             str(problem.get("message", "")),
-            "last reload failed",
+            "not loaded",
             "config",
             "",
         )

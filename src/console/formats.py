@@ -56,6 +56,12 @@ def millis(value: float | None) -> str:
     return f"{int(seconds // 60)}m{int(seconds % 60):02d}"
 
 
+def took(value: float | None) -> str:
+    """A duration with its unit: 410 ms, 2.0s."""
+    text = millis(value)
+    return text if value is None or text[-1] == "s" or "m" in text else f"{text} ms"
+
+
 def size(value: float | None) -> str:
     """Bytes: 812 B, 4.2 KiB, 10 MiB."""
     if value is None:

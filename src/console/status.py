@@ -118,13 +118,19 @@ def footer(commands: Sequence[Command], width: int) -> list[tuple[Line, str]]:
     hints = [c for c in commands if c.footer]
     chosen: list[Command] = []
     room = width - 1
-    for command in sorted(hints, key=lambda c: (c.rank < 90, c.rank)):
+    for command in sorted(hints, key=_worth):
         size = line_cells(hint(command))
         if size <= room:
             chosen.append(command)
             room -= size
     chosen.sort(key=lambda c: c.rank)
     return [(hint(command), command.name) for command in chosen]
+
+
+def _worth(command: Command) -> tuple[bool, bool, int]:
+    """What to leave out last: back and help, how to move and type, what may be changed here, then the rest."""
+    basic = command.rank < 5 or command.rank >= 90
+    return (not basic, command.tier is None and command.name != "unlock", command.rank)
 
 
 def hint(command: Command) -> Line:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,18 @@ def children_of(pid: int) -> list[int]:
 # ---------------------------------------------------------------------------------------------------------------- demo
 
 
-def test_demo_answers_through_the_gateway_and_leaves_nothing_behind() -> None:
+def control_c(demo: subprocess.Popen[str]) -> None:
+    os.killpg(demo.pid, signal.SIGINT)  # reaches the whole foreground group
+
+
+def terminated(demo: subprocess.Popen[str]) -> None:
+    demo.terminate()
+
+
+@pytest.mark.parametrize("end", [control_c, terminated])
+def test_demo_answers_through_the_gateway_and_leaves_nothing_behind(
+    end: Callable[[subprocess.Popen[str]], None],
+) -> None:
     port, admin = free_port(), free_port()
     command = [sys.executable, "-m", "adapters.cli", "demo", "--port", str(port), "--admin-port", str(admin)]
     demo = subprocess.Popen(
@@ -70,7 +82,7 @@ def test_demo_answers_through_the_gateway_and_leaves_nothing_behind() -> None:
         assert get(f"http://127.0.0.1:{admin}/ready")[0] == 200
         family = children_of(demo.pid)
         assert len(family) >= 2
-        os.killpg(demo.pid, signal.SIGINT)  # Ctrl-C reaches the whole foreground group
+        end(demo)
         output = demo.communicate(timeout=30)[0]
         assert demo.returncode == 0, output
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 10, "children being gone")

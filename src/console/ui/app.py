@@ -141,7 +141,7 @@ class ConsoleApp(App[None]):
             return
         now = session.mono()
         for topic in pane.topics:
-            if not TOPICS[topic].live and now - self._polled.get(topic, -1e9) >= POLLED_SECONDS:
+            if not TOPICS[topic].ticking and now - self._polled.get(topic, -1e9) >= POLLED_SECONDS:
                 self._polled[topic] = now
                 session.store.shelves[topic].interval = POLLED_SECONDS
                 self.run_worker(self._refresh(topic), group=f"poll-{topic}", exclusive=True, exit_on_error=False)

@@ -5,6 +5,7 @@ And the card that takes the place of everything in a window too small for it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from console import actions, pulse, status
@@ -79,15 +80,16 @@ class Chrome:
         """Commands worth a hint here; writes only if the operator's role and the row allow them."""
         who = self.app.session.store.who
         role = who.role if who is not None else ""
+        unlocked = self.app.session.lock.open(self.app.session.mono())
         found = []
         for command in actions.for_place(pane.place, self.app.commands):
             if command.tier is not None and not (
                 allowed(role, command.role) and self.app.writing.possible(command.name, pane)
             ):
                 continue
-            if command.name == "unlock" and not allowed(role, "operator"):
+            if not pane.offers(command.name) or (command.name == "unlock" and not allowed(role, "operator")):
                 continue
-            found.append(command)
+            found.append(replace(command, footer="lock") if command.name == "unlock" and unlocked else command)
         return found
 
     # ------------------------------------------------------------------------------------------------ messages

@@ -43,14 +43,14 @@ class WriteDesk:
         write = WRITES[name]
         chosen = self._chosen(write, self.app.selected())
         if not chosen:
-            self.app.main.tell(f"{write.title.lower()}: no row", "dim")
+            self.app.main.tell(f"{write.title}: no row", "dim")
             return
         for one in chosen:
             refusal = self.app.session.refusal(write, one.row)
             if refusal:
                 self.app.main.tell(refusal, "bad")
                 return
-        self.app.main.tell(f"{write.title.lower()}: asking the gateway what it would do…", "dim", 15)
+        self.app.main.tell(f"{write.title}: asking the gateway what it would do…", "dim", 15)
         self.app.run_worker(
             self._prepare(write, chosen, argument=argument), exclusive=True, group="write", exit_on_error=False
         )
@@ -62,7 +62,11 @@ class WriteDesk:
         try:
             rows = [await session.fresh_row(write, one.topic, one.key, one.row) for one in chosen]
         except Fault as fault:
-            self.app.main.tell(f"{write.title.lower()} refused: {fault.word.lower()}: {fault}", "bad", 12)
+            self.app.main.tell(f"{write.title} refused: {fault.word.lower()}: {fault}", "bad", 12)
+            return
+        refused = next(filter(None, (session.refusal(write, row) for row in rows)), "")
+        if refused:  # the row as read now, not as it was painted
+            self.app.main.tell(refused, "bad")
             return
         inputs = write.inputs(rows[0])
         if argument and inputs:
@@ -78,7 +82,7 @@ class WriteDesk:
             if isinstance(fault, Invalid) and any(each.name != "reason" for each in inputs):
                 mend = crop(str(fault), 60)  # another value may do
             else:
-                self.app.main.tell(f"{write.title.lower()} refused: {fault.word.lower()}: {fault}", "bad", 12)
+                self.app.main.tell(f"{write.title} refused: {fault.word.lower()}: {fault}", "bad", 12)
                 return
         seen = session.store.freshness(chosen[0].topic, session.mono())
         tier = max(session.tier(write, row) for row in rows)
@@ -102,7 +106,7 @@ class WriteDesk:
             return
         confirmed = await self.app.push_screen_wait(ActionDialog(plan))
         if confirmed is None:
-            self.app.main.tell(f"{write.title.lower()}: cancelled, nothing was sent", "dim")
+            self.app.main.tell(f"{write.title}: cancelled, nothing was sent", "dim")
             return
         await self._send(confirmed, chosen)
 

@@ -355,7 +355,7 @@ async def test_stale_rows_are_read_again_before_the_dialog_and_a_failed_read_ref
         clock.mono += 30
         gateway.fail_status = 500
         await running.press("T")
-        await running.shows("trip breaker refused")
+        await running.shows("Trip breaker refused")
         assert not writes(gateway)
 
 

@@ -63,6 +63,9 @@ class Config(Pane):
             lines = [line for line in lines if test("".join(text for text, _ in line).lower(), no_fields, line)]
         self.body.show([BLANK, *lines])
 
+    def offers(self, name: str) -> bool:
+        return name != "open"
+
     def selected(self) -> list[Selected]:
         view = self.session.store.one("config")
         return [] if view is None else [Selected("config", "", view)]

@@ -12,7 +12,7 @@ from console.columns import Table, order, select
 from console.details import DETAILS, TOPIC_OF
 from console.formats import clock, count, mask
 from console.session import Session
-from console.spans import BLANK, Line
+from console.spans import BLANK, Line, titled
 from console.tables import TABLES
 from console.topics import target_key
 from console.ui.screens.pane import Pane, Selected
@@ -67,7 +67,7 @@ class Detail(Pane):
             name = mask(self.row.subject, self.row.kind)
         elif self.row is not None and self.place == "event":
             name = f"{self.row.kind} {clock(self.row.at)}Z"
-        return [TABLES[self.topic].title.capitalize(), name]
+        return [titled(TABLES[self.topic].title), name]
 
     def side(self) -> Line:
         line: Line = []
