@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -18,12 +18,16 @@ from textual.widgets import Button, Input
 from application.views import ActionResult
 from console.clean import clean
 from console.faults import Fault
+from console.freshness import age
 from console.spans import BLANK, Line, crop, wrap
 from console.tiers import Gate
 from console.ui.widgets.lines import Box
 from console.words import is_state, state
 from console.writes import Input as Typed
 from console.writes import Write, body
+
+if TYPE_CHECKING:
+    from console.ui.app import ConsoleApp
 
 Ask = Callable[[Mapping[str, object]], Awaitable[list[ActionResult]]]
 ASK_AFTER = 0.4
@@ -41,7 +45,8 @@ class Plan:
     gate: Gate
     where: str
     production: bool
-    read_age: str
+    read_at: float
+    """Monotonic time at which the rows were read."""
     call: str
     note: str = ""
     ask: Ask | None = None
@@ -106,8 +111,13 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         if not self.armed:
             self.set_timer(self.plan.gate.arm_seconds, self._arm)
         self._judge()
+        self.set_interval(1.0, self._show_facts)
+
+    def _now(self) -> float:
+        return cast("ConsoleApp", self.app).session.mono()
 
     def _show_facts(self) -> None:
+        """Painted once a second, because it says how old it is."""
         facts = self._facts()
         box = self.query_one("#dialog-facts", Box)
         box.styles.height = len(facts)
@@ -125,7 +135,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         for row, preview in list(zip(plan.rows, plan.preview, strict=False))[:4]:
             lines.append(_row("object", clean(plan.write.label(row)), "bold"))
             word, tone = _stated(preview.before)
-            seen = (f"   read {plan.read_age} ago", "dim")
+            seen = (f"   read {age(self._now() - plan.read_at)} ago", "dim")
             lines.append([*_row("now", word, tone), seen])
             lines.append(_row("after", *_stated(preview.after)))
             for index, piece in enumerate(wrap(preview.blast or "none told", width)):

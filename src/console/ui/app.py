@@ -114,14 +114,17 @@ class ConsoleApp(App[None]):
         for topic, key in session.store.give_up(session.mono()):
             session.store.notice(f"{topic} {key}: applied, but not confirmed by the stream", "warn", session.wall())
         self._poll_visible()
-        if self.is_running and self.main.is_mounted and self.screen is self.main:
+        if self.is_running and self.main.is_mounted:
             with self.batch_update():
                 self._paint()
 
     def _paint(self) -> None:
         """A defect while painting costs that picture and is told; it must not cost the operator the console."""
         try:
-            self.main.pump()
+            if self.screen is self.main:
+                self.main.pump()
+            else:
+                self.main.pump_above()  # under a window only what says how it stands
         except Exception as error:
             self._defect(error)
 

@@ -124,7 +124,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Repaint what changed. Called four times a second; cheap when nothing did."""
         session, pane = self.desk.session, self.pane
         now, wall = session.mono(), session.wall()
-        self.chrome.paint_above(session.store.freshness("pulse", now), now, wall, force)
+        self.pump_above(force)
         if self._small:
             self.chrome.paint_card(*self.size)
             return
@@ -133,6 +133,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if pane.update(int(wall), force) or force:
             self.chrome.paint_around(pane)
         self.chrome.paint_message(now)
+
+    def pump_above(self, force: bool = False) -> None:
+        """Only the status line."""
+        session = self.desk.session
+        now = session.mono()
+        self.chrome.paint_above(session.store.freshness("pulse", now), now, session.wall(), force)
 
     def tell(self, text: str, tone: str = "", seconds: float = 6.0) -> None:
         """A passing remark in the message line."""

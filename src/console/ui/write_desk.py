@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from console.faults import Fault, Invalid
-from console.freshness import age
 from console.spans import crop
 from console.tiers import gate
 from console.topics import TOPICS
@@ -95,7 +94,7 @@ class WriteDesk:
             gate(tier, write.label(rows[0]), len(rows), context.production),
             f"{context.name} · tier {3 if len(rows) > 1 else tier}",
             context.production,
-            age(seen.age or 0.0),
+            session.mono() - (seen.age or 0.0),
             f"POST /admin/v1{write.path(rows[0])}",
             note,
             ask,

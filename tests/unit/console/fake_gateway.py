@@ -34,7 +34,6 @@ from tests.servers import free_port, wait_until
 from tests.unit.console import seeds
 
 Scope = dict[str, Any]
-SECRET = "spk_knew1_IIXRojKjKxa4D4cALz2eWaOASmL0uYbB3XQLux"
 TOKENS = {"admin-token": "admin", "operator-token": "operator", "viewer-token": "viewer"}
 
 
@@ -69,6 +68,7 @@ class FakeGateway:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
+        self.secret = f"spk_knew1_IIXRojKjKxa4D4cALz2eWaOASmL0u{self.port:05}"
         self.idempotent: dict[str, ActionResult] = {}
 
     @property
@@ -403,7 +403,7 @@ class FakeGateway:
             "402 rps would be refused with 503 on 6 routes; no fallback",
         )
         if verb == "rotate":
-            result = replace(result, secret=SECRET)
+            result = replace(result, secret=self.secret)
         return result, lambda: self.publish_now(topic, [after])
 
     def _key(self, verb: str) -> Callable[[Any], Any]:
@@ -415,7 +415,7 @@ class FakeGateway:
         key = ApiKeyView("knew1", consumer, str(body.get("owner", "")), str(body.get("plan", "")),
                          tuple(body.get("scopes", ())), self.now(), until, None, "active")  # fmt: skip
         result = ActionResult("key.issue", f"keys of {consumer}", "-", "active, id knew1", False, self.rev, None,
-                              f"{consumer} can authenticate with one more key.", secret=SECRET)  # fmt: skip
+                              f"{consumer} can authenticate with one more key.", secret=self.secret)  # fmt: skip
         return result, lambda: self.publish_now("keys", [key])
 
     def _rollback(self, revision: str) -> tuple[ActionResult | None, Callable[[], int]]:
@@ -425,11 +425,16 @@ class FakeGateway:
 
         def change() -> int:
             self.topics["config"] = replace(view, revision=revision)
-            return self.send("delta", {"topic": "config", "rows": [self.topics["config"]], "gone": []})
+            return self.tell_config()
 
         return ActionResult(
             "rollback", "configuration", view.revision, revision, False, self.rev, None, "2 routes change"
         ), change
+
+    def tell_config(self) -> int:
+        """As the gateway does: only which revision it is."""
+        named = {"revision": self.topics["config"].revision}
+        return self.send("delta", {"topic": "config", "rows": [named], "gone": []})
 
     def publish_now(self, topic: str, rows: list[Any]) -> int:
         """As `publish`, from the gateway's own thread."""

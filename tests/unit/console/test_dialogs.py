@@ -440,3 +440,27 @@ async def test_the_dialog_asks_again_for_what_is_typed(gateway: FakeGateway, mon
             "r39",
             "nonesuch",
         }
+
+
+async def test_an_open_dialog_grows_old_and_the_status_line_above_it_too(gateway: FakeGateway) -> None:
+    clock = Clock()
+    async with console(gateway, write=True, clock=clock) as running:
+        await at_row(running, ("3",), "search")
+        await running.press("T")
+        await dialog(running)
+        await running.shows("WRITE 10:00")
+        clock.mono += 40
+        await running.shows("read 40s ago", "WRITE 09:20")
+
+
+async def test_what_can_no_longer_be_done_is_refused_before_the_dialog(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list still shows the key as good; the row read for the dialog says otherwise."""
+    async with console(gateway, write=True) as running:
+        await at_row(running, (":keys",), "k9f31")
+        revoked = [replace(row, state="revoked") for row in running.store.rows("keys") if row.id == "k9f31"]
+        running.store.delta("keys", revoked, (), running.store.rev + 10)
+        await running.press("R")
+        await running.shows("k9f31 is revoked")
+        assert not isinstance(running.app.screen, ActionDialog)

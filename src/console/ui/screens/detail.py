@@ -93,7 +93,7 @@ class Detail(Pane):
                 lines = [[("gone from the gateway's lists; last known:", "warn")], BLANK, *lines]
         if self.below is not None:
             self.facts.styles.height = min(len(lines) + 2, max(3, self.size.height // 2))
-        self.facts.show(lines)
+        self.facts.show(lines, dimmed=self.freshness(self.topic).old)
         if self.below is not None:
             self._below(self.below)
 
@@ -106,7 +106,7 @@ class Detail(Pane):
         name = "Targets" if table.name == "targets" else f"Last {LAST_REQUESTS} requests seen"
         grid.head = [(name, "title"), (f" {count(len(rows))}", "dim")]
         grid.note = self.age_line(table.topic)
-        grid.dimmed = self.freshness(table.topic).word in ("STALE", "DOWN")
+        grid.dimmed = self.freshness(table.topic).old
         grid.show(rows, self.session.moment())
 
     def _related(self) -> list[Any]:

@@ -60,7 +60,7 @@ class Listing(Pane):
     def paint_all(self) -> None:
         grid = self.grid
         grid.sorted_by = self.sorted_by
-        grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
+        grid.dimmed = self.freshness(self.table.topic).old
         kept = None if self.held is not None else self._standing()
         if kept is not None:
             grid.show(kept[0], self.session.moment(), kept[1])
@@ -86,7 +86,7 @@ class Listing(Pane):
 
     def paint_ages(self) -> None:
         self.grid.moment = self.session.moment()
-        self.grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
+        self.grid.dimmed = self.freshness(self.table.topic).old
         self.grid.repaint()
 
     def _badge(self, key: str) -> str:
