@@ -43,7 +43,7 @@ class Shot:
 
 WIDE, NARROW = (120, 36), (80, 24)
 BILLING = "j"
-REASON = ("tab", "tab", "tab", *"yearly")
+REASON = ("tab", "tab", *"yearly")
 SHOTS = [
     Shot("pulse"),
     Shot("pulse-80x24", size=NARROW),
@@ -60,7 +60,7 @@ SHOTS = [
     Shot("issue-80x24", ("colon", *"keys", "enter", "I", "<Cancel>"), NARROW, write=True),
     Shot(
         "secret",
-        ("colon", *"keys", "enter", "R", "<Cancel>", *REASON, "<ready>", "tab", "enter", "<once>"),
+        ("colon", *"keys", "enter", "R", "<Cancel>", *REASON, "<ready>", "tab", "tab", "enter", "<once>"),
         write=True,
         production=False,
     ),

@@ -196,7 +196,7 @@ ATTENTION = Table(
         Column("state", "STATE", 9, _word, lambda r: (r.state.severity, r.at or 0.0)),
         Column("what", "WHAT", 9, lambda r, m: (r.what, "dim"), lambda r: r.what, priority=4),
         Column("object", "OBJECT", 18, lambda r, m: (r.object, "bold"), lambda r: r.object, grow=True, most=24),
-        Column("detail", "DETAIL", 24, lambda r, m: (r.detail, ""), lambda r: r.detail, grow=True),
+        Column("detail", "DETAIL", 30, lambda r, m: (r.detail, ""), lambda r: r.detail, grow=True),
         Column("extra", "", 12, lambda r, m: (r.extra, "dim"), lambda r: r.extra, priority=2, right=True),
     ),
     order=("state", True),

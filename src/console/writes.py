@@ -172,7 +172,7 @@ def _new_key(row: Any) -> tuple[Input, ...]:
         Input("owner", "owner", "text"),
         Input("plan", "plan", "text", getattr(row, "plan", None) or ""),
         Input("scopes", "scopes", "words"),
-        Input("expires_in", "lives", "lifetime", "90d"),
+        Input("expires_in", "valid for", "lifetime", "90d"),
         REASON,
     )
 

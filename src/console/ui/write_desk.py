@@ -103,6 +103,7 @@ class WriteDesk:
         if not plan.gate.dialog:
             await self._send(Confirmed(plan, {}), chosen)
             return
+        self.app.main.tell("")  # asked and answered
         confirmed = await self.app.push_screen_wait(ActionDialog(plan))
         if confirmed is None:
             self.app.main.tell(f"{write.title}: cancelled, nothing was sent", "dim")
