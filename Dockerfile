@@ -14,7 +14,7 @@ RUN cp -r /opt/spork /opt/compile && \
     cp -r /build/compiled/. "$(/opt/spork/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 FROM python:3.12-slim
-RUN useradd --system --uid 10001 --home-dir /var/lib/spork --create-home spork
+RUN useradd --uid 10001 --shell /usr/sbin/nologin --home-dir /var/lib/spork --create-home spork
 COPY --from=build /opt/spork /opt/spork
 ENV PATH=/opt/spork/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     SPORK_STATE_DIR=/var/lib/spork SPORK_CONFIG=/etc/spork/spork.yaml

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from application.ports import UpstreamRequest, UpstreamResponse
+from application.ports import UpstreamResponse
+from application.upstream_request import UpstreamRequest
 from domain.health import ProbePolicy
 from domain.upstreams import Target
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from application.ports import RequestBody
 
@@ -18,7 +18,7 @@ class Measured(NamedTuple):
     length: int | None
 
 
-NOTHING = Measured(None, b"", 0)
+NOTHING: Final = Measured(None, b"", 0)
 
 
 def measure(body: RequestBody | bytes | None) -> Measured:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from binascii import hexlify
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 from application.clients import ClientFinder
 from application.exchange import Exchange
@@ -33,17 +34,17 @@ from application.tunnelling import splice
 from domain import forwarding
 from domain.circuit import CallResult, result_of_fault
 from domain.http import Header, RequestHead
-from domain.outcomes import Abandoned, Answered, Denial, Denied, Failed, Fault, FaultKind, Local, Respond, Side
+from domain.outcomes import ANSWERED, Abandoned, Denial, Denied, Failed, Fault, FaultKind, Local, Respond, Side
 from domain.routing import Matched, MethodNotAllowed, NoRoute
 
 log = logging.getLogger("spork.forward")
 
-_INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
-_GONE = Fault(FaultKind.CLIENT_GONE, Side.DOWNSTREAM)
-_NO_ROUTE = Denial("no_route", "Nothing is served at this address.")
+_INTERNAL: Final = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
+_GONE: Final = Fault(FaultKind.CLIENT_GONE, Side.DOWNSTREAM)
+_NO_ROUTE: Final = Denial("no_route", "Nothing is served at this address.")
 #: Fields of a request that say something about how it came here.
-_NOTED = frozenset((b"traceparent", b"x-request-id", b"via"))
-_LOOP = Denial("loop_detected", "This request has been through this gateway before.")
+_NOTED: Final = frozenset((b"traceparent", b"x-request-id", b"via"))
+_LOOP: Final = Denial("loop_detected", "This request has been through this gateway before.")
 
 
 class _Nothing:
@@ -55,7 +56,7 @@ class _Nothing:
     started = True
 
 
-_NOTHING: Any = _Nothing()
+_NOTHING: Final[Any] = _Nothing()
 
 
 class Current:
@@ -131,7 +132,7 @@ class Forwarder:
             if name in _NOTED:
                 given = {} if given is None else given
                 given[name] = value
-        token = b"%032x" % self._bits(128)
+        token = hexlify(self._bits(128).to_bytes(16, "big"))
         exchange.request_id_bytes = token
         exchange.traceparent = b"00-%b-%b-00" % (token, token[16:])
         if given is not None:
@@ -218,7 +219,7 @@ class Forwarder:
         exchange.answer_started = self._monotonic()
         sink.start(status, self.response_headers(exchange, plan, response.headers))
         if status == 101:
-            exchange.outcome = Answered(status)
+            exchange.outcome = ANSWERED[status]
             return splice(sink.tunnel(), response.tunnel())
         piece, ended = response.take()
         if piece or not ended:  # an empty write sends a head that has no body yet (event streams)
@@ -226,7 +227,7 @@ class Forwarder:
         if not ended:
             return self.stream(exchange, response)
         sink.finish()
-        exchange.outcome = Answered(status)
+        exchange.outcome = ANSWERED[status]
         return None
 
     async def stream(self, exchange: Exchange, response: UpstreamResponse) -> None:
@@ -240,7 +241,7 @@ class Forwarder:
                 break
             sink.write(piece)
         sink.finish()
-        exchange.outcome = Answered(exchange.status)
+        exchange.outcome = ANSWERED[exchange.status]
 
     def response_headers(self, exchange: Exchange, plan: RoutePlan, received: list[Header]) -> list[Header]:
         """A target's headers, with the gateway's own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from application.exchange import Exchange
 from domain.identities import bounded, network_of
@@ -10,9 +11,9 @@ from domain.identities import bounded, network_of
 Identify = Callable[[Exchange], str]
 
 #: What `by` may say, besides header:NAME and claim:NAME.
-BY = ("ip", "consumer", "key", "tenant", "route", "global")
+BY: Final = ("ip", "consumer", "key", "tenant", "route", "global")
 #: These need no credential, so they may run before authentication and protect it.
-BEFORE_AUTHENTICATION = frozenset(("ip",))
+BEFORE_AUTHENTICATION: Final = frozenset(("ip",))
 
 
 def identify_by(by: str) -> Identify:
@@ -74,7 +75,7 @@ def _claim(name: str) -> Identify:
     return by_claim
 
 
-_SIMPLE: dict[str, Identify] = {
+_SIMPLE: Final[dict[str, Identify]] = {
     "ip": client_network,
     "consumer": caller,
     "key": _key,

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
+from typing import Final
 
 from application.identity import Conflict, KeyRecords
 from domain.addresses import AddressSet
@@ -38,10 +39,10 @@ from domain.tokens import CredentialOutcome, Refused, Verified, identity_headers
 
 #: Seconds an answer of the records is remembered. The same for ids that exist and ids that do not, or the time of an
 #: answer would tell which is which.
-REMEMBER = 60.0
+REMEMBER: Final = 60.0
 
-_MISSING = Refused("key_unknown")
-_ENDED = (KeyState.REVOKED, KeyState.EXPIRED)
+_MISSING: Final = Refused("key_unknown")
+_ENDED: Final = (KeyState.REVOKED, KeyState.EXPIRED)
 
 Chance = Callable[[int], bytes]
 ConsumerNamed = Callable[[str], Consumer | None]

@@ -15,10 +15,11 @@ from typing import Protocol
 from application.configuration import Mirror
 from application.exchange import Exchange
 from application.plan import RoutePlan
-from application.ports import Clock, FaultError, UpstreamRequest, UpstreamTransport
+from application.ports import Clock, FaultError, UpstreamTransport
 from application.replay import ReplayBody
 from application.targets import LiveTarget
 from application.tasks import end
+from application.upstream_request import UpstreamRequest
 from application.upstreams import LiveUpstream
 from domain.circuit import CallResult, Open, Permit, result_of_fault
 

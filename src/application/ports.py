@@ -6,16 +6,17 @@ the common case (a cached verdict, an idle pooled connection) costs no schedulin
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from domain.http import Header, RequestHead
 from domain.outcomes import Denial, Fault, Respond
-from domain.upstreams import PoolPolicy, Target, Timeouts
+from domain.upstreams import Target
 
 if TYPE_CHECKING:
     from application.exchange import Exchange
+    from application.upstream_request import UpstreamRequest
 
 
 class FaultError(Exception):
@@ -91,27 +92,6 @@ class Tunnel(Protocol):
     async def drain(self) -> None: ...
 
     def close(self) -> None: ...
-
-
-@dataclass(slots=True)
-class UpstreamRequest:
-    """What is sent to a target. `headers` are end-to-end ones including `host`; framing is the transport's own.
-
-    `target` is the origin-form request target as it goes on the wire. `body` None means no body. With `upgrade` the
-    transport sends `Connection: Upgrade` and `Upgrade: websocket` and accepts a 101. `deadline` is
-    monotonic, ends the whole exchange and is infinite for none (it stands in for `timeouts.total`).
-    `pool` bounds the connections to the target; requests with equal policies share them.
-    """
-
-    method: str
-    target: bytes
-    headers: list[Header]
-    body: RequestBody | bytes | None
-    timeouts: Timeouts
-    deadline: float
-    upgrade: bool = False
-    on_inform: Callable[[int, list[Header]], None] | None = None
-    pool: PoolPolicy = PoolPolicy()
 
 
 class UpstreamResponse(Protocol):

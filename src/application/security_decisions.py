@@ -7,7 +7,7 @@ often, and nothing is left out of the count.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from application.audit import AuditEntry
 from domain.outcomes import GROUNDS, Ground
@@ -15,12 +15,12 @@ from domain.outcomes import GROUNDS, Ground
 if TYPE_CHECKING:
     from application.exchange import Exchange
 
-EVERY = 10.0
+EVERY: Final = 10.0
 #: Distinct (reason, route, client, subject) kept per period; the rest is counted together.
-MOST = 200
-_ACTIONS = {Ground.CREDENTIALS: "auth.failed", Ground.ACCESS: "access.denied"}
+MOST: Final = 200
+_ACTIONS: Final = {Ground.CREDENTIALS: "auth.failed", Ground.ACCESS: "access.denied"}
 #: The reasons of refusals that concern security. No fault has such a reason.
-_KINDS = {reason: _ACTIONS[ground] for reason, ground in GROUNDS.items() if ground in _ACTIONS}
+_KINDS: Final = {reason: _ACTIONS[ground] for reason, ground in GROUNDS.items() if ground in _ACTIONS}
 
 
 class SecurityDecisions:

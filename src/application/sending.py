@@ -13,16 +13,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine, Mapping
+from typing import Final
 
 from application.clients import ClientFinder
 from application.exchange import Exchange
 from application.hedging import Runner, hedge_after, race
 from application.mirroring import Mirrors
 from application.plan import RoutePlan
-from application.ports import Clock, FaultError, RequestBody, UpstreamRequest, UpstreamResponse, UpstreamTransport
+from application.ports import Clock, FaultError, RequestBody, UpstreamResponse, UpstreamTransport
 from application.replay import ReplayBody
 from application.stale_answers import StaleAnswers
 from application.targets import LiveTarget
+from application.upstream_request import UpstreamRequest
 from application.upstreams import LiveUpstream
 from domain import forwarding
 from domain.circuit import CallResult, Open, Permit, result_of_fault
@@ -31,11 +33,11 @@ from domain.outcomes import Denial, Fault, FaultKind, Respond, Side
 from domain.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
 from domain.splitting import split
 
-_NO_TARGET = Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True)
-_FOREVER = float("inf")
+_NO_TARGET: Final = Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True)
+_FOREVER: Final = float("inf")
 
 #: Body bytes kept for a mirror or a fallback, when retries keep none.
-KEPT_BYTES = 65536
+KEPT_BYTES: Final = 65536
 
 #: A response head, and what the caller settles once it is relayed: the target, its permit, the seconds it took.
 Sent = tuple[UpstreamResponse, LiveTarget, Permit, float]

@@ -7,6 +7,7 @@ and written down every few seconds; that it ended is a revocation, which outlive
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from application.identity import Session, SessionRecords
 from application.trust import Trust
@@ -14,9 +15,9 @@ from domain.revocation import Revocation, RevocationKind
 from domain.tokens import Principal
 
 #: How long a revoked session or subject is remembered, seconds: longer than tokens are issued for.
-REMEMBER_REVOKED = 90 * 24 * 3600.0
+REMEMBER_REVOKED: Final = 90 * 24 * 3600.0
 #: Sightings kept between two writes; more than that are not noted.
-_MOST_SEEN = 50_000
+_MOST_SEEN: Final = 50_000
 
 
 class Sessions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from application.views import ObjectiveView
 from domain.objectives import WINDOWS, Objective, budget_left, burn_rate
@@ -12,9 +12,9 @@ from domain.objectives import WINDOWS, Objective, budget_left, burn_rate
 if TYPE_CHECKING:
     from application.exchange import Exchange
 
-_SLICE = 60
+_SLICE: Final = 60
 #: Minutes kept in memory: the longest window reported.
-_KEPT = 360
+_KEPT: Final = 360
 
 
 class _Book:

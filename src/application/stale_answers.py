@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Final
 
 from application.configuration import Configuration, RouteConfig
 from application.exchange import Exchange
@@ -18,11 +19,11 @@ from domain.http import Header
 from domain.outcomes import Respond
 
 #: Bytes of bodies kept in all, and of one body.
-MOST = 16 * 1024 * 1024
-MOST_OF_ONE = 256 * 1024
+MOST: Final = 16 * 1024 * 1024
+MOST_OF_ONE: Final = 256 * 1024
 
-_PERSONAL = frozenset((b"authorization", b"cookie", b"range", b"x-api-key"))
-_FORBIDDING = (b"no-store", b"private", b"no-cache", b"must-revalidate", b"proxy-revalidate", b"s-maxage")
+_PERSONAL: Final = frozenset((b"authorization", b"cookie", b"range", b"x-api-key"))
+_FORBIDDING: Final = (b"no-store", b"private", b"no-cache", b"must-revalidate", b"proxy-revalidate", b"s-maxage")
 #: Upstream, route, host and target of the request.
 _Key = tuple[str, str, bytes, bytes]
 

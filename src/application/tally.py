@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from domain.outcomes import SERVER_ERRORS, Denied, Ground
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from application.exchange import Exchange
 
 #: Upper bounds of the latency buckets in seconds; one more bucket takes what is slower.
-BOUNDS: tuple[float, ...] = (
+BOUNDS: Final[tuple[float, ...]] = (
     0.00025, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
     0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
-SIZE = len(BOUNDS) + 1
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-OTHER = "other"
+SIZE: Final = len(BOUNDS) + 1
+METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+OTHER: Final = "other"
 #: Seconds that "now" means in rates and percentiles.
-WINDOW = 10
+WINDOW: Final = 10
 #: Seconds of the per-second series.
-SERIES = 300
+SERIES: Final = 300
 
 K = TypeVar("K")
 Key = tuple[str, str, int, str, str]
 #: (second, count, cumulative buckets, cumulative upstream buckets, retries, throttled) at the end of a second in which
 #: the cell moved.
 _Sample = tuple[int, int, tuple[int, ...], tuple[int, ...], int, int]
-_ZERO: tuple[int, ...] = (0,) * SIZE
+_ZERO: Final[tuple[int, ...]] = (0,) * SIZE
 #: (count, retries, throttled, changed buckets, changed upstream buckets): only buckets that moved, which are few.
 _Change = tuple[int, int, int, list[tuple[int, int]], list[tuple[int, int]]]
 

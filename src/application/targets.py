@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from domain.balancing import peak_average
 from domain.call_window import CallWindow
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from application.upstreams import LiveUpstream
 
 #: Seconds that rates and error ratios of views look back.
-LOOK_BACK = 10
+LOOK_BACK: Final = 10
 #: Latest durations kept per target, for percentiles.
-SAMPLES = 256
+SAMPLES: Final = 256
 #: The least share of its weight that a target has while it starts slowly.
-SLOW_START_FLOOR = 0.1
+SLOW_START_FLOOR: Final = 0.1
 #: Seconds over which verdict changes count as flaps.
-FLAP_WINDOW = 300.0
+FLAP_WINDOW: Final = 300.0
 
 
 def name_of(target: Target) -> str:

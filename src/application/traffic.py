@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from application.views import TrafficView
 from domain.outcomes import SERVER_ERRORS
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from application.exchange import Exchange
 
 #: Rows kept for the tail, and how many of one second are kept at most.
-KEPT = 1000
-PER_SECOND = 50
+KEPT: Final = 1000
+PER_SECOND: Final = 50
 
 #: Seconds an exchange may be older than the newest; more than that, and the clock was set back.
-SET_BACK = 86_400
+SET_BACK: Final = 86_400
 
 #: What a row is made of, kept raw until somebody looks.
 _Row = tuple[float, str, bytes, int, float, float, int, str, str, str, str, str, str, str, str, int, int]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from application.affinity import key_reader
 from application.exchange import Exchange
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from application.registry import UpstreamRegistry
 
 #: How often weights are set anew while a target starts slowly, seconds.
-SLOW_START_TICK = 0.5
+SLOW_START_TICK: Final = 0.5
 
 #: Handed out where no circuit watches.
-NO_CIRCUIT = Permit()
+NO_CIRCUIT: Final = Permit()
 
 
 class LiveUpstream:

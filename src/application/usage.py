@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from application.views import ConsumerView
 from domain.outcomes import SERVER_ERRORS, Denied, Ground, Outcome
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spork.usage")
 
-FLUSH_EVERY = 5.0
-OTHERS = "(others)"
-_SLICE = 10
-_SLICES = 30
+FLUSH_EVERY: Final = 5.0
+OTHERS: Final = "(others)"
+_SLICE: Final = 10
+_SLICES: Final = 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import nlargest
+from typing import Final
 
 from domain.quotas import Limit
 
-SLICE = 30.0
-SLICES = 10
-KEPT = 512
+SLICE: Final = 30.0
+SLICES: Final = 10
+KEPT: Final = 512
 
 
 class Tally:

@@ -12,14 +12,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from hashlib import blake2b
+from typing import Final
 
 from domain.consumers import Consumer, with_consumer
 from domain.revocation import RevocationSet
 from domain.tokens import Principal, Refused, TokenOutcome, TokenVerifier, Verified, identity_headers
 
 #: Longest time a verdict is kept, seconds.
-LONGEST = 60.0
-_EMPTY = blake2b(digest_size=32)
+LONGEST: Final = 60.0
+_EMPTY: Final = blake2b(digest_size=32)
 
 ConsumerOf = Callable[[Principal], Consumer | None]
 

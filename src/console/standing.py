@@ -76,7 +76,8 @@ class Standing:
     def _again(self, rows: Mapping[str, Any], changed: set[str]) -> bool:
         """Move what changed; False if that cannot be done."""
         column, descending, test, faults_only, group = self._wanted
-        values: dict[str, Any] = self._values or {}
+        values = self._values
+        assert values is not None
         there = [rows[key] for key in changed if key in rows]
         kept = {self.table.key(row): row for row in select(self.table, there, test, faults_only, group)}
         came = [key for key in kept if key not in values]

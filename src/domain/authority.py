@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv6Address
+from typing import Final
 
-_NAME = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-_LONGEST_NAME = 255
+_NAME: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+_LONGEST_NAME: Final = 255
 
 
 def authority(raw: bytes) -> bytes | None:

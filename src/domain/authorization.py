@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from domain.outcomes import Denial
 from domain.tokens import Principal, claim_at, numeric_date, words_of
@@ -64,15 +65,15 @@ class RequestSecurity:
 # ------------------------------------------------------------------------------------------------------- decision
 
 #: Values of `amr` (RFC 8176) that by themselves say more than one factor was used.
-_MULTIPLE_FACTORS = frozenset(("mfa",))
+_MULTIPLE_FACTORS: Final = frozenset(("mfa",))
 #: One factor each: what one knows, has, is. Two different kinds together are multi-factor too.
-_FACTOR_KINDS = (
+_FACTOR_KINDS: Final = (
     frozenset(("pwd", "pin", "kba")),
     frozenset(("otp", "sms", "hwk", "swk", "sc", "tel", "pop")),
     frozenset(("fpt", "face", "iris", "retina", "vbm")),
 )
 
-REALM = 'realm="spork"'
+REALM: Final = 'realm="spork"'
 
 
 def challenge(error: str, **more: str) -> tuple[tuple[bytes, bytes], ...]:
@@ -106,8 +107,8 @@ def demands_anything(policy: AuthPolicy) -> bool:
 
 
 #: Nobody is told which rule refused them; the scope a token lacks is the exception that RFC 6750 makes.
-FORBIDDEN = Denial("forbidden", "The caller may not do this.")
-FORBIDDEN_TENANT = Denial("tenant_mismatch", "The caller may not do this.")
+FORBIDDEN: Final = Denial("forbidden", "The caller may not do this.")
+FORBIDDEN_TENANT: Final = Denial("tenant_mismatch", "The caller may not do this.")
 
 
 def authorize(principal: Principal, policy: AuthPolicy, asked: Asked) -> Denial | None:

@@ -11,16 +11,16 @@ import hashlib
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 #: Points of a target on the hash ring per unit of weight.
-POINTS = 320
+POINTS: Final = 320
 #: Points on a whole ring beyond which fewer per weight are used, down to one.
-MOST_POINTS = 1 << 17
+MOST_POINTS: Final = 1 << 17
 #: Longest weighted sequence kept; finer weights are rounded to it.
-LONGEST_SEQUENCE = 2048
+LONGEST_SEQUENCE: Final = 2048
 #: Keys of which a ring remembers the target.
-MOST_FOUND = 4096
+MOST_FOUND: Final = 4096
 
 
 class Choosable(Protocol):
@@ -159,8 +159,8 @@ class PeakEwma(LeastRequest[C]):
 
 
 #: Time constant of the latency average, and the age up to which a sample counts whole, seconds.
-TAU = 10.0
-FRESH = 0.1
+TAU: Final = 10.0
+FRESH: Final = 0.1
 
 
 def decay(passed: float) -> float:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from domain.outcomes import Fault, FaultKind, Side
 
@@ -43,7 +43,7 @@ class CircuitEvent(Enum):
 _S, _E = BreakerState, CircuitEvent
 
 #: Every move there is. An event that is not listed for a state leaves the circuit as it is.
-TRANSITIONS: dict[tuple[BreakerState, CircuitEvent], BreakerState] = {
+TRANSITIONS: Final[dict[tuple[BreakerState, CircuitEvent], BreakerState]] = {
     (_S.CLOSED, _E.TRIPPED): _S.OPEN,
     (_S.CLOSED, _E.FORCED): _S.FORCED_OPEN,
     (_S.CLOSED, _E.RESET): _S.CLOSED,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from domain.call_window import FAILURES, REQUESTS, SLOW, UNREACHED, CallWindow
 from domain.circuit import (
@@ -28,11 +28,11 @@ from domain.circuit import (
 )
 
 #: Transitions kept for operators.
-REMEMBERED = 16
+REMEMBERED: Final = 16
 #: The least share of traffic that a ramp admits, so that a slow trickle is not starved at its beginning.
-RAMP_FLOOR = 0.05
+RAMP_FLOOR: Final = 0.05
 #: What a caller is told to wait while probes are out or a ramp is on, seconds.
-SOON = 1.0
+SOON: Final = 1.0
 
 Gate = Callable[[float], bool]
 

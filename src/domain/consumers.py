@@ -13,6 +13,7 @@ import hmac
 import math
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Final
 
 from domain.quotas import Limit
 from domain.tokens import Principal
@@ -47,15 +48,15 @@ class Consumer:
 
 # --------------------------------------------------------------------------------------------------------- the key text
 
-_PREFIX = "spk_"
-_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_ID_LENGTH = 12
-_SECRET_LENGTH = 32  # 30 would carry 178 bits; 32 carry 190
-_CHECK_LENGTH = 6
+_PREFIX: Final = "spk_"
+_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_ID_LENGTH: Final = 12
+_SECRET_LENGTH: Final = 32  # 30 would carry 178 bits; 32 carry 190
+_CHECK_LENGTH: Final = 6
 #: Random bytes `mint` needs for an id and for a secret.
-ID_BYTES = 9
-SECRET_BYTES = 24
-_LENGTH = len(_PREFIX) + _ID_LENGTH + 1 + _SECRET_LENGTH + _CHECK_LENGTH
+ID_BYTES: Final = 9
+SECRET_BYTES: Final = 24
+_LENGTH: Final = len(_PREFIX) + _ID_LENGTH + 1 + _SECRET_LENGTH + _CHECK_LENGTH
 
 
 def _base62(value: int, length: int) -> str:
@@ -163,7 +164,7 @@ class ApiKey:
 
 
 #: Compared against when there is no such key, so that an unknown id costs what a wrong secret costs.
-NO_SECRETS = (KeySecret(b"\0" * 32, 0.0, 0.0),)
+NO_SECRETS: Final = (KeySecret(b"\0" * 32, 0.0, 0.0),)
 
 
 def good_until(secrets: tuple[KeySecret, ...], digest: bytes, now: float) -> float:

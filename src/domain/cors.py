@@ -6,11 +6,13 @@ means any origin, and then never with credentials. What depends on Origin says s
 
 from __future__ import annotations
 
+from typing import Final
+
 from domain.authorization import CorsPolicy
 from domain.http import Header, Headers, RequestHead
 
 #: Fields of the CORS protocol in answers. Where the gateway speaks for a route, the target's own are removed.
-RESPONSE_FIELDS = frozenset(
+RESPONSE_FIELDS: Final = frozenset(
     (
         b"access-control-allow-origin",
         b"access-control-allow-credentials",
@@ -21,8 +23,8 @@ RESPONSE_FIELDS = frozenset(
     )
 )
 
-_VARY: Header = (b"vary", b"Origin")
-_VARY_PREFLIGHT: Header = (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
+_VARY: Final[Header] = (b"vary", b"Origin")
+_VARY_PREFLIGHT: Final[Header] = (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 
 
 class Cors:

@@ -7,18 +7,19 @@ A client can therefore never make a target believe what the gateway did not say.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from domain.http import GATEWAY_OWNED, GATEWAY_OWNED_PREFIXES, HOP_BY_HOP, Header
 
-PSEUDONYM = b"spork"
-VIA = (b"via", b"1.1 spork")
+PSEUDONYM: Final = b"spork"
+VIA: Final = (b"via", b"1.1 spork")
 
 #: Replaced on the way, whatever the client sent: framing is the transport's, Host and the rest are ours.
-_DROPPED_FROM_REQUESTS = HOP_BY_HOP | GATEWAY_OWNED | {b"host", b"content-length", b"expect", b"traceparent"}
-_CONNECTION_OPTIONS_WITHOUT_FIELDS = frozenset((b"close", b"keep-alive", b"upgrade", b""))
+_DROPPED_FROM_REQUESTS: Final = HOP_BY_HOP | GATEWAY_OWNED | {b"host", b"content-length", b"expect", b"traceparent"}
+_CONNECTION_OPTIONS_WITHOUT_FIELDS: Final = frozenset((b"close", b"keep-alive", b"upgrade", b""))
 #: Fields that Connection may not name away: losing them would change what a request means (RFC 9110 7.6.1 allows it,
 #: and stripping a credential or an address this way is a known attack).
-_NEVER_NAMED_AWAY = frozenset(
+_NEVER_NAMED_AWAY: Final = frozenset(
     (b"host", b"content-length", b"authorization", b"cookie", b"cache-control", b"content-type")
 )
 
@@ -97,7 +98,7 @@ def gateway_headers_behind_proxy(
     return tuple(base.items())
 
 
-_HEX = frozenset(b"0123456789abcdef")
+_HEX: Final = frozenset(b"0123456789abcdef")
 
 
 def valid_traceparent(value: bytes) -> bool:

@@ -10,7 +10,8 @@ is one of `EDGE_REASONS`. All work on raw bytes; the usual request is judged by 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final
 
 from domain.authority import authority
 from domain.outcomes import Denial
@@ -19,7 +20,7 @@ Header = tuple[bytes, bytes]
 Headers = tuple[Header, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class RequestHead:
     """A request as it passed the edge.
 
@@ -34,11 +35,37 @@ class RequestHead:
     headers: Headers
     scheme: str
     host: bytes
-    version: str = "1.1"
-    peer: str = ""
-    peer_port: int = 0
-    certificate: dict[str, object] | None = field(default=None)
-    upgrade: bool = False
+    version: str
+    peer: str
+    peer_port: int
+    certificate: dict[str, object] | None
+    upgrade: bool
+
+    # Written out, because the one that `dataclass` makes is not compiled and costs more than all it sets.
+    def __init__(
+        self,
+        method: str,
+        path: bytes,
+        query: bytes | None,
+        headers: Headers,
+        scheme: str,
+        host: bytes,
+        version: str = "1.1",
+        peer: str = "",
+        peer_port: int = 0,
+        certificate: dict[str, object] | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.scheme = scheme
+        self.host = host
+        self.version = version
+        self.peer = peer
+        self.peer_port = peer_port
+        self.certificate = certificate
+        self.upgrade = False
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of `name` (lower-case), or None."""
@@ -54,7 +81,7 @@ class RequestHead:
 
 
 #: Fields of one connection only (RFC 9110 7.6.1), with the older ones some clients still send.
-HOP_BY_HOP = frozenset(
+HOP_BY_HOP: Final = frozenset(
     (
         b"connection",
         b"keep-alive",
@@ -69,7 +96,7 @@ HOP_BY_HOP = frozenset(
 )
 
 #: Fields only the gateway may set towards a target; whatever a client sends under these names is dropped.
-GATEWAY_OWNED = frozenset(
+GATEWAY_OWNED: Final = frozenset(
     (
         b"x-request-id",
         b"forwarded",
@@ -81,14 +108,14 @@ GATEWAY_OWNED = frozenset(
         b"x-method-override",
     )
 )
-GATEWAY_OWNED_PREFIXES = (b"x-user-", b"x-consumer-", b"x-forwarded-", b"x-gateway-")
+GATEWAY_OWNED_PREFIXES: Final = (b"x-user-", b"x-consumer-", b"x-forwarded-", b"x-gateway-")
 
-IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
 #: Methods of HTTP that the parser underneath knows (it also knows RTSP's and Icecast's). CONNECT would make the
 #: gateway an open tunnel, TRACE would show a client the credentials that proxies before us added.
 # fmt: off
-METHODS = frozenset((
+METHODS: Final = frozenset((
     "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY", "PROPFIND", "PROPPATCH", "MKCOL", "COPY",
     "MOVE", "LOCK", "UNLOCK", "SEARCH", "BIND", "REBIND", "UNBIND", "ACL", "REPORT", "MKACTIVITY", "CHECKOUT", "MERGE",
     "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PURGE", "MKCALENDAR", "LINK", "UNLINK",
@@ -96,7 +123,7 @@ METHODS = frozenset((
 # fmt: on
 
 #: Every reason the edge itself refuses for, beside the body faults of `domain.outcomes.FaultKind`.
-EDGE_REASONS = (
+EDGE_REASONS: Final = (
     "malformed_request",
     "unsupported_version",
     "method_not_implemented",
@@ -117,36 +144,38 @@ EDGE_REASONS = (
     "internal_error",
 )
 
-MALFORMED = Denial("malformed_request", "The request is not well-formed HTTP/1.1.", close=True)
-BAD_VERSION = Denial("unsupported_version", "Only HTTP/1.0 and HTTP/1.1 are spoken here.", close=True)
-BAD_METHOD = Denial("method_not_implemented", "This method is not implemented.", close=True)
-BAD_HOST = Denial("bad_host", "Exactly one well-formed Host is required.", close=True)
-UNKNOWN_HOST = Denial("unknown_host", "This host is not served here.")
-HOST_MISMATCH = Denial("host_mismatch", "The request target and Host name different authorities.", close=True)
-BAD_TARGET = Denial("bad_request_target", "The request target is not a well-formed, unambiguous path.")
-TARGET_TOO_LONG = Denial("target_too_long", "The request target is too long.", close=True)
-BAD_HEADER_NAME = Denial("bad_header_name", "A header name is not acceptable.", close=True)
-HEAD_TOO_LARGE = Denial("header_section_too_large", "The header section is too large.", close=True)
-BAD_FRAMING = Denial("bad_framing", "The length of the request body is ambiguous.", close=True)
-BAD_CODING = Denial("unsupported_transfer_coding", "The only transfer coding supported is chunked.", close=True)
-BAD_EXPECTATION = Denial("expectation_failed", "The only expectation supported is 100-continue.", close=True)
-BAD_UPGRADE = Denial(
+MALFORMED: Final = Denial("malformed_request", "The request is not well-formed HTTP/1.1.", close=True)
+BAD_VERSION: Final = Denial("unsupported_version", "Only HTTP/1.0 and HTTP/1.1 are spoken here.", close=True)
+BAD_METHOD: Final = Denial("method_not_implemented", "This method is not implemented.", close=True)
+BAD_HOST: Final = Denial("bad_host", "Exactly one well-formed Host is required.", close=True)
+UNKNOWN_HOST: Final = Denial("unknown_host", "This host is not served here.")
+HOST_MISMATCH: Final = Denial("host_mismatch", "The request target and Host name different authorities.", close=True)
+BAD_TARGET: Final = Denial("bad_request_target", "The request target is not a well-formed, unambiguous path.")
+TARGET_TOO_LONG: Final = Denial("target_too_long", "The request target is too long.", close=True)
+BAD_HEADER_NAME: Final = Denial("bad_header_name", "A header name is not acceptable.", close=True)
+HEAD_TOO_LARGE: Final = Denial("header_section_too_large", "The header section is too large.", close=True)
+BAD_FRAMING: Final = Denial("bad_framing", "The length of the request body is ambiguous.", close=True)
+BAD_CODING: Final = Denial("unsupported_transfer_coding", "The only transfer coding supported is chunked.", close=True)
+BAD_EXPECTATION: Final = Denial("expectation_failed", "The only expectation supported is 100-continue.", close=True)
+BAD_UPGRADE: Final = Denial(
     "bad_upgrade",
     "The WebSocket handshake is not acceptable.",
     headers=((b"sec-websocket-version", b"13"),),
     close=True,
 )
-UNKNOWN_UPGRADE = Denial("unsupported_upgrade", "The only upgrade supported is websocket.", close=True)
-HEADER_TIMEOUT = Denial("header_timeout", "The request head took too long to arrive.", close=True)
-OVERLOADED = Denial("overloaded", "Too many requests are in flight.", retry_after=1.0)
-INTERNAL_ERROR = Denial("internal_error", "", close=True)
+UNKNOWN_UPGRADE: Final = Denial("unsupported_upgrade", "The only upgrade supported is websocket.", close=True)
+HEADER_TIMEOUT: Final = Denial("header_timeout", "The request head took too long to arrive.", close=True)
+OVERLOADED: Final = Denial("overloaded", "Too many requests are in flight.", retry_after=1.0)
+INTERNAL_ERROR: Final = Denial("internal_error", "", close=True)
 
-_ALNUM = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-_UNRESERVED = _ALNUM + b"-._~"
-_PATH_PLAIN = _UNRESERVED + b"!$&'()*+,;=:@/"
-_TOKEN = _ALNUM + b"!#$%&'*+-.^_`|~"
-_QUERY_NEVER = bytes(range(0x21)) + b"#\x7f" + bytes(range(0x80, 0x100))
-_BASE64 = _ALNUM + b"+/"
+_ALNUM: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_UNRESERVED: Final = _ALNUM + b"-._~"
+_PATH_PLAIN: Final = _UNRESERVED + b"!$&'()*+,;=:@/"
+_TOKEN: Final = _ALNUM + b"!#$%&'*+-.^_`|~"
+_QUERY_NEVER: Final = bytes(range(0x21)) + b"#\x7f" + bytes(range(0x80, 0x100))
+_BASE64: Final = _ALNUM + b"+/"
+_DOT: Final = 0x2E
+_QUESTION_MARK: Final = 0x3F
 
 
 def _read_escapes() -> dict[bytes, bytes | None]:
@@ -168,7 +197,7 @@ def _read_escapes() -> dict[bytes, bytes | None]:
     return table
 
 
-_ESCAPES = _read_escapes()
+_ESCAPES: Final = _read_escapes()
 
 
 def canonical_path(raw: bytes) -> bytes | Denial:
@@ -182,9 +211,10 @@ def canonical_path(raw: bytes) -> bytes | Denial:
         if decoded is None:
             return BAD_TARGET
         raw = decoded
-    if raw[:1] != b"/" or b"//" in raw:
+    # A number is sought in bytes at once; for bytes in bytes CPython first makes and drops a TypeError.
+    if raw[:1] != b"/" or raw.find(b"//") >= 0:
         return BAD_TARGET
-    if b"/." in raw and _has_dot_segment(raw):
+    if _DOT in raw and _has_dot_segment(raw):
         return BAD_TARGET
     return raw
 
@@ -219,12 +249,13 @@ def split_target(method: str, target: bytes, host: bytes) -> tuple[bytes, bytes 
         if isinstance(origin, Denial):
             return origin
         target = origin
-    raw, mark, query = target.partition(b"?")
+    if _QUESTION_MARK not in target:
+        path = canonical_path(target)
+        return path if isinstance(path, Denial) else (path, None)
+    raw, _, query = target.partition(b"?")
     path = canonical_path(raw)
     if isinstance(path, Denial):
         return path
-    if not mark:
-        return path, None
     if query and len(query.translate(None, _QUERY_NEVER)) != len(query):
         return BAD_TARGET
     return path, query

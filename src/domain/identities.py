@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Final
 
 #: The longest identity kept as it is, in characters.
-LONGEST = 96
+LONGEST: Final = 96
 
 
 @lru_cache(maxsize=65536)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 
 class Side(Enum):
@@ -45,7 +46,7 @@ class FaultKind(Enum):
 
 
 #: Faults that are a matter of time: answered 504 rather than 502.
-TIMEOUTS = frozenset(
+TIMEOUTS: Final = frozenset(
     {
         FaultKind.CONNECTION_TIMEOUT,
         FaultKind.CONNECTION_READ_TIMEOUT,
@@ -81,7 +82,7 @@ class Ground(Enum):
 
 
 #: reason -> its ground; a reason that is not here is of `OTHER`.
-GROUNDS: dict[str, Ground] = {
+GROUNDS: Final[dict[str, Ground]] = {
     "unauthenticated": Ground.CREDENTIALS,
     "invalid_credentials": Ground.CREDENTIALS,
     "step_up_required": Ground.CREDENTIALS,
@@ -99,7 +100,7 @@ GROUNDS: dict[str, Ground] = {
 }
 
 #: Statuses from here on say that the service failed, a target or the gateway (RFC 9110 15.6).
-SERVER_ERRORS = 500
+SERVER_ERRORS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,10 @@ class Answered:
     """A target answered and its answer was relayed whole."""
 
     status: int
+
+
+#: One for each status there can be: a frozen dataclass is dear to make, and this one is needed for every request.
+ANSWERED: Final = {status: Answered(status) for status in range(1000)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
 
-_REMEMBERED = 4096
-_LONGEST_CHAIN = 32
+_REMEMBERED: Final = 4096
+_LONGEST_CHAIN: Final = 32
 
 
 class TrustedProxies:

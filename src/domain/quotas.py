@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from domain import gcra, windows
 from domain.calendars import Calendar
@@ -35,7 +35,7 @@ def _calendar_end(terms: Terms, state: windows.Counter) -> int:
     return terms.calendar.window(state[0])[1]
 
 
-ALGORITHMS: dict[str, Algorithm] = {
+ALGORITHMS: Final[dict[str, Algorithm]] = {
     "gcra": Algorithm(gcra.decide, gcra.refund, lambda terms, state: int(state)),
     "sliding_window": Algorithm(
         windows.decide_sliding, windows.refund_sliding, lambda terms, state: int(state[0]) + 2 * terms.period
@@ -51,8 +51,8 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 #: The longest log, in units: each admitted request is an entry.
-MAX_LOG = 10_000
-STORE_ERRORS = ("allow", "deny", "local")
+MAX_LOG: Final = 10_000
+STORE_ERRORS: Final = ("allow", "deny", "local")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from domain.http import IDEMPOTENT
 from domain.outcomes import Fault
@@ -28,7 +29,7 @@ class RetryPolicy:
 
 
 #: Seconds over which a budget remembers requests and retries.
-BUDGET_WINDOW = 10
+BUDGET_WINDOW: Final = 10
 
 
 class RetryBudget:

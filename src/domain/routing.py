@@ -18,7 +18,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from domain.http import Header
 from domain.matching import Match, PathPattern, PathRewriter, Redirect, Rewrite, conditions_hold, segments_of
@@ -77,8 +77,8 @@ class MethodNotAllowed:
 
 
 Resolution = Matched[T] | NoRoute | MethodNotAllowed
-NO_ROUTE = NoRoute()
-_NO_PARAMS: dict[str, str] = {}
+NO_ROUTE: Final = NoRoute()
+_NO_PARAMS: Final[dict[str, str]] = {}
 
 
 class RouteResolver(Protocol[T]):

@@ -7,19 +7,19 @@ and the cut is always towards refusing: never a unit more than was asked for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from domain.calendars import Calendar
 
-MICROS = 1_000_000
+MICROS: Final = 1_000_000
 #: The longest period, in microseconds: 366 days.
-MAX_PERIOD = 366 * 86_400 * MICROS
+MAX_PERIOD: Final = 366 * 86_400 * MICROS
 #: The largest quota and burst, in units.
-MAX_UNITS = 1_000_000_000
+MAX_UNITS: Final = 1_000_000_000
 #: The longest time a full bucket may take to refill, in microseconds (about 95 years): beyond it, burst is cut.
-MAX_SPAN = 3_000_000_000_000_000
+MAX_SPAN: Final = 3_000_000_000_000_000
 #: A period is weighed in at most this many slices by the sliding window counter.
-SLICES = 1_000_000
+SLICES: Final = 1_000_000
 
 #: What an algorithm answers: admitted, the state to keep, units left, and microseconds until whole and until a retry.
 #: A refused request's state to keep is the one it was given, unless that state lay in the future and was moved to now.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from domain.http import Headers
 
@@ -110,10 +110,10 @@ class Issuer:
 
 
 #: Reasons that mean "not a token of mine": another verifier of the route may try.
-NOT_MINE = frozenset(("not_a_jwt", "issuer_unknown"))
+NOT_MINE: Final = frozenset(("not_a_jwt", "issuer_unknown"))
 
 #: The largest clock difference that an issuer may be given (RFC 8725 speaks of a few minutes at most; we take one).
-MAX_LEEWAY = 60.0
+MAX_LEEWAY: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from domain.circuit import BreakerPolicy
 from domain.health import OutlierPolicy, ProbePolicy
@@ -97,7 +98,7 @@ def parse_target(
     return Target(url, scheme, host, port, None, base.encode("ascii"), weight, priority, label, tls, lookup=lookup)
 
 
-_HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")
+_HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")
 
 
 def _split_authority(authority: str, default_port: int) -> tuple[str, int]:

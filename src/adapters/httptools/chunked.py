@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import httptools
 
 from adapters.httptools import faults
 
-_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-_OVERHEAD = 65536
-_OVERHEAD_PER_CHUNK = 64
+_HEAD: Final = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+_OVERHEAD: Final = 65536
+_OVERHEAD_PER_CHUNK: Final = 64
 
 
 class ChunkedBody:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from adapters.httptools import faults
 from adapters.httptools.reader import DONE, PHASES, TUNNEL, UNTIL_CLOSE, ResponseReader
-from application.ports import FaultError, Tunnel, UpstreamRequest
+from application.ports import FaultError, Tunnel
+from application.upstream_request import UpstreamRequest
 from domain.outcomes import Fault, FaultKind, Side
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Body bytes that may lie unread before the socket is not read any more.
 HIGH_WATER: Final = 65536
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
 class Connection:

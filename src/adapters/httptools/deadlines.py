@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from adapters.httptools.connection import Response
 from adapters.httptools.pool import TargetPool
 
-TICK = 0.025
-IDLE_TICK = 0.5
+TICK: Final = 0.025
+IDLE_TICK: Final = 0.5
 
 
 class Sweeper:

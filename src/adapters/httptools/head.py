@@ -9,24 +9,32 @@ but one `chunked`.
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from adapters.httptools import faults
 from domain.http import HOP_BY_HOP, Header
 from domain.outcomes import FaultKind
 
-MAX_FIELDS = 512
-MAX_KNOWN = 4096
-MAX_KNOWN_LINE = 128
-_MAX_LENGTH_DIGITS = 18
+MAX_FIELDS: Final = 512
+MAX_KNOWN: Final = 4096
+MAX_KNOWN_LINE: Final = 128
+_MAX_LENGTH_DIGITS: Final = 18
 
-_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_CONTROLS = bytes(i for i in range(32) if i != 9) + b"\x7f"
+_TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_CONTROLS: Final = bytes(i for i in range(32) if i != 9) + b"\x7f"
 
 
 #: What a field means to the connection. PLAIN ones are end-to-end and go on as they are; SILENT ones say nothing that
 #: HTTP/1.1 does not say by default and go no further. Plain integers, because this is compared for every field.
-PLAIN, LENGTH, SILENT, CODING, CONNECTION, KEEP_ALIVE, UPGRADE = range(7)
+PLAIN: Final = 0
+LENGTH: Final = 1
+SILENT: Final = 2
+CODING: Final = 3
+CONNECTION: Final = 4
+KEEP_ALIVE: Final = 5
+UPGRADE: Final = 6
 
-_KINDS = dict.fromkeys(HOP_BY_HOP, SILENT) | {
+_KINDS: Final = dict.fromkeys(HOP_BY_HOP, SILENT) | {
     b"content-length": LENGTH,
     b"transfer-encoding": CODING,
     b"connection": CONNECTION,
@@ -34,12 +42,26 @@ _KINDS = dict.fromkeys(HOP_BY_HOP, SILENT) | {
     b"upgrade": UPGRADE,
 }
 #: Values that are somebody's secret are not kept beyond their response.
-_NEVER_KNOWN = frozenset((b"set-cookie", b"authorization", b"www-authenticate"))
+_NEVER_KNOWN: Final = frozenset((b"set-cookie", b"authorization", b"www-authenticate"))
 
-_Line = tuple[Header, int]
-_known: dict[bytes, _Line] = {}
-_status_lines: dict[bytes, tuple[int, bool]] = {}
-_names: dict[bytes, bytes] = {}
+
+class _Line:
+    """A field line that was valid once. `header` is a `Header`, kept whole: compiled code would unpack a typed one.
+
+    `length` is the number that a Content-Length says.
+    """
+
+    __slots__ = ("header", "kind", "length")
+
+    def __init__(self, name: bytes, value: bytes, kind: int) -> None:
+        self.header: Any = (name, value)
+        self.kind = kind
+        self.length = int(value) if kind == LENGTH else 0
+
+
+_known: Final[dict[bytes, _Line]] = {}
+_status_lines: Final[dict[bytes, tuple[int, bool]]] = {}
+_names: Final[dict[bytes, bytes]] = {}
 
 
 class Head:
@@ -70,33 +92,37 @@ def parse(block: bytes) -> Head:
     first = lines.pop(0)
     status, newer = _status_lines.get(first) or _learn_status_line(first)
     head = Head(status, newer)
-    append = head.headers.append
-    find = _known.get
+    headers = head.headers
     special: list[_Line] | None = None
     for line in lines:
-        header, kind = entry = find(line) or _learn(line)
-        if kind == 0:
-            append(header)
-        elif kind == 1:
-            _take_length(head, header)
-        elif kind != 2 or not newer:
+        entry = _known.get(line)
+        if entry is None:
+            entry = _learn(line)
+        kind = entry.kind
+        if kind == PLAIN:
+            headers.append(entry.header)
+        elif kind == LENGTH:
+            _take_length(head, entry)
+        elif kind != SILENT or not newer:
             special = [*special, entry] if special else [entry]
     if special is not None:
         _take_special(head, special, newer)
     return head
 
 
-def _take_length(head: Head, header: Header) -> None:
+def _take_length(head: Head, entry: _Line) -> None:
     if head.length is not None:
         raise faults.protocol("two Content-Length fields")
-    head.length = int(header[1])
-    head.headers.append(header)
+    head.length = entry.length
+    head.headers.append(entry.header)
 
 
 def _take_special(head: Head, special: list[_Line], newer: bool) -> None:
     options: set[bytes] = set()
     upgrade = b""
-    for (name, value), kind in special:
+    for entry in special:
+        name, value = entry.header
+        kind = entry.kind
         if kind in (CONNECTION, SILENT) and name == b"connection":
             options.update(option.strip(b" \t") for option in value.lower().split(b","))
         elif kind == CODING:
@@ -133,7 +159,12 @@ def _keep_alive_seconds(value: bytes) -> float | None:
 def _learn_status_line(line: bytes) -> tuple[int, bool]:
     """Status and whether the version is 1.1. The reason phrase may be missing with its space, as some servers do."""
     version, code, rest = line[:9], line[9:12], line[12:]
-    if version not in (b"HTTP/1.1 ", b"HTTP/1.0 ") or len(code) != 3 or not code.isdigit() or code[:1] == b"0":
+    if (
+        version not in (b"HTTP/1.1 ", b"HTTP/1.0 ")
+        or len(code) != 3
+        or not code.isdigit()
+        or not b"1" <= code[:1] <= b"5"
+    ):
         raise faults.protocol("bad status line")
     if rest and (rest[:1] != b" " or len(rest.translate(None, _CONTROLS)) != len(rest)):
         raise faults.protocol("bad status line")
@@ -158,7 +189,7 @@ def _learn(line: bytes) -> _Line:
         raise faults.protocol("bad Content-Length")
     if kind == CONNECTION and value.lower() == b"keep-alive":
         kind = SILENT
-    entry = ((lower, value), kind)
+    entry = _Line(lower, value, kind)
     if len(line) <= MAX_KNOWN_LINE and lower not in _NEVER_KNOWN:
         if len(_known) >= MAX_KNOWN:
             _known.clear()

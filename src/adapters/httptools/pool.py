@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from adapters.httptools import faults
 from adapters.httptools.connection import Connection
@@ -22,7 +23,7 @@ from domain.outcomes import FaultKind
 from domain.upstreams import PoolPolicy
 
 #: Waits longer than this need no timer.
-_FOREVER = 86400.0
+_FOREVER: Final = 86400.0
 
 
 class Assignment(Enum):

@@ -21,8 +21,8 @@ from domain.outcomes import FaultKind
 
 MAX_HEAD: Final = 65536
 MAX_INTERIM: Final = 10
-_END = b"\r\n\r\n"
-_PREFIX = b"HTTP/1."
+_END: Final = b"\r\n\r\n"
+_PREFIX: Final = b"HTTP/1."
 
 Inform = Callable[[int, list[Header]], None]
 
@@ -34,7 +34,7 @@ CHUNKED: Final = 2
 UNTIL_CLOSE: Final = 3
 DONE: Final = 4
 TUNNEL: Final = 5
-PHASES = ("head", "length", "chunked", "until_close", "done", "tunnel")
+PHASES: Final = ("head", "length", "chunked", "until_close", "done", "tunnel")
 
 
 class ResponseReader:

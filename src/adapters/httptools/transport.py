@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 from adapters.httptools import faults, writer
 from adapters.httptools.connection import Connection, Response
@@ -18,13 +19,14 @@ from adapters.httptools.dial import Dialer
 from adapters.httptools.pool import PoolStats, TargetPool
 from adapters.httptools.pump import pump
 from application.bodies import NOTHING, measure
-from application.ports import FaultError, RequestBody, UpstreamRequest
+from application.ports import FaultError, RequestBody
+from application.upstream_request import UpstreamRequest
 from domain.http import IDEMPOTENT
 from domain.outcomes import FaultKind
 from domain.upstreams import PoolPolicy, Target, TlsToTarget
 
 #: A body up to this size goes out in one write with its head.
-_WORTH_COPYING = 65536
+_WORTH_COPYING: Final = 65536
 
 _Key = tuple[str, str, int, str | None, TlsToTarget | None, PoolPolicy]
 

@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from adapters.httptools import faults
-from application.ports import FaultError, UpstreamRequest
+from application.ports import FaultError
+from application.upstream_request import UpstreamRequest
 from domain.http import HOP_BY_HOP
 from domain.outcomes import FaultKind
 
 #: Methods whose missing body is said with `Content-Length: 0` (RFC 9110 8.6).
-_EXPECT_BODY = frozenset(("POST", "PUT", "PATCH"))
-_NEVER_COPIED = HOP_BY_HOP | {b"content-length"}
-#: The line ends that `render` wrote are all there may be of these.
-_CONTROLS = b"\r\n\0"
-_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_MAX_KNOWN = 4096
+_EXPECT_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
+_NEVER_COPIED: Final = HOP_BY_HOP | {b"content-length"}
+_CR: Final = 0x0D
+_LF: Final = 0x0A
+_SPACE: Final = 0x20
+_TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_MAX_KNOWN: Final = 4096
 #: A line end and `name: ` for names that were valid once; empty for those that are never copied.
-_prefixes: dict[bytes, bytes] = {}
-_methods: dict[str, bytes] = {}
+_prefixes: Final[dict[bytes, bytes]] = {}
+_methods: Final[dict[str, bytes]] = {}
 
 
 def render(request: UpstreamRequest, length: int | None) -> bytes:
     """The head on the wire. `length` is the body's in bytes, 0 for none, None for unknown (then chunked).
 
     Raises FaultError, before any byte is written, when a line end or NUL hides in the target, a name or a value.
+    What comes from elsewhere stands at the odd places of `parts`; names are judged when they are learned.
     """
-    parts = [_methods.get(request.method) or _learn_method(request.method), request.target, b" HTTP/1.1"]
-    append = parts.append
-    for header in request.headers:
-        name = header[0]
+    target = request.target
+    parts = [_methods.get(request.method) or _learn_method(request.method), target, b" HTTP/1.1", b""]
+    for name, value in request.headers:
         prefix = _prefixes.get(name)
         if prefix is None:
             prefix = _learn_prefix(name)
         if prefix:
-            append(prefix)
-            append(header[1])
-    ends = len(parts) - 3  # two bytes for each two parts
-    head = b"".join(parts)
-    if len(head) - len(head.translate(None, _CONTROLS)) != ends or b" " in request.target:
+            parts.append(prefix)
+            parts.append(value)
+    foreign = b"".join(parts[1::2])
+    if _CR in foreign or _LF in foreign or 0 in foreign or _SPACE in target:
         raise _refused("control byte in request head")
-    return head + _framing(request, length)
+    parts.append(_framing(request, length))
+    return b"".join(parts)
 
 
 def _refused(note: str) -> FaultError:
@@ -80,4 +84,4 @@ def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:
     return (b"%x\r\n" % len(data), data, b"\r\n")
 
 
-LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"

@@ -8,7 +8,7 @@ import httpx
 
 from adapters.httpx import faults
 from application.bodies import Measured
-from application.ports import UpstreamRequest
+from application.upstream_request import UpstreamRequest
 from domain.http import HOP_BY_HOP, Header
 from domain.outcomes import FaultKind
 

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 
 from adapters.httpx import faults
-from application.ports import Tunnel, UpstreamRequest
+from application.ports import Tunnel
+from application.upstream_request import UpstreamRequest
 from domain.http import HOP_BY_HOP, Header
 from domain.outcomes import FaultKind
 

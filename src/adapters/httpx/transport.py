@@ -20,8 +20,9 @@ from adapters.httpx.call import Call
 from adapters.httpx.messages import Body, RequestUrl, render_headers
 from adapters.httpx.response import HttpxResponse, examine
 from application.bodies import Measured, measure
-from application.ports import FaultError, UpstreamRequest
+from application.ports import FaultError
 from application.target_tls import client_context
+from application.upstream_request import UpstreamRequest
 from domain.http import IDEMPOTENT
 from domain.outcomes import FaultKind
 from domain.upstreams import PoolPolicy, Target, TlsToTarget

@@ -11,17 +11,17 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from domain.quotas import ALGORITHMS, Admitted, Algorithm, Charge, Decision, Limit, LimitState, Throttled
 from domain.terms import MICROS, Terms
 
 #: How many old entries a new one makes the hand look at, and among how many a victim is chosen at the bound.
-_LOOK = 2
-_CHOICE = 8
+_LOOK: Final = 2
+_CHOICE: Final = 8
 
 #: A named tuple made without its Python constructor: half the cost, and two or three are made per request.
-_new: Any = tuple.__new__
+_new: Final[Any] = tuple.__new__
 
 
 class _Book:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from application.ports import FaultError, Tunnel, UpstreamRequest
+from application.ports import FaultError, Tunnel
+from application.upstream_request import UpstreamRequest
 from domain.http import Header
 from domain.outcomes import Fault, FaultKind, Side
 from domain.upstreams import Target

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 
 from adapters.redis.limit_wire import ANSWER_BYTES, Wire, slot_of, time_of, unpack_answers
 from adapters.redis.scripts import Call, Script
@@ -61,7 +61,7 @@ class Asked:
 
 
 #: How many charges a request has, as the script reads it.
-_COUNTS = [bytes((count,)) for count in range(256)]
+_COUNTS: Final = [bytes((count,)) for count in range(256)]
 
 #: Who is in a call: the request, its charges there, and whether they were only asked.
 Member = tuple[Asked, Sequence[int], bool]

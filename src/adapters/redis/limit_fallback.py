@@ -8,7 +8,7 @@ of the store may admit at most one more such allowance, and so may its return if
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from domain.quotas import Admitted, Charge, Decision, Limit, LimitState, RateLimiter, Throttled, local_share
 from domain.terms import Terms
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 #: Seconds a caller is asked to wait when a limit says deny.
-RETRY_AFTER = 1.0
+RETRY_AFTER: Final = 1.0
 
 
 class LimitFallback:

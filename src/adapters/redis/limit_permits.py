@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
+from typing import Final
 
 from adapters.redis.limit_wire import Wire, slot_of
 from adapters.redis.scripts import Call, Script
 from domain.quotas import Charge
 
-_PERMIT = struct.Struct(">dd")
+_PERMIT: Final = struct.Struct(">dd")
 
 
 class PermitLease:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Sequence
+from typing import Final
 
 from adapters.redis.limit_permits import PermitKeeper, PermitLease
 from adapters.redis.limit_wire import Wire, slot_of
@@ -17,7 +18,7 @@ from adapters.redis.store_health import StoreHealth
 from domain.quotas import Charge
 from domain.terms import MICROS
 
-_AT = struct.Struct(">d")
+_AT: Final = struct.Struct(">d")
 
 
 class LimitReturns:

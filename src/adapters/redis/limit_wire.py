@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import struct
 from hashlib import blake2b
+from typing import Final
 
 from redis.crc import key_slot
 
 from domain.quotas import Charge
 from domain.terms import Terms
 
-_CHARGE = struct.Struct(">Bddddddd")
-_ANSWER = struct.Struct(">Bddd")
-_NOW = struct.Struct(">d")
-_CODES = {"gcra": 1, "sliding_window": 2, "sliding_log": 3, "fixed_window": 4, "calendar": 5, "concurrency": 6}
+_CHARGE: Final = struct.Struct(">Bddddddd")
+_ANSWER: Final = struct.Struct(">Bddd")
+_NOW: Final = struct.Struct(">d")
+_CODES: Final = {"gcra": 1, "sliding_window": 2, "sliding_log": 3, "fixed_window": 4, "calendar": 5, "concurrency": 6}
 
 #: Packed with something that changes: the windows of now, the id of permits.
-_TIMED = frozenset(("calendar", "concurrency"))
+_TIMED: Final = frozenset(("calendar", "concurrency"))
 #: A cost is cut to this: above every quota, and exact in a double.
-MAX_COST = 1 << 40
+MAX_COST: Final = 1 << 40
 
 unpack_answers = _ANSWER.iter_unpack
-ANSWER_BYTES = _ANSWER.size
+ANSWER_BYTES: Final = _ANSWER.size
 
 
 def time_of(answer: bytes) -> int:

@@ -20,7 +20,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from adapters.redis.connection import RedisConnection
 from adapters.redis.limit_batches import Answer, Asked, Batch, Member, note_answers, note_failure
@@ -35,12 +35,12 @@ from domain.terms import MICROS
 
 log = logging.getLogger("spork.limits")
 
-LANES = 2
-BATCH = 256
-PROBE_EVERY = 0.25
-TICK = 1.0
+LANES: Final = 2
+BATCH: Final = 256
+PROBE_EVERY: Final = 0.25
+TICK: Final = 1.0
 
-_new: Any = tuple.__new__
+_new: Final[Any] = tuple.__new__
 
 
 class RedisRateLimiter:

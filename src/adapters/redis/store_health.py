@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 #: Failures in a row that take the store out of the request path.
-FAILURES = 3
+FAILURES: Final = 3
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from application.exchange import Exchange
 
 #: What a line holds unless the operator says otherwise, in this order.
-DEFAULT_FIELDS = (
+DEFAULT_FIELDS: Final = (
     "time",
     "level",
     "event",
@@ -162,7 +162,7 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else redact(value.decode("ascii", "backslashreplace"))
 
 
-_MORE: dict[str, Callable[[AccessLine, Any], Any]] = {
+_MORE: Final[dict[str, Callable[[AccessLine, Any], Any]]] = {
     "query": lambda line, exchange: _text(exchange.head.query),
     "version": lambda line, exchange: exchange.head.version,
     "scheme": lambda line, exchange: exchange.head.scheme,

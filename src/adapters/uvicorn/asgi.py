@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from adapters.uvicorn.wire import UnsafeHeader
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 #: The path every proxied request shows to the application: its router remembers paths, so it must never see clients'
 #: ones, whose number has no bound; the gateway's own table routes by `raw_path` and the head in the extension.
-MOUNT_PATH = "/"
-_VERSIONS = {"version": "3.0", "spec_version": "2.3"}
+MOUNT_PATH: Final = "/"
+_VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
 def own_scope(connection: ClientConnection, cycle: Cycle) -> dict[str, Any]:

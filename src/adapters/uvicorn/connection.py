@@ -43,9 +43,9 @@ _HALF_CLOSED: Final = 0.5
 _BODY: Final = 1
 _BEHIND: Final = 2
 
-_EXCHANGE = "exchange"
-_INTERNAL = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
-_RESET = struct.pack("ii", 1, 0)
+_EXCHANGE: Final = "exchange"
+_INTERNAL: Final = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
+_RESET: Final = struct.pack("ii", 1, 0)
 
 #: An ASGI application, as uvicorn loads it.
 Application = Callable[[Any, Any, Any], Awaitable[None]]

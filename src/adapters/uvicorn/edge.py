@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from application.configuration import EdgeLimits
 from application.ports import Answer, Gateway, Refusals
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("spork.edge")
 
 #: Fields that decide how a request is read: never in `Edge.names`, so that each is looked at.
-DECISIVE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
+DECISIVE: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
 
-_REMEMBERED = 1024
-_LONGEST_REMEMBERED = 64
+_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 64
 #: Connections above the limit that are still told so in an answer; those beyond are closed at once.
-_EXCESS = 64
+_EXCESS: Final = 64
 
 Refused = Callable[[Denial, int, str, str], None]
 

@@ -35,7 +35,7 @@ from domain.http import (
 )
 from domain.outcomes import Denial, FaultKind
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 #: Bytes parsed at once inside a chunked body: as many bytes of a head may come unannounced behind it.
 BODY_SLICE: Final = 16384
@@ -43,11 +43,11 @@ BODY_SLICE: Final = 16384
 _FRAMING_SLACK: Final = 16384
 _FRAMING_RATIO: Final = 16
 
-_METHOD_NAMES = {method.encode("ascii"): method for method in METHODS}
+_METHOD_NAMES: Final = {method.encode("ascii"): method for method in METHODS}
 #: Fields that decide how a request is read, in their usual spellings; any other is only carried.
-_DECISIVE = {name: name.lower() for name in (*DECISIVE, b"Host", b"Content-Length", b"Transfer-Encoding")}
-_NO_NAMES: dict[bytes, bytes] = {}
-_NOWHERE = RequestHead("", b"", None, (), "", b"")
+_DECISIVE: Final = {name: name.lower() for name in (*DECISIVE, b"Host", b"Content-Length", b"Transfer-Encoding")}
+_NO_NAMES: Final[dict[bytes, bytes]] = {}
+_NOWHERE: Final = RequestHead("", b"", None, (), "", b"")
 
 
 class _Stop(Exception):

@@ -7,16 +7,16 @@ between two frames of the target's stream instead of in the middle of one.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from adapters.uvicorn.connection import ClientConnection
 
 #: A server's unmasked Close frame with status 1001, going away (RFC 6455 5.5.1, 7.4.1).
-GOING_AWAY = b"\x88\x02\x03\xe9"
+GOING_AWAY: Final = b"\x88\x02\x03\xe9"
 
-_CLOSE = 0x8
-_HIGH_WATER = 64 * 1024
+_CLOSE: Final = 0x8
+_HIGH_WATER: Final = 64 * 1024
 
 
 class FrameBoundaries:

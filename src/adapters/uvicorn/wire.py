@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
+from typing import Final
 
 from domain.http import Header
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def _status_line(status: int) -> bytes:
@@ -15,17 +16,24 @@ def _status_line(status: int) -> bytes:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
+    return f"HTTP/1.1 {status} {phrase}".encode("ascii")
 
 
-STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
+STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 600)}
 
 #: Statuses whose answers never have a body (RFC 9110 6.4.1), beside every 1xx.
-BODILESS = frozenset((204, 304))
+BODILESS: Final = frozenset((204, 304))
 
-_FRAMING = frozenset(
+_FRAMING: Final = frozenset(
     (b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection", b"upgrade", b"date")
 )
+
+
+_CR: Final = 0x0D
+_LF: Final = 0x0A
+_MAX_KNOWN: Final = 4096
+#: A line end and `name: ` for names seen before; empty for those of framing.
+_prefixes: Final[dict[bytes, bytes]] = dict.fromkeys(_FRAMING, b"")
 
 
 class UnsafeHeader(ValueError):
@@ -44,32 +52,33 @@ class Section:
     def __init__(self, status: int, headers: Sequence[Header], date: bytes) -> None:
         """Render. `date` is a whole Date field for answers without one (RFC 9110 6.6.1). Raises UnsafeHeader.
 
-        What is left of line breaks in a value is found by counting once; the rest of its octets is its source's care.
+        Line breaks in values are looked for in all of them at once; their other octets are their source's care. Names
+        are judged when they are learned.
         """
         self.length: int | None = None
         self.close = False
         self.upgrade = b""
         self._dated = False
         self._bare = status == 204 or status < 200
-        parts = [STATUS_LINES[status]]
-        append = parts.append
-        count = 1
-        for header in headers:
-            name = header[0]
-            if name in _FRAMING and not self._note(name, header[1]):
-                continue
-            append(name)
-            append(b": ")
-            append(header[1])
-            append(b"\r\n")
-            count += 1
+        parts = [STATUS_LINES[status], b""]
+        for name, value in headers:
+            prefix = _prefixes.get(name)
+            if prefix is None:
+                prefix = _learn_prefix(name)
+            if not prefix:
+                if not self._note(name, value):
+                    continue
+                prefix = b"\r\n%b: " % name
+            parts.append(prefix)
+            parts.append(value)
         if not self._dated:
-            append(date)
-            append(b"\r\n")
-            count += 1
-        self.lines = lines = b"".join(parts)
-        if len(lines) - len(lines.translate(None, b"\r\n")) != 2 * count:
+            parts.append(b"\r\n")
+            parts.append(date)
+        values = b"".join(parts[1::2])
+        if _CR in values or _LF in values:
             raise UnsafeHeader
+        parts.append(b"\r\n")
+        self.lines = b"".join(parts)
 
     def _note(self, name: bytes, value: bytes) -> bool:
         """Take in a field of framing; whether it goes out as it is."""
@@ -89,6 +98,18 @@ class Section:
         return False
 
 
+def _learn_prefix(name: bytes) -> bytes:
+    if _CR in name or _LF in name:
+        raise UnsafeHeader
+    prefix = b"\r\n%b: " % name
+    if len(name) <= 64:
+        if len(_prefixes) >= _MAX_KNOWN:
+            _prefixes.clear()
+            _prefixes.update(dict.fromkeys(_FRAMING, b""))
+        _prefixes[name] = prefix
+    return prefix
+
+
 def interim(status: int, headers: Iterable[Header]) -> bytes:
     """A whole interim answer (1xx)."""
-    return b"".join([STATUS_LINES[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n"])
+    return b"".join([STATUS_LINES[status], *(b"\r\n%b: %b" % header for header in headers), b"\r\n\r\n"])

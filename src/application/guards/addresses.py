@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from application.exchange import Exchange
 from application.guards.explaining import explained
 from application.ports import Verdict
@@ -9,7 +11,7 @@ from application.views import GuardVerdict
 from domain.addresses import AddressSet
 from domain.outcomes import Denial
 
-DENIED = Denial("address_denied", "Not allowed from this address.")
+DENIED: Final = Denial("address_denied", "Not allowed from this address.")
 
 
 class AddressGuard:

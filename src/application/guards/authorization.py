@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from application.guards.explaining import explained
 from application.ports import EventSink, Verdict
@@ -13,7 +13,7 @@ from domain.outcomes import Denial
 if TYPE_CHECKING:
     from application.exchange import Exchange
 
-_NOBODY = Denial(
+_NOBODY: Final = Denial(
     "unauthenticated", "A credential is needed.", headers=((b"www-authenticate", b'Bearer realm="spork"'),)
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from application.guards.explaining import explained
 from application.guards.failures import FailedAuthentication, too_many
@@ -31,12 +31,12 @@ from domain.tokens import (
 if TYPE_CHECKING:
     from application.exchange import Exchange
 
-_TOKEN_METHODS = frozenset(("jwt", "introspection", "auth_service"))
+_TOKEN_METHODS: Final = frozenset(("jwt", "introspection", "auth_service"))
 
 #: Signs the identity of a verified caller for a target: the compact JWT.
 Sign = Callable[[Verified, float], bytes]
 
-IDENTITY_TOKEN = b"x-gateway-identity"
+IDENTITY_TOKEN: Final = b"x-gateway-identity"
 
 
 class Sightings(Protocol):
@@ -174,7 +174,7 @@ class CredentialsGuard:
         )
 
 
-_INVALID = 'error="invalid_token"'
+_INVALID: Final = 'error="invalid_token"'
 
 
 def _challenges(methods: Sequence[Method], bearer_error: str) -> tuple[tuple[bytes, bytes], ...]:

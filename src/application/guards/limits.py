@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from application.configuration import Configuration, RouteConfig
 from application.exchange import Exchange
@@ -33,12 +33,12 @@ from domain.tokens import Principal
 PlanOf = Callable[[Principal], str]
 
 #: The plan of callers that have none, if the configuration declares it.
-DEFAULT_PLAN = "default"
-_DETAIL = "The quota is used up; wait before the next request."
-_DETAIL_CONCURRENCY = "Too many requests of this caller are in progress."
-_BEFORE = "limits.before"
-_new: Any = tuple.__new__
-_ceil = math.ceil
+DEFAULT_PLAN: Final = "default"
+_DETAIL: Final = "The quota is used up; wait before the next request."
+_DETAIL_CONCURRENCY: Final = "Too many requests of this caller are in progress."
+_BEFORE: Final = "limits.before"
+_new: Final[Any] = tuple.__new__
+_ceil: Final = math.ceil
 
 
 class LimitSet:

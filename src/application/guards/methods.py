@@ -7,7 +7,7 @@ for a bad credential is not made good by another one beside it.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from application.keys import KeyRing
 from domain.addresses import AddressSet
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from application.exchange import Exchange
     from domain.http import Headers
 
-NOT_PRESENTED = NotPresented()
-AMBIGUOUS = Refused("ambiguous")
+NOT_PRESENTED: Final = NotPresented()
+AMBIGUOUS: Final = Refused("ambiguous")
 
 
 class Method(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from application.exchange import Exchange
 from application.guards.explaining import explained
 from application.ports import Verdict
@@ -10,10 +12,10 @@ from domain.authorization import RequestSecurity
 from domain.http import Header
 from domain.outcomes import Denial, Respond
 
-HTTPS_REQUIRED = Denial("https_required", "This address is only served over https.")
+HTTPS_REQUIRED: Final = Denial("https_required", "This address is only served over https.")
 
 #: What answers carry with `headers: true`, in place of what the target says under these names.
-SECURITY_HEADERS: tuple[Header, ...] = (
+SECURITY_HEADERS: Final[tuple[Header, ...]] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),

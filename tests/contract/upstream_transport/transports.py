@@ -12,7 +12,8 @@ import pytest
 
 from adapters.httptools.transport import HttptoolsTransport
 from adapters.httpx.transport import HttpxTransport
-from application.ports import FaultError, UpstreamRequest, UpstreamResponse, UpstreamTransport
+from application.ports import FaultError, UpstreamResponse, UpstreamTransport
+from application.upstream_request import UpstreamRequest
 from domain.outcomes import Fault
 from domain.upstreams import Target, Timeouts
 

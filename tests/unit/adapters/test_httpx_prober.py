@@ -50,6 +50,7 @@ class Service:
             yield
         finally:
             server.close()
+            await server.wait_closed()
 
 
 class Told:

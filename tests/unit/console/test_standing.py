@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from console.columns import compile_filter, order, select
@@ -33,6 +33,7 @@ def quota(key: str, used: int) -> object:
 
 
 @settings(max_examples=200, deadline=None)
+@example([("look", "", 0), ("row", "q0", 0), ("look", "", 0), ("row", "q0", 1)], "used", False, "")
 @given(
     changes, st.sampled_from(["used", "refused", "override", "owner"]), st.booleans(), st.sampled_from(["", "s1|s3"])
 )
