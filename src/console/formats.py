@@ -57,7 +57,7 @@ def millis(value: float | None) -> str:
 
 
 def took(value: float | None) -> str:
-    """A duration with its unit: 410 ms, 2.0s."""
+    """A duration with its unit: 410 ms, 2.0s, 2m05."""
     text = millis(value)
     return text if value is None or text[-1] == "s" or "m" in text else f"{text} ms"
 

@@ -464,3 +464,12 @@ async def test_what_can_no_longer_be_done_is_refused_before_the_dialog(
         await running.press("R")
         await running.shows("k9f31 is revoked")
         assert not isinstance(running.app.screen, ActionDialog)
+
+
+async def test_an_action_typed_on_another_screen_says_where_it_works(gateway: FakeGateway) -> None:
+    async with console(gateway, write=True) as running:
+        await running.open("4", "SUBJECT")
+        await running.command("trip")
+        await running.shows("trip works in breakers, breaker")
+        assert not isinstance(running.app.screen, ActionDialog)
+        assert not writes(gateway, dry=True)
