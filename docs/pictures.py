@@ -130,7 +130,7 @@ async def take(shot: Shot, gateway: FakeGateway) -> str:
 
 
 async def settle(pilot: Any, check: Any) -> None:
-    for _ in range(200):
+    for _ in range(600):
         if check():
             return
         await pilot.pause(0.05)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from console.columns import Column, Moment, Table
-from console.formats import clock, count, mask, percent, period, rate, until
+from console.formats import ahead, clock, count, mask, percent, period, rate, until
 from console.spans import Span
 from console.store import Store
 from console.tables.usage import share
@@ -86,7 +86,7 @@ def _breaker(row: BreakerView, now: float) -> Concern:
             f"by {row.forced_by or '-'}: {row.forced_reason or row.cause or '-'}, {until(row.expires_at, now)} left"
         )
     elif row.state == "open":
-        detail += f", retry in {until(row.next_try, now)}{limit}"
+        detail += f", retry {ahead(row.next_try, now)}{limit}"
     elif row.state == "half_open":
         detail = f"recovering: {row.cause}" if row.ramp is None else f"recovering: {percent(row.ramp)}% admitted"
     return Concern(

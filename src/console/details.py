@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from console.columns import Moment
 from console.formats import (
     MISSING,
+    ahead,
     bar,
     clock,
     count,
@@ -138,7 +139,7 @@ def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
         fact("traffic", (rate(row.rps), "bold"), " rps"),
     ]
     if row.state == "open":
-        lines.append(fact("next try", f"in {until(row.next_try, moment.now)}"))
+        lines.append(fact("next try", ahead(row.next_try, moment.now)))
     if row.ramp is not None:
         lines.append(
             fact("recovering", (bar(row.ramp, 20, moment.ascii_only), "warn"), f" {percent(row.ramp)}% admitted")

@@ -102,6 +102,12 @@ def until(at: float | None, now: float) -> str:
     return "due" if left <= 0 else lasting(left)
 
 
+def ahead(at: float | None, now: float) -> str:
+    """When something comes, within a sentence: in 21s, or due."""
+    left = until(at, now)
+    return left if left in (MISSING, "due") else f"in {left}"
+
+
 def lasting(seconds: float | None) -> str:
     """A duration: 5s 01:30 1h00m 30d."""
     if seconds is None:

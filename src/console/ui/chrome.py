@@ -12,7 +12,7 @@ from console import actions, pulse, status
 from console.actions import Command
 from console.freshness import Freshness, age
 from console.keymap import key_name
-from console.spans import BLANK, Line, spread
+from console.spans import BLANK, Line, crop_line, spread
 from console.tiers import allowed
 from console.ui.screens.pane import Pane
 from console.ui.widgets.lines import Bar, Box
@@ -137,4 +137,4 @@ class Chrome:
             ]
             for each in concerns(session.store, session.moment().now)[: max(1, height - 8)]
         ]
-        self.card.show(lines)
+        self.card.show([crop_line(line, width - 1) for line in lines])

@@ -88,3 +88,7 @@ def test_a_duration_carries_its_unit_once() -> None:
         "2.0s",
         "2m05",
     ]
+
+
+def test_what_is_due_is_not_in_due() -> None:
+    assert [formats.ahead(at, 100.0) for at in (None, 121.0, 99.0)] == ["-", "in 21s", "due"]
