@@ -43,6 +43,7 @@ class Shot:
 
 WIDE, NARROW = (120, 36), (80, 24)
 BILLING = "j"
+REASON = ("tab", "tab", *"yearly")
 SHOTS = [
     Shot("pulse"),
     Shot("pulse-80x24", size=NARROW),
@@ -55,6 +56,14 @@ SHOTS = [
     Shot("trip", ("3", "j", "j", "j", "T", "<Cancel>"), write=True),
     Shot("trip-80x24", ("3", "j", "j", "j", "T", "<Cancel>"), NARROW, write=True),
     Shot("reset", ("3", "j", "R", "<Cancel>"), write=True, production=False),
+    Shot("issue", ("colon", *"keys", "enter", "I", "<Cancel>"), write=True),
+    Shot("issue-80x24", ("colon", *"keys", "enter", "I", "<Cancel>"), NARROW, write=True),
+    Shot(
+        "secret",
+        ("colon", *"keys", "enter", "R", "<Cancel>", *REASON, "<ready>", "tab", "tab", "enter", "<once>"),
+        write=True,
+        production=False,
+    ),
     Shot("quotas", ("4",)),
     Shot("quota", ("4", "enter")),
     Shot("routes", ("5",)),
@@ -86,7 +95,7 @@ SHOTS = [
     Shot("events-80x24", ("7",), NARROW),
 ]
 IN_DOCS = (
-    "pulse", "pulse-80x24", "services", "breakers", "breaker", "trip", "quotas", "explain", "traffic", "events", "config", "down",
+    "pulse", "pulse-80x24", "services", "breakers", "breaker", "trip", "secret", "quotas", "explain", "traffic", "events", "config", "down",
     "light", "cvd",
 )  # fmt: skip
 
@@ -121,7 +130,7 @@ async def take(shot: Shot, gateway: FakeGateway) -> str:
 
 
 async def settle(pilot: Any, check: Any) -> None:
-    for _ in range(200):
+    for _ in range(600):
         if check():
             return
         await pilot.pause(0.05)

@@ -59,6 +59,7 @@ def data_application(
     from adapters.litestar.health import health_handlers
     from adapters.litestar.proxy import proxy_mount
 
+    operators.know_consumers(callers.consumers.named)
     handlers: list[Any] = [proxy_mount(gateway, refusals), *health_handlers(lifecycle, frozenset(expose))]
     if "auth" in expose:
         handlers.append(auth_router(callers.desk(), refusals, clients))

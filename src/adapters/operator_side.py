@@ -64,6 +64,7 @@ from application.traffic import Traffic
 from application.upstream_control import RegistryControl
 from application.usage import UsageMeter
 from domain.circuit import Transition
+from domain.consumers import Consumer
 from domain.upstreams import Target
 
 if TYPE_CHECKING:
@@ -255,6 +256,15 @@ class OperatorSide:
     def observers(self) -> list[Observer]:
         """What sees each exchange when it is over, in this order."""
         return [self.tally, self.traffic, self.usage, self.levels, self.security, self.access_log]
+
+    def know_consumers(self, named: Callable[[str], Consumer | None]) -> None:
+        """Where plan and owner of a consumer are found, for the views of consumers."""
+
+        def plan_of(name: str) -> tuple[str | None, str | None]:
+            consumer = named(name)
+            return (None, None) if consumer is None else (consumer.plan or None, consumer.owner or None)
+
+        self.usage.plan_of = plan_of
 
     def configuration_swapped(self, before: Snapshot, after: Snapshot) -> None:
         """A new configuration is in force."""

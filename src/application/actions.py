@@ -181,6 +181,8 @@ class Actions:
     async def rotate_key(self, id: str, overlap: float, act: Act) -> Prepared:
         control = _there(self._controls.keys, "API keys")
         view = await self._key(id)
+        if view.state in ("revoked", "expired"):
+            raise OperationRefused("conflict", f"The key is {view.state}.", current=view.state)
         secrets: list[str] = []
 
         async def perform() -> None:

@@ -141,6 +141,9 @@ class LiveConfiguration:
         self.sources: tuple[str, ...] = ()
         self.reloads: dict[tuple[str], int] = {("applied",): 0, ("refused",): 0}
         self._heard_at = 0.0
+        self._signature: Callable[[Sequence[str]], object] | None = None
+        self._seen: object = None  # the files' signature when they were last taken, for the watch
+        self._read_as: object = None
 
     # ------------------------------------------------------------------------------------------------------- at start
 
@@ -173,14 +176,19 @@ class LiveConfiguration:
         return configuration
 
     async def take_file(self, loaded: ReadResult, author: str, note: str = "") -> Configuration:
-        """Put what was read from the file into force, here. Raises NotApplied."""
-        return await self._take(loaded, author, "file", note)
+        """Put what `read_file` read into force, here. Raises NotApplied."""
+        configuration = await self._take(loaded, author, "file", note)
+        # So that the watch does not bring the same file once more, perhaps after an operator went back behind it.
+        self._seen = self._read_as
+        return configuration
 
     async def read(self, text: str) -> ReadResult:
         """Only read and check: for dry runs and diffs."""
         return await asyncio.to_thread(self._read_text, text)
 
     async def read_file(self) -> ReadResult:
+        if self._signature is not None:
+            self._read_as = await asyncio.to_thread(self._signature, self.sources)
         return await asyncio.to_thread(self._read_file)
 
     async def _take(self, loaded: ReadResult, author: str, source: str, note: str) -> Configuration:
@@ -270,17 +278,18 @@ class LiveConfiguration:
 
     async def watch(self, signature: Callable[[Sequence[str]], object], every: float = 1.0) -> None:
         """Reload when the files change, once they have been still for a turn. Until cancelled."""
-        seen = await asyncio.to_thread(signature, self.sources)
+        self._signature = signature
+        self._seen = await asyncio.to_thread(signature, self.sources)
         pending: object = None
         while True:
             await asyncio.sleep(every)
             now = await asyncio.to_thread(signature, self.sources)
-            if now == seen:
+            if now == self._seen:
                 pending = None
             elif now != pending:
                 pending = now
             else:
-                seen, pending = now, None
+                self._seen, pending = now, None
                 try:
                     await self.reload("file watch")
                 except NotApplied as refused:

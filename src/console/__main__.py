@@ -121,8 +121,14 @@ def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Co
         os.environ.setdefault(
             "TEXTUAL_FPS", "15"
         )  # read once, when textual is imported; a slow link must not stall the loop
+    from console.keymap import load_commands
     from console.opening import Opening
 
+    try:
+        commands = load_commands(default_path(os.environ))
+    except BadContext as error:
+        print(f"spork-console: {error}", file=sys.stderr)
+        return USAGE
     theme = options.theme or chosen.theme or os.environ.get("SPORK_CONSOLE_THEME", "")
     try:
         with Opening(chosen, theme) as opening:
@@ -132,7 +138,8 @@ def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Co
 
             guard.install()
             session = Session(chosen, os.environ, poll=options.poll, ascii_only=options.ascii)
-            app = ConsoleApp(session, {chosen.name: chosen} | contexts, write=options.write, theme=theme)
+            known = {chosen.name: chosen} | contexts
+            app = ConsoleApp(session, known, write=options.write, theme=theme, commands=commands)
             opening.hand_over()
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -1,11 +1,13 @@
 """Every command of the console, once: keys, `:` words, palette, footer, `?` help and docs read this table.
 
-A command's handler is found by its name (`do_NAME` of the current pane or of the app); commands with a `write` open
-the dialog of that write (`console.writes`). Keys are Textual's names. Writes have shifted letters only.
+A command's handler is found by its name (`do_NAME` of the current pane or of the app); commands with a `tier` open the
+dialog of the write of that name (`console.writes`). Keys are Textual's names, and those of a console whose file gives
+no others (`console.keymap`). Writes have shifted letters only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 SCREEN, MOVE, VIEW, ROW, WRITE, CONSOLE = "Screens", "Moving", "Looking", "The row", "Acting", "The console"
@@ -91,7 +93,7 @@ COMMANDS: tuple[Command, ...] = (
         rank=3,
         argument="text",
     ),
-    Command("command", ("colon",), "Command line; tab completes", VIEW, footer="command", rank=4),
+    Command("command", ("colon",), "Command line; tab completes", VIEW, footer="cmd", rank=4),
     Command(
         "sort",
         ("s",),
@@ -227,6 +229,31 @@ COMMANDS: tuple[Command, ...] = (
         role="operator",
     ),
     Command(
+        "issue",
+        ("I",),
+        "Issue an API key; its secret is shown once",
+        WRITE,
+        ("issue",),
+        ("keys", "consumers", "consumer"),
+        "issue",
+        19,
+        tier=2,
+        role="admin",
+        argument="[consumer]",
+    ),
+    Command(
+        "rotate",
+        ("R",),
+        "Give a key another secret, shown once; the old one ends after an overlap",
+        WRITE,
+        ("rotate",),
+        ("keys",),
+        "rotate",
+        20,
+        tier=2,
+        role="admin",
+    ),
+    Command(
         "revoke",
         ("X",),
         "Revoke a key, a session, or all tokens of a user",
@@ -302,90 +329,7 @@ COMMANDS: tuple[Command, ...] = (
 
 BY_NAME = {command.name: command for command in COMMANDS}
 
-_KEY_NAMES = {
-    "slash": "/",
-    "colon": ":",
-    "question_mark": "?",
-    "minus": "-",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "escape": "esc",
-    "pagedown": "pgdn",
-    "pageup": "pgup",
-}
 
-
-def key_name(key: str) -> str:
-    """A key as people write it."""
-    return _KEY_NAMES.get(key, key)
-
-
-def keys_of(command: Command) -> str:
-    return " ".join(key_name(key) for key in command.keys)
-
-
-def for_place(place: str) -> list[Command]:
+def for_place(place: str, commands: Iterable[Command] = COMMANDS) -> list[Command]:
     """Commands that mean something in a place, footer order."""
-    return sorted((c for c in COMMANDS if not c.places or place in c.places), key=lambda c: c.rank)
-
-
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """A line typed after `:`, understood."""
-
-    command: Command
-    argument: str
-
-
-class UnknownCommand(ValueError):
-    """What was typed is no command; the message offers what comes close."""
-
-
-def parse(line: str) -> Typed:
-    """The command a `:` line names, by word or unique beginning. Raises UnknownCommand."""
-    word, _, argument = line.strip().lstrip(":").strip().partition(" ")
-    wanted = word.lower()
-    exact = [c for c in COMMANDS if wanted in c.words]
-    if exact:
-        return Typed(exact[0], argument.strip())
-    near = [c for c in COMMANDS if wanted and any(w.startswith(wanted) for w in c.words)]
-    if len(near) == 1:
-        return Typed(near[0], argument.strip())
-    offer = ", ".join(sorted(c.words[0] for c in near)[:6])
-    raise UnknownCommand(f"no command {word!r}" if not near else f"{word!r} could be {offer}")
-
-
-def complete(line: str, arguments: dict[str, list[str]]) -> list[str]:
-    """What `line` may be completed to; `arguments` holds known arguments per command name."""
-    word, blank, rest = line.partition(" ")
-    if not blank:
-        return sorted({w for c in COMMANDS for w in c.words if w.startswith(word.lower()) and len(w) > 1})
-    try:
-        command = parse(word).command
-    except UnknownCommand:
-        return []
-    return [f"{word} {known}" for known in arguments.get(command.name, ()) if known.lower().startswith(rest.lower())]
-
-
-def key_table() -> str:
-    """The Markdown tables of docs/console.md."""
-    lines: list[str] = []
-    for group in GROUPS:
-        lines += [f"### {group}", "", "| key | command | what it does | where |", "|---|---|---|---|"]
-        for command in COMMANDS:
-            if command.group == group:
-                lines.append(_key_row(command))
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _key_row(command: Command) -> str:
-    keys = " ".join(f"`{key_name(key)}`" for key in command.keys)
-    words = " ".join(f"`:{word}{' ' + command.argument if command.argument else ''}`" for word in command.words[:1])
-    tier = "" if command.tier is None else f" Tier {command.tier}, role {command.role}."
-    where = (
-        ", ".join(command.places)
-        if command.places and command.places not in (LISTS, MARKABLE)
-        else ("lists" if command.places else "")
-    )
-    return f"| {keys} | {words} | {command.help}.{tier} | {where} |".replace("a|b", r"a\|b")
+    return sorted((c for c in commands if not c.places or place in c.places), key=lambda c: c.rank)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from console.columns import Column, Moment, Table
-from console.formats import clock, count, mask, percent, period, rate, until
+from console.formats import ahead, clock, count, mask, percent, period, rate, until
 from console.spans import Span
 from console.store import Store
 from console.tables.usage import share
@@ -77,13 +77,16 @@ def _latest_events(store: Store, now: float) -> dict[str, float]:
 
 
 def _breaker(row: BreakerView, now: float) -> Concern:
-    detail = f"{percent(row.error_ratio)}% of {count(row.requests)} requests failed (limit {percent(row.threshold)}%)"
+    detail = (
+        f"{percent(row.error_ratio)}% of {count(row.requests)} failed" if row.requests else row.cause or "no requests"
+    )
+    limit = f" (limit {row.threshold:.0%})"
     if row.state == "forced_open":
         detail = (
             f"by {row.forced_by or '-'}: {row.forced_reason or row.cause or '-'}, {until(row.expires_at, now)} left"
         )
     elif row.state == "open":
-        detail += f", next try in {until(row.next_try, now)}"
+        detail += f", retry {ahead(row.next_try, now)}{limit}"
     elif row.state == "half_open":
         detail = f"recovering: {row.cause}" if row.ramp is None else f"recovering: {percent(row.ramp)}% admitted"
     return Concern(
@@ -147,7 +150,7 @@ def _config(row: ConfigView) -> list[Concern]:
             "reload",
             _place(problem),
             str(problem.get("message", "")),
-            "last reload failed",
+            "not loaded",
             "config",
             "",
         )
@@ -193,7 +196,7 @@ ATTENTION = Table(
         Column("state", "STATE", 9, _word, lambda r: (r.state.severity, r.at or 0.0)),
         Column("what", "WHAT", 9, lambda r, m: (r.what, "dim"), lambda r: r.what, priority=4),
         Column("object", "OBJECT", 18, lambda r, m: (r.object, "bold"), lambda r: r.object, grow=True, most=24),
-        Column("detail", "DETAIL", 24, lambda r, m: (r.detail, ""), lambda r: r.detail, grow=True),
+        Column("detail", "DETAIL", 30, lambda r, m: (r.detail, ""), lambda r: r.detail, grow=True),
         Column("extra", "", 12, lambda r, m: (r.extra, "dim"), lambda r: r.extra, priority=2, right=True),
     ),
     order=("state", True),

@@ -11,6 +11,9 @@
     poll = 2.0                                          # no stream, ask every 2 s
     theme = "light"
 
+    [keys]                                              # see console.keymap
+    faults = "x"
+
 A token is never written in the file, never on the command line of another program, and never shown.
 """
 
@@ -92,16 +95,24 @@ def default_path(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("SPORK_CONSOLE_CONFIG") or Path(home) / "spork" / "console.toml")
 
 
-def load(path: Path) -> tuple[dict[str, Context], str]:
-    """The contexts of a file by name, and the default's name or ''. A missing file has none. Raises BadContext."""
+def read(path: Path) -> dict[str, Any]:
+    """The file as it stands; a missing one is empty. Raises BadContext."""
     if not path.exists():
-        return {}, ""
+        return {}
     import tomllib
 
     try:
-        document = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadContext(f"{path}: {error}") from error
+
+
+def load(path: Path) -> tuple[dict[str, Context], str]:
+    """The contexts of a file by name, and the default's name or ''. A missing file has none. Raises BadContext."""
+    document = read(path)
+    unknown = set(document) - {"default", "contexts", "keys"}
+    if unknown:
+        raise BadContext(f"{path}: unknown {', '.join(sorted(unknown))} (known: default, contexts, keys)")
     contexts = document.get("contexts", {})
     if not isinstance(contexts, dict):
         raise BadContext(f"{path}: [contexts.NAME] tables are expected")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from console.columns import Moment
 from console.formats import (
     MISSING,
+    ahead,
     bar,
     clock,
     count,
     lasting,
     mask,
-    millis,
     percent,
     period,
     rate,
@@ -21,6 +21,7 @@ from console.formats import (
     size,
     sparkline,
     stamp,
+    took,
     until,
 )
 from console.spans import BLANK, Line, Span, wrap
@@ -40,6 +41,16 @@ if TYPE_CHECKING:
     )
 
 LABEL = 12
+
+
+def _plainly(word: str) -> Span:
+    """A state within a line: its glyph if it has one, without the blanks that keep columns in line."""
+    text, tone = said(word)
+    return (text.strip(), tone)
+
+
+def _share(ratio: float | None) -> str:
+    return MISSING if ratio is None else f"{percent(ratio)}%"
 
 
 def fact(label: str, *spans: Span | str) -> Line:
@@ -64,19 +75,19 @@ def _when(at: float | None, moment: Moment) -> str:
 def service(row: ServiceView, moment: Moment, width: int) -> list[Line]:
     up = f"{row.targets_up} of {row.targets_total} targets up"
     lines = [
-        fact("state", said(row.state), "   ", up, "   breaker ", said(row.breaker)),
+        fact("state", _plainly(row.state), "   ", up, "   breaker ", _plainly(row.breaker)),
         fact(
             "traffic",
             (rate(row.rps), "bold"),
             " rps   ",
             (percent(row.error_ratio) + "%", ratio_tone(row.error_ratio)),
-            f" 5xx   {percent(row.throttled_ratio)}% 429   {rate(row.in_flight)} in flight   "
+            f" 5xx   {percent(row.throttled_ratio)}% 429   {count(row.in_flight)} in flight   "
             f"{rate(row.retries_per_second)} retries/s",
         ),
         fact(
             "latency",
-            f"p50 {millis(row.p50_ms)}   p95 {millis(row.p95_ms)}   p99 {millis(row.p99_ms)} ms   "
-            f"availability {percent(row.availability)}%",
+            f"p50 {took(row.p50_ms)}   p95 {took(row.p95_ms)}   p99 {took(row.p99_ms)}   "
+            f"availability {_share(row.availability)}",
         ),
     ]
     lines.append(fact("balance", row.balance))
@@ -88,13 +99,13 @@ def target(row: TargetView, moment: Moment, width: int) -> list[Line]:
         fact(
             "states",
             "config ",
-            said(row.config),
+            _plainly(row.config),
             "   probe ",
-            said(row.probe),
+            _plainly(row.probe),
             "   breaker ",
-            said(row.breaker),
+            _plainly(row.breaker),
             "   traffic ",
-            said(row.traffic),
+            _plainly(row.traffic),
         ),
         fact("address", row.url, f"   weight {row.weight}   priority {row.priority}"),
         fact(
@@ -102,12 +113,11 @@ def target(row: TargetView, moment: Moment, width: int) -> list[Line]:
             (rate(row.rps), "bold"),
             " rps   ",
             (percent(row.error_ratio) + "%", ratio_tone(row.error_ratio)),
-            f" 5xx   p95 {millis(row.p95_ms)} ms   {rate(row.in_flight)} in flight   {rate(row.connections)} connections",
+            f" 5xx   p95 {took(row.p95_ms)}   {count(row.in_flight)} in flight   {count(row.connections)} connections",
         ),
         fact(
             "probe",
-            f"{since(row.last_probe_at, moment.now)} ago, took {millis(row.probe_ms)} ms   "
-            f"{row.flaps} changes in 5 min",
+            f"{since(row.last_probe_at, moment.now)} ago, took {took(row.probe_ms)}   {row.flaps} changes in 5 min",
         ),
         fact("ejections", f"{row.ejections}", f"   until {clock(row.ejected_until)}Z" if row.ejected_until else ""),
     ]
@@ -143,7 +153,7 @@ def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
     tone = ratio_tone(row.error_ratio, row.threshold / 2, row.threshold) if row.requests else "dim"
     errors = percent(row.error_ratio) if row.requests else MISSING
     lines = [
-        fact("state", said(row.state), f"   since {_when(row.since, moment)}   {row.trips} trips"),
+        fact("state", _plainly(row.state), f"   since {_when(row.since, moment)}   {row.trips} trips"),
         *text_fact("cause", row.cause, width),
         fact(
             "window",
@@ -154,7 +164,7 @@ def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
         fact("traffic", (rate(row.rps), "bold"), " rps"),
     ]
     if row.state == "open":
-        lines.append(fact("next try", f"in {until(row.next_try, moment.now)}"))
+        lines.append(fact("next try", ahead(row.next_try, moment.now)))
     if row.ramp is not None:
         lines.append(
             fact("recovering", (bar(row.ramp, 20, moment.ascii_only), "warn"), f" {percent(row.ramp)}% admitted")
@@ -188,8 +198,9 @@ def _window(row: BreakerView, moment: Moment, width: int) -> list[Line]:
                 (f"{index - oldest:>10}s  ", "dim"),
                 (block * bad, "bad"),
                 (block * max(0, filled - bad), "accent"),
-                (f"  {count(requests)}", ""),
-                (f"  {count(failures)} failed" if failures else "", "bad"),
+                (" " * (room - filled), ""),
+                (f"{count(requests):>8}", "" if requests else "dim"),
+                (f"{count(failures):>8} failed" if failures else "", "bad"),
             ]
         )
     return lines
@@ -250,7 +261,7 @@ def request(row: TrafficView, moment: Moment, width: int) -> list[Line]:
         ),
         fact("time", _when(row.at, moment)),
         *text_fact("request", f"{row.method} {row.path}", width, "bold"),
-        fact("duration", f"{millis(row.ms)} ms = {millis(own)} gateway + {millis(row.upstream_ms)} upstream"),
+        fact("duration", f"{took(row.ms)} = {took(own)} gateway + {took(row.upstream_ms)} upstream"),
         fact(
             "went to",
             f"route {row.route or MISSING}   service {row.upstream or MISSING}   target {row.target or MISSING}",
@@ -265,7 +276,7 @@ def request(row: TrafficView, moment: Moment, width: int) -> list[Line]:
 
 def event(row: EventView, moment: Moment, width: int) -> list[Line]:
     return [
-        fact("kind", (row.kind, "bold"), "   ", said(row.severity)),
+        fact("kind", (row.kind, "bold"), "   ", _plainly(row.severity)),
         fact("time", _when(row.at, moment)),
         *text_fact("object", row.object, width),
         fact("actor", row.actor or MISSING),
@@ -295,7 +306,7 @@ def route(row: RouteView, moment: Moment, width: int) -> list[Line]:
             (rate(row.rps), "bold"),
             " rps   ",
             (percent(row.error_ratio) + "%", ratio_tone(row.error_ratio)),
-            f" 5xx   p95 {millis(row.p95_ms)} ms   {count(row.hits)} hits   from {row.origin}",
+            f" 5xx   p95 {took(row.p95_ms)}   {count(row.hits)} hits   from {row.origin}",
         ),
     ]
     if row.shadowed_by:

@@ -153,11 +153,20 @@ class Feed:
         store.renew(found.rows, now, as_of=found.as_of, wall=wall)
         store.settle(found.rev, tuple(found.rows))
 
+    def _take_one(self, topic: str, found: Snapshot | None) -> None:
+        """A snapshot of one topic. The ETag of all of them stays good."""
+        etag = self._etag
+        self._take(found, (topic,), first=False)
+        self._etag = etag
+
     async def refresh(self, topic: str, **params: str | int) -> None:
         """Read one topic through its own call (topics that no stream carries, searches). Raises a Fault."""
         shelf = self.store.shelves[topic]
         shelf.reading = True
         try:
+            if shelf.topic.named_only:
+                self._take_one(topic, await self.client.snapshot((topic,)))
+                return
             page = await self.client.page(topic, **params)
         except Fault as fault:
             self.store.fail((topic,), fault)
@@ -232,20 +241,35 @@ class Feed:
         store = self.store
         if name == "delta":
             topic = TOPICS.get(str(body.get("topic")))
-            if topic is not None:
+            if topic is not None and topic.named_only:
+                self._read_again(topic.name)
+            elif topic is not None:
                 rows = convert(body.get("rows") or [], list[topic.row], topic.name)  # type: ignore[name-defined]
                 store.delta(topic.name, rows, [str(key) for key in body.get("gone") or ()], rev)
                 self._heal(topic.name)
+                if topic.name == "events":
+                    self._hear(rows)
         elif name == "tick":
             self._tick(body, rev)
         elif name == "sample":
             store.sample(convert(body.get("rows") or [], list[TrafficView], "traffic"), int(body.get("rate") or 1))
         elif name == "audit":
-            store.audit(convert(body.get("rows") or [], list[EventView], "events"))
+            rows = convert(body.get("rows") or [], list[EventView], "events")
+            store.audit(rows)
+            self._hear(rows)
         elif name == "gap":
             lost = body.get("lost")
             store.gap(lost if isinstance(lost, int) else None, str(body.get("since", "")), self._wall())
             self._aside(self.read(LIVE, first=True))
+
+    def _hear(self, rows: list[EventView]) -> None:
+        """A reload that was refused changes the configuration's problems, not its revision: only the event tells."""
+        if any(row.kind.startswith("config.") for row in rows):
+            self._read_again("config")
+
+    def _read_again(self, topic: str) -> None:
+        if not self.store.shelves[topic].reading:
+            self._aside(self.refresh(topic))
 
     def _tick(self, body: dict[str, Any], rev: int) -> None:
         store, now = self.store, self._mono()
@@ -256,7 +280,7 @@ class Feed:
             store.nodes = convert(body["nodes"], Nodes, "nodes")
             self._nodes_at = now
         as_of = body.get("as_of")
-        healthy = [name for name in LIVE if store.shelves[name].fault is None]
+        healthy = [name for name, shelf in store.shelves.items() if shelf.topic.ticking and shelf.fault is None]
         store.renew(healthy, now, as_of=as_of if isinstance(as_of, (int, float)) else None, wall=self._wall())
         if now - self._nodes_at > NODES_EVERY:
             self._nodes_at = now

@@ -56,6 +56,12 @@ def millis(value: float | None) -> str:
     return f"{int(seconds // 60)}m{int(seconds % 60):02d}"
 
 
+def took(value: float | None) -> str:
+    """A duration with its unit: 410 ms, 2.0s, 2m05."""
+    text = millis(value)
+    return text if value is None or text[-1] == "s" or "m" in text else f"{text} ms"
+
+
 def size(value: float | None) -> str:
     """Bytes: 812 B, 4.2 KiB, 10 MiB."""
     if value is None:
@@ -94,6 +100,12 @@ def until(at: float | None, now: float) -> str:
         return MISSING
     left = at - now
     return "due" if left <= 0 else lasting(left)
+
+
+def ahead(at: float | None, now: float) -> str:
+    """When something comes, within a sentence: in 21s, or due."""
+    left = until(at, now)
+    return left if left in (MISSING, "due") else f"in {left}"
 
 
 def lasting(seconds: float | None) -> str:

@@ -25,6 +25,11 @@ class Freshness:
     age: float | None
 
     @property
+    def old(self) -> bool:
+        """So old that what is shown is history, and painted quietly?"""
+        return self.word in (STALE, DOWN)
+
+    @property
     def live(self) -> bool:
         return self.word == LIVE
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from console.columns import Moment, Table
 from console.formats import arrow, bar, clock, count, millis, percent, rate, sparkline
-from console.spans import BLANK, Line, Span
+from console.spans import BLANK, Line, Span, line_cells
 from console.store import Store
 from console.tables.health import SERVICES
 from console.tables.records import TRAFFIC
@@ -66,11 +66,8 @@ def traffic_tile(pulse: PulseView | None, width: int, moment: Moment) -> list[Li
         )
     lines.append(_pairs(("p50", millis(pulse.p50_ms)), ("p95", millis(pulse.p95_ms)), ("p99", millis(pulse.p99_ms))))
     score = "-" if pulse.health_score is None else f"{pulse.health_score:.0f}"
-    lines.append(
-        _pairs(
-            ("gw p95", millis(pulse.overhead_p95_ms)), ("in flight", more + count(pulse.in_flight)), ("score", score)
-        )
-    )
+    load = (("gw p95", millis(pulse.overhead_p95_ms)), ("in flight", more + count(pulse.in_flight)), ("score", score))
+    lines.append(_pairs(*load) if line_cells(_pairs(*load)) <= width else _pairs(*load[:2]))
     return lines
 
 
@@ -105,7 +102,8 @@ def breakers_tile(rows: Sequence[BreakerView], width: int, moment: Moment) -> li
     recent = [
         t.at for row in rows for t in row.transitions if t.after in ("open", "forced_open") and moment.now - t.at < 300
     ]
-    trips = f"{len(recent)}" + (f", last {clock(max(recent))}Z" if recent else "")
+    last = f", last {clock(max(recent))}Z" if recent else ""
+    trips = f"{len(recent)}" + (last if 10 + len(last) + 3 <= width else "")
     lines.append([("trips/5m  ", "dim"), (trips, "" if recent else "dim")])
     return lines
 

@@ -182,13 +182,14 @@ class Session:
         if not result.applied:
             warning = "; ".join(result.warnings) or "nothing changed"
             return Outcome(REFUSED, f"{name}: not applied: {warning}", result)
-        key = self.store.shelves[topic].topic.key(row)
-        if write.topic == topic and write.name != "reload":  # the others change no row that the stream would bring
+        if write.topic == topic and write.confirmed:
+            key = self.store.shelves[topic].topic.key(row)
             self.store.wait_for(topic, key, Pending(write.name, result.revision, self.mono()))
         return Outcome(APPLIED, f"{name}: {result.before} → {result.after}", result)
 
     async def verify(self, write: Write, topic: str, key: str) -> Outcome:
         """After an UNKNOWN: read the object until it shows the write. Never repeats it, never guesses that it failed."""
+        name = f"{write.verb.lower()} {key or write.label(None)}"
         for pause in VERIFY_AFTER:
             await asyncio.sleep(pause)
             try:
@@ -196,9 +197,13 @@ class Session:
             except Fault:
                 continue
             if write.done(self.store.row(topic, key)):
-                return Outcome(APPLIED, f"{write.verb.lower()} {key}: verified, it was applied")
+                return Outcome(APPLIED, _with(f"{name}: verified, it was applied", write.lost))
         total = lasting(sum(VERIFY_AFTER))
-        return Outcome(UNKNOWN, f"{write.verb.lower()} {key}: does not show after {total}; look before you repeat it")
+        return Outcome(UNKNOWN, _with(f"{name}: does not show after {total}; look before you repeat it", write.lost))
+
+
+def _with(text: str, more: str) -> str:
+    return f"{text}; {more}" if more else text
 
 
 def _load_http() -> None:

@@ -69,6 +69,16 @@ def crop(text: str, width: int) -> str:
     return "".join(out) + "…"
 
 
+def quiet(lines: Iterable[Line]) -> list[Line]:
+    """Lines without their tones: their numbers are old."""
+    return [[(text, "dim") for text, _ in line] for line in lines]
+
+
+def titled(text: str) -> str:
+    """`text` with a capital letter in front, the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def fit(text: str, width: int, right: bool = False) -> str:
     """`text` in exactly `width` cells."""
     text = crop(text, width)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from console.actions import key_name
 from console.formats import clock, until
 from console.freshness import age, skewed
+from console.keymap import key_name
 from console.link_state import CONNECTING, DENIED, THROTTLED, UNAUTHENTICATED, UP
 from console.spans import Line, line_cells, spread
 
@@ -98,14 +98,18 @@ def _fleet(store: Store) -> Line:
     return [(f" · nodes {nodes.seen}/{nodes.total}", "dim")]
 
 
-def tabs(current: str, width: int, denied: Sequence[str] = ()) -> list[tuple[Line, str]]:
-    """The screens' names with their numbers; (spans, place) each, so that a click finds its place."""
+def tabs(
+    current: str, width: int, denied: Sequence[str] = (), keys: Mapping[str, str] | None = None
+) -> list[tuple[Line, str]]:
+    """The screens' names with their keys (by place; their numbers if not given); (spans, place) each, so that a click
+    finds its place."""
     found: list[tuple[Line, str]] = []
     for number, name, place in TABS:
         here = place == current
         lock, end = "!" if place in denied else "", " " if width >= 100 else ""
         label = f"{name}{lock}{end}"
-        found.append(([(f" {number} ", "tab" if here else "key"), (label, "tab" if here else "dim")], place))
+        key = number if keys is None else keys.get(place, "")
+        found.append(([(f" {key} ", "tab" if here else "key"), (label, "tab" if here else "dim")], place))
     return found
 
 
@@ -114,13 +118,19 @@ def footer(commands: Sequence[Command], width: int) -> list[tuple[Line, str]]:
     hints = [c for c in commands if c.footer]
     chosen: list[Command] = []
     room = width - 1
-    for command in sorted(hints, key=lambda c: (c.rank < 90, c.rank)):
+    for command in sorted(hints, key=_worth):
         size = line_cells(hint(command))
         if size <= room:
             chosen.append(command)
             room -= size
     chosen.sort(key=lambda c: c.rank)
     return [(hint(command), command.name) for command in chosen]
+
+
+def _worth(command: Command) -> tuple[bool, bool, int]:
+    """What to leave out last: back and help, how to move and type, what may be changed here, then the rest."""
+    basic = command.rank < 5 or command.rank >= 90
+    return (not basic, command.tier is None and command.name != "unlock", command.rank)
 
 
 def hint(command: Command) -> Line:

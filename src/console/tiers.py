@@ -2,7 +2,7 @@
 
 tier 0   nothing to confirm                      probe now
 tier 1   a dialog, Cancel focused, y confirms    reset, undrain
-tier 2   before and after, blast radius, reason  trip, drain, limit, reload; the name typed in production
+tier 2   before and after, blast radius, reason  trip, drain, limit, reload, a new key; the name typed in production
 tier 3   the name typed, a pause to think        revoke, drain the last healthy target, more than one row at once
 """
 
@@ -64,7 +64,7 @@ class Lock:
         return max(0.0, self.until - now) if self.until is not None else 0.0
 
 
-def seconds(text: str) -> float:
+def seconds(text: str, most_days: int = 30) -> float:
     """A duration as typed: 15m, 90s, 4h, 1d, or bare seconds. Raises ValueError with what is accepted."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
     text = text.strip().lower()
@@ -73,6 +73,6 @@ def seconds(text: str) -> float:
     if not (number.isascii() and number.replace(".", "", 1).isdigit()):
         raise ValueError("a duration such as 90s, 15m, 4h, 1d")
     value = float(number) * (unit or 1.0)
-    if not 1 <= value <= 30 * 86_400:
-        raise ValueError("between 1s and 30d")
+    if not 1 <= value <= most_days * 86_400:
+        raise ValueError(f"between 1s and {most_days}d")
     return value

@@ -26,6 +26,13 @@ class Topic:
     path: str
     live: bool = True
     single: bool = False
+    named_only: bool = False
+    """The stream only says that it changed; what it is now is read. It grows old by itself, ticks or not."""
+
+    @property
+    def ticking(self) -> bool:
+        """Does the stream's beat say that the rows are still right?"""
+        return self.live and not self.named_only
 
     @property
     def row(self) -> type[Any]:
@@ -58,7 +65,7 @@ TOPICS: dict[str, Topic] = {
         Topic("routes", "RouteView", _name, "/routes"),
         Topic("traffic", "TrafficView", _request, "/traffic"),
         Topic("events", "EventView", _id, "/events"),
-        Topic("config", "ConfigView", _only, "/config", single=True),
+        Topic("config", "ConfigView", _only, "/config", single=True, named_only=True),
         Topic("limits", "LimitView", _name, "/limits", live=False),
         Topic("consumers", "ConsumerView", _name, "/consumers", live=False),
         Topic("keys", "ApiKeyView", _id, "/keys", live=False),

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A value the operator types. `kind`: text, duration or number; `default` stands there first."""
+    """A value the operator types. `kind`: text, words, number, duration, lifetime (or "never") or overlap (from 0);
+    `default` stands there first."""
 
     name: str
     label: str
@@ -38,6 +39,12 @@ class Input:
         text = text.strip()
         if self.kind == "duration":
             return seconds(text)
+        if self.kind == "lifetime":
+            return None if text.lower() == "never" else seconds(text, 3650)
+        if self.kind == "overlap":
+            return 0.0 if text.strip("smhd") == "0" else seconds(text)
+        if self.kind == "words":
+            return text.replace(",", " ").split()
         if self.kind == "number":
             if not (text.isascii() and text.isdigit()) or len(text) > 12:
                 raise ValueError("a whole number")
@@ -66,6 +73,14 @@ class Write:
     blocked: Callable[[Any], str]
     done: Callable[[Any | None], bool]
     hard: Callable[[Any, list[TargetView]], bool] = lambda row, targets: False
+    confirmed: bool = True
+    """Does a row change by it, which the stream brings?"""
+    alone: bool = False
+    """It makes something new: one at a time, and no row has to be there."""
+    named_by: str = ""
+    """The input whose value names the object, if the row does not."""
+    lost: str = ""
+    """What to know if its answer never came."""
 
     @property
     def tier(self) -> int:
@@ -147,6 +162,19 @@ def _last_healthy(row: TargetView, targets: list[TargetView]) -> bool:
 def _former(row: ConfigView) -> str:
     """The revision before the one that runs, '' if there is none."""
     return next((former.revision for former in row.history if former.revision != row.revision), "")
+
+
+def _new_key(row: Any) -> tuple[Input, ...]:
+    """What a key for the consumer at the cursor would be."""
+    consumer = "" if row is None else row.name if _kind(row) == "ConsumerView" else row.consumer
+    return (
+        Input("consumer", "consumer", "text", consumer),
+        Input("owner", "owner", "text"),
+        Input("plan", "plan", "text", getattr(row, "plan", None) or ""),
+        Input("scopes", "scopes", "words"),
+        Input("expires_in", "valid for", "lifetime", "90d"),
+        REASON,
+    )
 
 
 def _only_reason(row: Any) -> tuple[Input, ...]:
@@ -235,6 +263,33 @@ WRITES: dict[str, Write] = {
             lambda r: r is None or r.used == 0,
         ),
         Write(
+            "issue",
+            "Issue API key",
+            "Issue",
+            "keys",
+            lambda r: "/keys",
+            lambda r: "new key",
+            _new_key,
+            lambda r: "",
+            lambda r: False,
+            confirmed=False,
+            alone=True,
+            named_by="consumer",
+            lost="if a key was made, its secret is lost: revoke it in :keys",
+        ),
+        Write(
+            "rotate",
+            "Rotate API key",
+            "Rotate",
+            "keys",
+            lambda r: f"/keys/{segment(r.id)}/rotate",
+            lambda r: mask(r.id, "key"),
+            lambda r: (Input("overlap", "overlap", "overlap", "1d"), REASON),
+            lambda r: f"is {r.state}" if r.state in ("revoked", "expired") else "",
+            lambda r: r is not None and r.state == "rotating",
+            lost="its new secret is lost: rotate once more",
+        ),
+        Write(
             "revoke",
             "Revoke",
             "Revoke",
@@ -255,6 +310,7 @@ WRITES: dict[str, Write] = {
             _only_reason,
             lambda r: "",
             lambda r: False,
+            confirmed=False,
         ),
         Write(
             "rollback",

@@ -28,13 +28,13 @@ SERVICES = ("users", "products", "echo")
 @click.option("--traffic", is_flag=True, help="Send a gentle load, so that the console has something to show.")
 def demo(port: int, admin_port: int, traffic: bool) -> None:
     """Run the gateway on 127.0.0.1 with three small services. Ctrl-C ends everything and leaves nothing behind."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a stopped container, a closed terminal
+        signal.signal(ending, signal.default_int_handler)
     for wanted, option in ((port, "--port"), (admin_port, "--admin-port")):
         if not _free(wanted):
             raise click.ClickException(
                 f"127.0.0.1:{wanted} is in use. Choose another port: spork demo {option} {wanted + 100}"
             )
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal, a stopped container
-        signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spork-demo-")))
         ports = {name: _free_port() for name in SERVICES}
@@ -49,7 +49,7 @@ def demo(port: int, admin_port: int, traffic: bool) -> None:
         click.echo(welcome(port, admin_port, ports, environment, config, keys, token))
         if traffic:
             load = [sys.executable, "-m", "adapters.demo.traffic", str(port)]
-            stack.enter_context(_child(load, environment))
+            stack.enter_context(_child(load, environment | {"DEMO_KEYS": ",".join(keys.values())}))
         with contextlib.suppress(KeyboardInterrupt):
             if (code := gateway.wait()) != 0:
                 raise click.ClickException(f"the gateway ended with exit code {code}; its message is above")

@@ -1,6 +1,7 @@
 """A gentle load on the demo, so that there is something to see. `python -m adapters.demo.traffic PORT`.
 
-About twelve requests a second with the daily mix of a small API: mostly reads, some writes, a few mistakes.
+About twelve requests a second with the daily mix of a small API: mostly reads, some writes, a few mistakes, three
+consumers of which one comes near its plan, and a route that is asked a little more than it grants.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ MIX = [
     ("GET", "/api/v1/products/1", 10),
     ("POST", "/echo/orders", 6),
     ("GET", "/echo/search?q=spork", 6),
+    ("GET", "/private/orders", 14),
+    ("GET", "/limited/report", 6),
     ("GET", "/nowhere", 2),
 ]
+SHARES = (3, 2, 1)
+"""How often each key is used, in the order of DEMO_KEYS."""
 
 
 async def main(port: int, rate: float = 12.0) -> None:
@@ -38,7 +43,8 @@ async def main(port: int, rate: float = 12.0) -> None:
         pending: set[asyncio.Task[None]] = set()
         while True:
             method, path = chance.choices(requests, weights)[0]
-            headers = {"x-api-key": chance.choice(keys)} if keys else {}
+            known = keys and path.startswith("/private")
+            headers = {"x-api-key": chance.choices(keys, SHARES[: len(keys)])[0]} if known else {}
             task = asyncio.create_task(_send(client, method, path, headers))
             pending.add(task)
             task.add_done_callback(pending.discard)

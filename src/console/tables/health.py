@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from console.columns import Column, Moment, Table
-from console.formats import MISSING, millis, percent, rate, since, until
+from console.formats import MISSING, count, millis, percent, rate, since, until
 from console.spans import Span
 from console.topics import target_key
 from console.words import ratio_tone, said, severity
@@ -76,7 +76,7 @@ SERVICES = Table(
             right=True,
         ),
         Column(
-            "inflight", "INFL", 5, lambda r, m: (rate(r.in_flight), ""), lambda r: r.in_flight, priority=5, right=True
+            "inflight", "INFL", 5, lambda r, m: (count(r.in_flight), ""), lambda r: r.in_flight, priority=5, right=True
         ),
         Column(
             "avail",
@@ -140,7 +140,7 @@ TARGETS = Table(
         Column("p95", "P95", 6, lambda r, m: (millis(r.p95_ms), ""), lambda r: r.p95_ms, priority=6, right=True),
         Column("weight", "WGT", 3, lambda r, m: (str(r.weight), "dim"), lambda r: r.weight, priority=7, right=True),
         Column(
-            "conns", "CONN", 5, lambda r, m: (rate(r.connections), ""), lambda r: r.connections, priority=7, right=True
+            "conns", "CONN", 5, lambda r, m: (count(r.connections), ""), lambda r: r.connections, priority=7, right=True
         ),
         Column(
             "ejections",

@@ -39,7 +39,7 @@ ROUTES = Table(
         Column("methods", "METHOD", 9, _methods, lambda r: r.methods, priority=2),
         Column("pattern", "PATTERN", 20, lambda r, m: (r.pattern, ""), lambda r: r.pattern, grow=True, most=44),
         Column("service", "SERVICE", 12, lambda r, m: (r.upstream or MISSING, ""), lambda r: r.upstream, priority=2),
-        Column("auth", "AUTH", 8, _auth, lambda r: r.auth, priority=4),
+        Column("auth", "AUTH", 11, _auth, lambda r: r.auth, priority=4),
         Column("rps", "RPS", 6, lambda r, m: (rate(r.rps), ""), lambda r: r.rps, priority=3, right=True),
         Column(
             "err",
@@ -156,15 +156,15 @@ EVENTS = Table(
         Column(
             "kind",
             "KIND",
-            18,
+            21,
             lambda r, m: (r.kind, state(r.severity).tone if severity(r.severity) else "bold"),
             lambda r: r.kind,
         ),
-        Column("object", "OBJECT", 16, lambda r, m: (r.object or MISSING, ""), lambda r: r.object, grow=True, most=30),
-        Column("actor", "ACTOR", 11, lambda r, m: (r.actor or MISSING, ""), lambda r: r.actor, priority=3),
+        Column("object", "OBJECT", 20, lambda r, m: (r.object or MISSING, ""), lambda r: r.object, grow=True, most=32),
+        Column("actor", "ACTOR", 10, lambda r, m: (r.actor or MISSING, ""), lambda r: r.actor, priority=3),
         Column("outcome", "OUTCOME", 10, lambda r, m: (r.outcome or MISSING, ""), lambda r: r.outcome, priority=4),
         Column(
-            "detail", "DETAIL", 18, lambda r, m: (r.detail or MISSING, "dim"), lambda r: r.detail, priority=5, grow=True
+            "detail", "DETAIL", 24, lambda r, m: (r.detail or MISSING, "dim"), lambda r: r.detail, priority=5, grow=True
         ),
         Column("node", "NODE", 10, lambda r, m: (r.node or MISSING, "dim"), lambda r: r.node, priority=7),
         Column("audit", "AUDIT ID", 12, lambda r, m: (r.audit_id or MISSING, "dim"), lambda r: r.audit_id, priority=6),

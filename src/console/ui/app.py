@@ -11,12 +11,13 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from console import actions
+from console.actions import COMMANDS, Command
 from console.clean import clean
 from console.colours import THEMES
 from console.contexts import BadContext, Context
 from console.faults import Fault
 from console.formats import clock
+from console.keymap import keys_of
 from console.session import Session
 from console.spans import plain
 from console.topics import TOPICS
@@ -45,11 +46,19 @@ class ConsoleApp(App[None]):
     COMMAND_PALETTE_BINDING = "ctrl+p"
 
     def __init__(
-        self, session: Session, contexts: dict[str, Context], *, write: bool = False, theme: str = "", pump: bool = True
+        self,
+        session: Session,
+        contexts: dict[str, Context],
+        *,
+        write: bool = False,
+        theme: str = "",
+        pump: bool = True,
+        commands: tuple[Command, ...] = COMMANDS,
     ) -> None:
         super().__init__()
         self.session = session
         self.contexts = contexts
+        self.commands = commands
         self._theme_wanted = theme or session.context.theme or "dark"
         self._pumping = pump
         self._blurred_ticks = 0
@@ -64,7 +73,7 @@ class ConsoleApp(App[None]):
         chosen = self._theme_wanted if self._theme_wanted in THEMES else "dark"
         self.colours: Palette = palette(chosen)
         self.theme = f"spork-{chosen}"
-        self.main = MainScreen()
+        self.main = MainScreen(self)
 
     # ----------------------------------------------------------------------------------------------- life cycle
 
@@ -105,14 +114,17 @@ class ConsoleApp(App[None]):
         for topic, key in session.store.give_up(session.mono()):
             session.store.notice(f"{topic} {key}: applied, but not confirmed by the stream", "warn", session.wall())
         self._poll_visible()
-        if self.is_running and self.main.is_mounted and self.screen is self.main:
+        if self.is_running and self.main.is_mounted:
             with self.batch_update():
                 self._paint()
 
     def _paint(self) -> None:
         """A defect while painting costs that picture and is told; it must not cost the operator the console."""
         try:
-            self.main.pump()
+            if self.screen is self.main:
+                self.main.pump()
+            else:
+                self.main.pump_above()  # under a window only what says how it stands
         except Exception as error:
             self._defect(error)
 
@@ -132,7 +144,7 @@ class ConsoleApp(App[None]):
             return
         now = session.mono()
         for topic in pane.topics:
-            if not TOPICS[topic].live and now - self._polled.get(topic, -1e9) >= POLLED_SECONDS:
+            if not TOPICS[topic].ticking and now - self._polled.get(topic, -1e9) >= POLLED_SECONDS:
                 self._polled[topic] = now
                 session.store.shelves[topic].interval = POLLED_SECONDS
                 self.run_worker(self._refresh(topic), group=f"poll-{topic}", exclusive=True, exit_on_error=False)
@@ -157,7 +169,7 @@ class ConsoleApp(App[None]):
         if argument in THEMES:
             self.use_theme(argument)
         else:
-            from console.ui.dialogs import Picker
+            from console.ui.picker import Picker
 
             choices = [
                 ("dark", ""),
@@ -199,13 +211,13 @@ class ConsoleApp(App[None]):
         self.action_command_palette()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        for command in actions.COMMANDS:
+        for command in self.commands:
             if command.words or command.tier is not None:
                 title = f"{command.words[0] if command.words else command.name}"
-                keys = actions.keys_of(command)
+                keys = keys_of(command)
                 yield SystemCommand(f"{title}  {keys}".rstrip(), command.help, self._palette_runner(command))
 
-    def _palette_runner(self, command: actions.Command) -> Any:
+    def _palette_runner(self, command: Command) -> Any:
         return lambda: self.main.run_command(command)
 
     def do_context(self, argument: str = "") -> None:
@@ -214,7 +226,7 @@ class ConsoleApp(App[None]):
         elif argument:
             self.main.tell(f"no context {argument!r}; there are {', '.join(self.contexts) or 'none'}", "bad")
         elif self.contexts:
-            from console.ui.dialogs import Picker
+            from console.ui.picker import Picker
 
             choices = [(name, context.url) for name, context in self.contexts.items()]
             self.push_screen(Picker("Gateways", choices, self.session.context.name), self._context_picked)
@@ -308,14 +320,19 @@ class ConsoleApp(App[None]):
             self._copy(f'curl -H "Authorization: Bearer $SPORK_TOKEN" {url}/admin/v1{path}')
 
     def _copy(self, text: str) -> None:
-        sequence, why = osc52(text, self.session.environ)
-        if not sequence:
-            self.main.tell(why, "bad")
+        problem = self.to_terminal_clipboard(text)
+        if problem:
+            self.main.tell(problem, "bad")
             return
-        if self._driver is not None:
-            self._driver.write(sequence)
         self._clipboard = text
         self.main.tell(f"copied {text if len(text) < 60 else text[:57] + '…'}", "ok")
+
+    def to_terminal_clipboard(self, text: str) -> str:
+        """Copy through the terminal; the console keeps nothing of it. Answers why it cannot be done, '' if it was."""
+        sequence, why = osc52(text, self.session.environ)
+        if sequence and self._driver is not None:
+            self._driver.write(sequence)
+        return why
 
     def do_save(self, argument: str = "") -> None:
         """The screen as text. Tokens are never on it."""

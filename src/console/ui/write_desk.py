@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from console.faults import Fault, Invalid
-from console.freshness import age
 from console.spans import crop
 from console.tiers import gate
+from console.topics import TOPICS
 from console.ui.screens.pane import Pane, Selected
-from console.writes import CHANGED, UNKNOWN, WRITES, Outcome, Write, body
+from console.writes import APPLIED, CHANGED, UNKNOWN, WRITES, Outcome, Write, body
 
 if TYPE_CHECKING:
     from application.views import ActionResult
+    from console.ui.action_dialog import Confirmed
     from console.ui.app import ConsoleApp
-    from console.ui.dialogs import Confirmed
 
 
 class WriteDesk:
@@ -27,33 +29,47 @@ class WriteDesk:
 
     def possible(self, name: str, pane: Pane) -> bool:
         """Does the write make sense for the pane's row? (Whether it is allowed is asked when it begins.)"""
-        chosen = pane.selected()
+        chosen = self._chosen(WRITES[name], pane.selected())
         return bool(chosen) and not WRITES[name].blocked(chosen[0].row)
 
-    def begin(self, name: str) -> None:
-        """A write's key was pressed: check, read again if stale, dry-run, then the dialog."""
-        write, chosen = WRITES[name], self.app.selected()
+    def _chosen(self, write: Write, rows: list[Selected]) -> list[Selected]:
+        """What the write would take: the rows; or nothing yet, for what it makes (the row lends it a name)."""
+        return [Selected(write.topic, "", rows[0].row if rows else None)] if write.alone else rows
+
+    def begin(self, name: str, argument: str = "") -> None:
+        """A write's key was pressed: check, read again if stale, dry-run, then the dialog. `argument` was typed after
+        its `:` word and stands in the first field."""
+        write = WRITES[name]
+        chosen = self._chosen(write, self.app.selected())
         if not chosen:
-            self.app.main.tell(f"{write.title.lower()}: no row", "dim")
+            self.app.main.tell(f"{write.title}: no row", "dim")
             return
         for one in chosen:
             refusal = self.app.session.refusal(write, one.row)
             if refusal:
                 self.app.main.tell(refusal, "bad")
                 return
-        self.app.main.tell(f"{write.title.lower()}: asking the gateway what it would do…", "dim", 15)
-        self.app.run_worker(self._prepare(write, chosen, ""), exclusive=True, group="write", exit_on_error=False)
+        self.app.main.tell(f"{write.title}: asking the gateway what it would do…", "dim", 15)
+        self.app.run_worker(
+            self._prepare(write, chosen, argument=argument), exclusive=True, group="write", exit_on_error=False
+        )
 
-    async def _prepare(self, write: Write, chosen: list[Selected], note: str) -> None:
-        from console.ui.dialogs import ActionDialog, Confirmed, Plan
+    async def _prepare(self, write: Write, chosen: list[Selected], note: str = "", argument: str = "") -> None:
+        from console.ui.action_dialog import ActionDialog, Confirmed, Plan
 
         session = self.app.session
         try:
             rows = [await session.fresh_row(write, one.topic, one.key, one.row) for one in chosen]
         except Fault as fault:
-            self.app.main.tell(f"{write.title.lower()} refused: {fault.word.lower()}: {fault}", "bad", 12)
+            self.app.main.tell(f"{write.title} refused: {fault.word.lower()}: {fault}", "bad", 12)
+            return
+        refused = next(filter(None, (session.refusal(write, row) for row in rows)), "")
+        if refused:  # the row as read now, not as it was painted
+            self.app.main.tell(refused, "bad")
             return
         inputs = write.inputs(rows[0])
+        if argument and inputs:
+            inputs = (replace(inputs[0], default=argument), *inputs[1:])
 
         async def ask(values: Mapping[str, object]) -> list[ActionResult]:
             return [await session.preview(write, row, {**values, "reason": "dry run"}) for row in rows]
@@ -65,19 +81,20 @@ class WriteDesk:
             if isinstance(fault, Invalid) and any(each.name != "reason" for each in inputs):
                 mend = crop(str(fault), 60)  # another value may do
             else:
-                self.app.main.tell(f"{write.title.lower()} refused: {fault.word.lower()}: {fault}", "bad", 12)
+                self.app.main.tell(f"{write.title} refused: {fault.word.lower()}: {fault}", "bad", 12)
                 return
         seen = session.store.freshness(chosen[0].topic, session.mono())
         tier = max(session.tier(write, row) for row in rows)
         context = session.context
         plan = Plan(
             write,
+            inputs,
             rows,
             previews,
             gate(tier, write.label(rows[0]), len(rows), context.production),
             f"{context.name} · tier {3 if len(rows) > 1 else tier}",
             context.production,
-            age(seen.age or 0.0),
+            session.mono() - (seen.age or 0.0),
             f"POST /admin/v1{write.path(rows[0])}",
             note,
             ask,
@@ -86,9 +103,10 @@ class WriteDesk:
         if not plan.gate.dialog:
             await self._send(Confirmed(plan, {}), chosen)
             return
+        self.app.main.tell("")  # asked and answered
         confirmed = await self.app.push_screen_wait(ActionDialog(plan))
         if confirmed is None:
-            self.app.main.tell(f"{write.title.lower()}: cancelled, nothing was sent", "dim")
+            self.app.main.tell(f"{write.title}: cancelled, nothing was sent", "dim")
             return
         await self._send(confirmed, chosen)
 
@@ -101,17 +119,36 @@ class WriteDesk:
                 return
             rev = preview.revision if write.name != "probe" else None
             outcome = await self.app.session.perform(write, one.topic, row, confirmed.values, rev)
+            result = outcome.result
+            if result is not None and result.secret is not None:
+                outcome = replace(outcome, result=replace(result, secret=None))
             self._report(outcome)
+            if result is not None and result.secret is not None:
+                await self._show_secret(write, result)
             if outcome.word == CHANGED and len(chosen) == 1:
                 await self._again(write, one)
                 return
             if outcome.word == UNKNOWN:
                 self.app.session.store.notice(outcome.text + "; UNKNOWN, verifying", "unknown", self.app.session.wall())
                 self._report(await self.app.session.verify(write, one.topic, one.key))
+            if outcome.word == APPLIED and not TOPICS[one.topic].live:
+                await self._reread(one.topic)
         pane = self.app.main.pane
         grid = pane.active_table() if pane is not None else None
         if grid is not None and len(chosen) > 1:
             grid.marks.clear()
+
+    async def _show_secret(self, write: Write, result: ActionResult) -> None:
+        """A new secret, in a window of its own; nothing else of the console ever holds it."""
+        from console.ui.secret import SecretWindow
+
+        heading = f"New key {result.after.rpartition(' ')[2]}" if write.alone else f"New secret of {result.object}"
+        await self.app.push_screen_wait(SecretWindow(heading, result.secret or "", result.audit_id or ""))
+
+    async def _reread(self, topic: str) -> None:
+        """What no stream carries shows what was done at its next reading: now, not in some seconds."""
+        with suppress(Fault):
+            await self.app.session.reread((topic,))
 
     async def _again(self, write: Write, one: Selected) -> None:
         try:
@@ -131,5 +168,5 @@ class WriteDesk:
         text = outcome.text + (f"   audit {audit}" if audit else "")
         self.last_audit = audit or self.last_audit
         store.notice(f"{outcome.word} {text}", outcome.tone, self.app.session.wall(), audit or "")
-        self.app.main._told = None
+        self.app.main.chrome.told_enough()
         self.app.main.pump(True)

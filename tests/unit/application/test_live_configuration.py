@@ -216,6 +216,27 @@ async def test_settings_that_wait_for_a_restart_are_named() -> None:
     assert gateway.live.restart_needed() == ("listen",)
 
 
+async def test_the_watch_does_not_bring_back_a_file_that_an_operator_loaded_and_left() -> None:
+    gateway = await Gateway().start()
+    signature, looks = [1], [0]
+
+    def look(sources: Sequence[str]) -> int:
+        looks[0] += 1
+        return signature[0]
+
+    watching = asyncio.create_task(gateway.live.watch(look, every=0.01))
+    while not looks[0]:
+        await asyncio.sleep(0.01)
+    gateway.file, signature[0] = "two", 2
+    await gateway.live.take_file(await gateway.live.read_file(), "ana")
+    await gateway.live.put(await gateway.live.read("one"), "ana", source="rollback")
+    before = looks[0]
+    while looks[0] < before + 5:
+        await asyncio.sleep(0.01)
+    watching.cancel()
+    assert gateway.applied == ["two", "one"]
+
+
 async def test_the_file_is_watched_until_it_is_still() -> None:
     gateway = await Gateway().start()
     signature = [1]

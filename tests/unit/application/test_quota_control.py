@@ -110,6 +110,21 @@ async def test_a_window_is_reset_and_raised_by_its_handle() -> None:
         await house.control.reset("nonsense", ACT)
 
 
+async def test_a_raise_helps_who_has_used_all_at_once_and_takes_what_was_used_into_account() -> None:
+    house = House()
+    assert house.ask("bob", 9) == 4
+    (window,), _ = await house.control.quotas(1, "refused", "", 0)
+    await house.control.raise_to(window.id, 10, ACT)
+    house.now += 3.0  # the other limit of this route has its burst again
+    assert house.ask("bob", 3) == 3
+    house.now += 3.0
+    assert house.ask("bob", 9) == 4
+    await house.control.raise_to(window.id, 2, ACT)
+    assert house.ask("bob", 1) == 0
+    house.now += 31.0  # half of the period brings one of two units back
+    assert house.ask("bob", 2) == 1
+
+
 async def test_consumers_are_counted_once_though_several_limits_see_them() -> None:
     house = House()
     house.ask("bob", 9)

@@ -19,7 +19,16 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 import uvicorn
 
-from application.views import ActionResult, Candidate, EventView, Explanation, GuardVerdict, Nodes, TrafficView
+from application.views import (
+    ActionResult,
+    ApiKeyView,
+    Candidate,
+    EventView,
+    Explanation,
+    GuardVerdict,
+    Nodes,
+    TrafficView,
+)
 from console.topics import LIVE, TOPICS
 from tests.servers import free_port, wait_until
 from tests.unit.console import seeds
@@ -59,6 +68,7 @@ class FakeGateway:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
+        self.secret = f"spk_knew1_IIXRojKjKxa4D4cALz2eWaOASmL0u{self.port:05}"
         self.idempotent: dict[str, ActionResult] = {}
 
     @property
@@ -303,7 +313,7 @@ class FakeGateway:
             await answer(send, 404, {"title": "no such object"})
             return
         if dry:
-            await answer(send, 200, replace(result, applied=False, audit_id=None))
+            await answer(send, 200, replace(result, applied=False, audit_id=None, secret=None))
             return
         seen = headers.get("if-match", "").strip('"')
         if self.change_under and seen:
@@ -323,7 +333,7 @@ class FakeGateway:
             return
         rev = change()
         done = replace(result, applied=True, revision=rev, audit_id=f"01J9-A{self.rev}")
-        self.idempotent[key] = done
+        self.idempotent[key] = replace(done, secret=None)
         self.audit(
             [
                 EventView(
@@ -365,9 +375,11 @@ class FakeGateway:
                 lambda r: replace(r, plan=body.get("plan")),
                 lambda r: r.plan or "-",
             ),
-            "keys": ("keys", lambda r: r.id == parts[1], lambda r: replace(r, state="revoked"), lambda r: r.state),
+            "keys": ("keys", lambda r: r.id == parts[1], self._key(verb), lambda r: r.state),
             "sessions": ("sessions", lambda r: r.id == parts[1], lambda r: r, lambda r: "live"),
         }
+        if parts == ["keys"]:
+            return self._issue(body)
         if parts[0] == "config" and verb == "rollback":
             return self._rollback(str(body.get("revision")))
         if parts[0] in ("config", "subjects"):
@@ -390,7 +402,21 @@ class FakeGateway:
             None,
             "402 rps would be refused with 503 on 6 routes; no fallback",
         )
+        if verb == "rotate":
+            result = replace(result, secret=self.secret)
         return result, lambda: self.publish_now(topic, [after])
+
+    def _key(self, verb: str) -> Callable[[Any], Any]:
+        return lambda r: replace(r, state="rotating" if verb == "rotate" else "revoked")
+
+    def _issue(self, body: dict[str, Any]) -> tuple[ActionResult, Callable[[], int]]:
+        consumer, lifetime = str(body["consumer"]), body.get("expires_in")
+        until = None if lifetime is None else self.now() + float(lifetime)
+        key = ApiKeyView("knew1", consumer, str(body.get("owner", "")), str(body.get("plan", "")),
+                         tuple(body.get("scopes", ())), self.now(), until, None, "active")  # fmt: skip
+        result = ActionResult("key.issue", f"keys of {consumer}", "-", "active, id knew1", False, self.rev, None,
+                              f"{consumer} can authenticate with one more key.", secret=self.secret)  # fmt: skip
+        return result, lambda: self.publish_now("keys", [key])
 
     def _rollback(self, revision: str) -> tuple[ActionResult | None, Callable[[], int]]:
         view = self.topics["config"]
@@ -399,11 +425,16 @@ class FakeGateway:
 
         def change() -> int:
             self.topics["config"] = replace(view, revision=revision)
-            return self.send("delta", {"topic": "config", "rows": [self.topics["config"]], "gone": []})
+            return self.tell_config()
 
         return ActionResult(
             "rollback", "configuration", view.revision, revision, False, self.rev, None, "2 routes change"
         ), change
+
+    def tell_config(self) -> int:
+        """As the gateway does: only which revision it is."""
+        named = {"revision": self.topics["config"].revision}
+        return self.send("delta", {"topic": "config", "rows": [named], "gone": []})
 
     def publish_now(self, topic: str, rows: list[Any]) -> int:
         """As `publish`, from the gateway's own thread."""

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from console import actions
-from console.actions import BY_NAME, COMMANDS, UnknownCommand, complete, key_table, parse
+from console.actions import BY_NAME, COMMANDS, for_place
+from console.command_line import UnknownCommand, complete, parse
 from console.details import TOPIC_OF
+from console.keymap import key_table
+from console.status import footer
 from console.tables import TABLES
 from console.ui.app import ConsoleApp
 from console.ui.main import MainScreen
@@ -105,3 +108,11 @@ def test_the_key_table_in_the_docs_is_current() -> None:
 def test_help_footer_and_table_name_every_command() -> None:
     table = key_table()
     assert all(command.help in table.replace(r"a\|b", "a|b") for command in actions.COMMANDS)
+
+
+def test_what_may_be_changed_here_stands_in_the_narrowest_footer() -> None:
+    commands = [command for command in for_place("keys") if command.name != "open"]  # a key has no details
+    shown = [name for _, name in footer(commands, 80)]
+    assert {"issue", "rotate", "back", "help"} <= set(shown)
+    assert "sort" not in shown
+    assert "sort" in [name for _, name in footer(commands, 160)]

@@ -12,7 +12,7 @@ from textual.widgets import Button, Input
 from console import session as sessions
 from console import tiers
 from console.store import Notice
-from console.ui.dialogs import ActionDialog
+from console.ui.action_dialog import ActionDialog
 from tests.unit.console import seeds
 from tests.unit.console.driving import Clock, Console, console
 from tests.unit.console.fake_gateway import FakeGateway
@@ -71,6 +71,15 @@ ACTIONS: list[tuple[str, tuple[str, ...], str, dict[str, str], str, str]] = [
     ("X", (":keys",), "k9f31", {"reason": "leaked", "typed": "k9f31"}, "/keys/k9f31/revoke", "keys"),
     ("X", (":sessions",), "s1", {"reason": "stolen", "typed": "user:8841"}, "/sessions/s1/revoke", "sessions"),
     ("X", ("4",), "q3", {"reason": "stolen", "typed": "user:8841"}, "/subjects/user%3A8841/revoke", "quotas"),
+    (
+        "I",
+        (":consumers",),
+        "visitor",
+        {"consumer": "acme", "scopes": "a:read, b:read", "expires_in": "1d", "reason": "new team"},
+        "/keys",
+        "keys",
+    ),
+    ("R", (":keys",), "k9f31", {"overlap": "2h", "reason": "yearly"}, "/keys/k9f31/rotate", "keys"),
     ("L", ("8",), "", {"reason": "rollout"}, "/config/reload", "config"),
     ("B", ("8",), "", {"revision": "r39", "reason": "5xx", "typed": "configuration"}, "/config/rollback", "config"),
     ("M", (":consumers",), "visitor", {"plan": "gold", "reason": "paid"}, "/consumers/visitor/plan", "consumers"),
@@ -346,7 +355,7 @@ async def test_stale_rows_are_read_again_before_the_dialog_and_a_failed_read_ref
         clock.mono += 30
         gateway.fail_status = 500
         await running.press("T")
-        await running.shows("trip breaker refused")
+        await running.shows("Trip breaker refused")
         assert not writes(gateway)
 
 
@@ -431,3 +440,36 @@ async def test_the_dialog_asks_again_for_what_is_typed(gateway: FakeGateway, mon
             "r39",
             "nonesuch",
         }
+
+
+async def test_an_open_dialog_grows_old_and_the_status_line_above_it_too(gateway: FakeGateway) -> None:
+    clock = Clock()
+    async with console(gateway, write=True, clock=clock) as running:
+        await at_row(running, ("3",), "search")
+        await running.press("T")
+        await dialog(running)
+        await running.shows("WRITE 10:00")
+        clock.mono += 40
+        await running.shows("read 40s ago", "WRITE 09:20")
+
+
+async def test_what_can_no_longer_be_done_is_refused_before_the_dialog(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list still shows the key as good; the row read for the dialog says otherwise."""
+    async with console(gateway, write=True) as running:
+        await at_row(running, (":keys",), "k9f31")
+        revoked = [replace(row, state="revoked") for row in running.store.rows("keys") if row.id == "k9f31"]
+        running.store.delta("keys", revoked, (), running.store.rev + 10)
+        await running.press("R")
+        await running.shows("k9f31 is revoked")
+        assert not isinstance(running.app.screen, ActionDialog)
+
+
+async def test_an_action_typed_on_another_screen_says_where_it_works(gateway: FakeGateway) -> None:
+    async with console(gateway, write=True) as running:
+        await running.open("4", "SUBJECT")
+        await running.command("trip")
+        await running.shows("trip works in breakers, breaker")
+        assert not isinstance(running.app.screen, ActionDialog)
+        assert not writes(gateway, dry=True)

@@ -242,3 +242,19 @@ async def test_refusals_are_told_apart(gateway: FakeGateway) -> None:
             with pytest.raises(kind):
                 await reader.client.page("breakers")
         gateway.fail_status = 0
+
+
+async def test_the_configuration_is_read_again_when_the_stream_names_another_revision(gateway: FakeGateway) -> None:
+    async with reading(gateway) as reader:
+        gateway.topics["config"] = replace(gateway.topics["config"], revision="r42")
+        gateway.tell_config()
+        await reader.until(lambda: reader.store.one("config").revision == "r42", "the new revision")
+        assert reader.store.shelves["config"].fault is None
+
+
+async def test_a_refused_reload_is_read_though_the_revision_stays(gateway: FakeGateway) -> None:
+    async with reading(gateway) as reader:
+        gateway.topics["config"] = replace(gateway.topics["config"], problems=({"message": "no such plan"},))
+        refused = replace(seeds.events(gateway.now())[0], id="e99", kind="config.refused")
+        gateway.audit([refused])
+        await reader.until(lambda: reader.store.one("config").problems[0]["message"] == "no such plan", "the problem")

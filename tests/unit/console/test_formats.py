@@ -78,3 +78,17 @@ def test_states_differ_in_words_not_only_in_colour(word: str) -> None:
 def test_a_state_from_a_newer_gateway_is_unknown_and_not_well() -> None:
     assert state("melting").glyph == "?"
     assert severity("melting") == 1
+
+
+def test_a_duration_carries_its_unit_once() -> None:
+    assert [formats.took(value) for value in (None, 0.4, 410.0, 2000.0, 125_000.0)] == [
+        "-",
+        "0.4 ms",
+        "410 ms",
+        "2.0s",
+        "2m05",
+    ]
+
+
+def test_what_is_due_is_not_in_due() -> None:
+    assert [formats.ahead(at, 100.0) for at in (None, 121.0, 99.0)] == ["-", "in 21s", "due"]

@@ -56,12 +56,15 @@ class Config(Pane):
             return
         head = config_head(view, self.session.moment())
         self.facts.styles.height = len(head) + 1
-        self.facts.show(head)
+        self.facts.show(head, dimmed=self.freshness("config").old)
         lines = config_tab(view, self.tab)
         if self.filter_text and self.test is not None:
             test = self.test
             lines = [line for line in lines if test("".join(text for text, _ in line).lower(), no_fields, line)]
-        self.body.show([BLANK, *lines])
+        self.body.show([BLANK, *lines], dimmed=self.freshness("config").old)
+
+    def offers(self, name: str) -> bool:
+        return name != "open"
 
     def selected(self) -> list[Selected]:
         view = self.session.store.one("config")

@@ -12,7 +12,7 @@ from console.columns import Table, order, select
 from console.details import DETAILS, TOPIC_OF
 from console.formats import clock, count, mask
 from console.session import Session
-from console.spans import BLANK, Line
+from console.spans import BLANK, Line, titled
 from console.tables import TABLES
 from console.topics import target_key
 from console.ui.screens.pane import Pane, Selected
@@ -67,7 +67,7 @@ class Detail(Pane):
             name = mask(self.row.subject, self.row.kind)
         elif self.row is not None and self.place == "event":
             name = f"{self.row.kind} {clock(self.row.at)}Z"
-        return [TABLES[self.topic].title.capitalize(), name]
+        return [titled(TABLES[self.topic].title), name]
 
     def side(self) -> Line:
         line: Line = []
@@ -93,7 +93,7 @@ class Detail(Pane):
                 lines = [[("gone from the gateway's lists; last known:", "warn")], BLANK, *lines]
         if self.below is not None:
             self.facts.styles.height = min(len(lines) + 2, max(3, self.size.height // 2))
-        self.facts.show(lines)
+        self.facts.show(lines, dimmed=self.freshness(self.topic).old)
         if self.below is not None:
             self._below(self.below)
 
@@ -106,7 +106,7 @@ class Detail(Pane):
         name = "Targets" if table.name == "targets" else f"Last {LAST_REQUESTS} requests seen"
         grid.head = [(name, "title"), (f" {count(len(rows))}", "dim")]
         grid.note = self.age_line(table.topic)
-        grid.dimmed = self.freshness(table.topic).word in ("STALE", "DOWN")
+        grid.dimmed = self.freshness(table.topic).old
         grid.show(rows, self.session.moment())
 
     def _related(self) -> list[Any]:

@@ -74,6 +74,9 @@ class Explain(Pane):
         self._explain(message.value)
         self.main.set_focus(None)
 
+    def offers(self, name: str) -> bool:
+        return name != "filter"
+
     def do_open(self) -> None:
         self.ask.focus()
 

@@ -11,7 +11,7 @@ from console.columns import Table, order, select
 from console.details import DETAIL_OF
 from console.formats import count
 from console.session import Session
-from console.spans import Line
+from console.spans import Line, titled
 from console.standing import Standing
 from console.tables import TABLES
 from console.ui.screens.pane import Pane, Selected
@@ -60,7 +60,7 @@ class Listing(Pane):
     def paint_all(self) -> None:
         grid = self.grid
         grid.sorted_by = self.sorted_by
-        grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
+        grid.dimmed = self.freshness(self.table.topic).old
         kept = None if self.held is not None else self._standing()
         if kept is not None:
             grid.show(kept[0], self.session.moment(), kept[1])
@@ -86,7 +86,7 @@ class Listing(Pane):
 
     def paint_ages(self) -> None:
         self.grid.moment = self.session.moment()
-        self.grid.dimmed = self.freshness(self.table.topic).word in ("STALE", "DOWN")
+        self.grid.dimmed = self.freshness(self.table.topic).old
         self.grid.repaint()
 
     def _badge(self, key: str) -> str:
@@ -94,7 +94,7 @@ class Listing(Pane):
         return f"PENDING {waiting.action}" if waiting is not None else ""
 
     def trail(self) -> list[str]:
-        return [TABLES[self.place].title.capitalize()]
+        return [titled(TABLES[self.place].title)]
 
     def side(self) -> Line:
         store, shelf = self.session.store, self.session.store.shelves[self.table.topic]
@@ -148,6 +148,9 @@ class Listing(Pane):
             return [Selected(topic, key, rows[key]) for key in self.grid.marks if key in rows]
         row = self.grid.current
         return [] if row is None else [Selected(topic, key_of(row), row)]
+
+    def offers(self, name: str) -> bool:
+        return name != "open" or self.table.topic in DETAIL_OF
 
     def do_open(self) -> None:
         row = self.grid.current

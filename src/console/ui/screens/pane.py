@@ -13,7 +13,7 @@ from textual.containers import Container
 from console.columns import BadFilter, Test, compile_filter
 from console.freshness import Freshness, age
 from console.session import Session
-from console.spans import Line
+from console.spans import Line, titled
 from console.ui.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Pane(Container):
 
     def trail(self) -> list[str]:
         """Where this is, outermost first."""
-        return [self.place.capitalize()]
+        return [titled(self.place)]
 
     def side(self) -> Line:
         """What stands at the right of the crumbs: counts, order, filter, age."""
@@ -71,6 +71,10 @@ class Pane(Container):
 
     def selected(self) -> list[Selected]:
         return []
+
+    def offers(self, name: str) -> bool:
+        """Is the command worth a hint here? What would do nothing is not."""
+        return bool(self.tables()) or name not in ("open", "filter")
 
     # --------------------------------------------------------------------------------------------- the pump
 

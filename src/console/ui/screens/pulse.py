@@ -88,11 +88,11 @@ class Pulse(Pane):
     def _tiles(self) -> None:
         store, moment = self.session.store, self.session.moment()
         if self.counters.display:
-            self.counters.show(pulse.one_line(store, moment), dimmed=self.freshness("pulse").word in ("STALE", "DOWN"))
+            self.counters.show(pulse.one_line(store, moment), dimmed=self.freshness("pulse").old)
         if not self.traffic.parent or not getattr(self.traffic.parent, "display", True):
             return
         width = self.traffic.size.width - 4
-        old = self.freshness("pulse").word in ("STALE", "DOWN")
+        old = self.freshness("pulse").old
         self.traffic.show(
             pulse.traffic_tile(store.one("pulse"), width, moment),
             [("Traffic", "title"), (" 5 min", "dim")],
@@ -121,7 +121,7 @@ class Pulse(Pane):
             (f" {len(rows)}", "bold" if rows else "dim"),
             (", worst first", "dim"),
         ]
-        self.attention.dimmed = self.freshness("breakers").word in ("STALE", "DOWN")
+        self.attention.dimmed = self.freshness("breakers").old
         self.attention.show(rows, moment)
 
     def _top(self, grid: LiveTable, topic: str, name: str, note: Line) -> None:
@@ -133,7 +133,7 @@ class Pulse(Pane):
             shown = store.derived(topic, f"top {column.name}", lambda: top(rows, column, SHOWN))
         grid.head = [(name, "title"), (f" {count(len(rows))}", "dim")]
         grid.note = self.age_line(topic)
-        grid.dimmed = self.freshness(topic).word in ("STALE", "DOWN")
+        grid.dimmed = self.freshness(topic).old
         grid.show(shown, self.session.moment())
 
     def _tail_head(self) -> None:
@@ -142,7 +142,7 @@ class Pulse(Pane):
         if self.held:
             note = [(f"PAUSED {count(store.traffic.total - self.held_total)} new", "warn")]
         self.tail.head = [("Latest requests", "title")]
-        self.tail.dimmed = self.freshness("traffic").word in ("STALE", "DOWN")
+        self.tail.dimmed = self.freshness("traffic").old
         self.tail.note = note or self.age_line("traffic")
         self.tail.repaint()
 

@@ -13,7 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from console.spans import Line, cells, crop, crop_line, line_cells
+from console.spans import Line, cells, crop, crop_line, line_cells, quiet
 from console.ui.palette import Palette
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Box(Painted):
         """`dimmed` paints every tone quietly: the numbers are old."""
         head, note = head or [], note or []
         if dimmed:
-            lines = [[(text, "dim") for text, _ in line] for line in lines]
+            lines = quiet(lines)
         stale = [y for y, (old, new) in enumerate(zip(self.lines, lines, strict=False)) if old != new]
         whole = len(lines) != len(self.lines) or 2 * len(stale) > len(lines)
         if self.framed:
@@ -193,7 +193,9 @@ class Text(ScrollView, can_focus=False):
     def colours(self) -> Palette:
         return cast("ConsoleApp", self.app).colours
 
-    def show(self, lines: list[Line]) -> None:
+    def show(self, lines: list[Line], *, dimmed: bool = False) -> None:
+        """`dimmed` as in a Box."""
+        lines = quiet(lines) if dimmed else lines
         if lines != self.lines:
             self.lines = lines
             width = max((line_cells(line) for line in lines), default=0)

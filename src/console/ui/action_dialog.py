@@ -1,7 +1,4 @@
-"""Windows over the screen: an action's dialog, a picker, the help.
-
-The action dialog shows what the server's dry run said, and opens only after it. Cancel has the focus, always.
-"""
+"""The dialog of an action: shows what the server's dry run said, and opens only after it. Cancel has the focus, always."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -19,14 +16,18 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from application.views import ActionResult
-from console.actions import COMMANDS, GROUPS, Command, keys_of
 from console.clean import clean
 from console.faults import Fault
-from console.spans import BLANK, Line, crop, fit, wrap
+from console.freshness import age
+from console.spans import BLANK, Line, crop, wrap
 from console.tiers import Gate
-from console.ui.widgets.lines import Box, Text
+from console.ui.widgets.lines import Box
 from console.words import is_state, state
+from console.writes import Input as Typed
 from console.writes import Write, body
+
+if TYPE_CHECKING:
+    from console.ui.app import ConsoleApp
 
 Ask = Callable[[Mapping[str, object]], Awaitable[list[ActionResult]]]
 ASK_AFTER = 0.4
@@ -38,12 +39,14 @@ class Plan:
     """What an action dialog is about."""
 
     write: Write
+    inputs: tuple[Typed, ...]
     rows: list[Any]
     preview: list[ActionResult]
     gate: Gate
     where: str
     production: bool
-    read_age: str
+    read_at: float
+    """Monotonic time at which the rows were read."""
     call: str
     note: str = ""
     ask: Ask | None = None
@@ -74,7 +77,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
-        self.inputs = plan.write.inputs(plan.rows[0])
+        self.inputs = plan.inputs
         self.armed = plan.gate.arm_seconds <= 0
         self.refused = plan.refused
         self._asked = self._values()
@@ -91,7 +94,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
             if plan.gate.typed is not None:
                 with Horizontal(classes="field"):
                     yield Box("label-typed", on="bar")
-                    yield Input("", id="input-typed", compact=True, placeholder=plan.gate.typed)
+                    yield Input("", id="input-typed", compact=True, placeholder=self._name_to_type(self._defaults()))
             yield Box("dialog-say", on="bar")
             with Horizontal(id="dialog-buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
@@ -108,8 +111,13 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         if not self.armed:
             self.set_timer(self.plan.gate.arm_seconds, self._arm)
         self._judge()
+        self.set_interval(1.0, self._show_facts)
+
+    def _now(self) -> float:
+        return cast("ConsoleApp", self.app).session.mono()
 
     def _show_facts(self) -> None:
+        """Painted once a second, because it says how old it is."""
         facts = self._facts()
         box = self.query_one("#dialog-facts", Box)
         box.styles.height = len(facts)
@@ -127,7 +135,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         for row, preview in list(zip(plan.rows, plan.preview, strict=False))[:4]:
             lines.append(_row("object", clean(plan.write.label(row)), "bold"))
             word, tone = _stated(preview.before)
-            seen = (f"   read {plan.read_age} ago", "dim")
+            seen = (f"   read {age(self._now() - plan.read_at)} ago", "dim")
             lines.append([*_row("now", word, tone), seen])
             lines.append(_row("after", *_stated(preview.after)))
             for index, piece in enumerate(wrap(preview.blast or "none told", width)):
@@ -171,8 +179,16 @@ class ActionDialog(ModalScreen[Confirmed | None]):
             self._show_facts()
             self._judge()
 
+    def _defaults(self) -> dict[str, str]:
+        return {each.name: each.default for each in self.inputs}
+
     def typed(self) -> dict[str, str]:
         return {each.name: self.query_one(f"#input-{each.name}", Input).value for each in self.inputs}
+
+    def _name_to_type(self, typed: Mapping[str, str]) -> str:
+        """What proves that the operator means this object."""
+        name = self.plan.write.named_by
+        return (typed.get(name, "").strip() if name else "") or self.plan.gate.typed or ""
 
     def missing(self) -> str:
         """What keeps the button locked; '' if nothing does."""
@@ -187,8 +203,9 @@ class ActionDialog(ModalScreen[Confirmed | None]):
             return self.refused
         if gate.reason and not typed.get("reason", "").strip():
             return "a reason is needed; it goes into the audit"
-        if gate.typed is not None and self.query_one("#input-typed", Input).value.strip() != gate.typed:
-            return f"type {crop(gate.typed, 40)} to confirm"
+        wanted = self._name_to_type(typed)
+        if gate.typed is not None and self.query_one("#input-typed", Input).value.strip() != wanted:
+            return f"type {crop(wanted, 40)} to confirm"
         return "" if self.armed else f"arming: {gate.arm_seconds:.0f} s to think"
 
     def _judge(self) -> None:
@@ -238,123 +255,3 @@ def _stated(text: str) -> tuple[str, str]:
 
 def _row(label: str, text: str, tone: str = "") -> Line:
     return [(f"{label:<9}", "dim"), (text, tone)]
-
-
-class Picker(ModalScreen[str | None]):
-    """Choose one of some names: j k, enter, escape, or the first letter twice-unique."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        ("escape,q", "cancel", ""),
-        ("j,down,s", "step(1)", ""),
-        ("k,up", "step(-1)", ""),
-        ("enter", "choose", ""),
-    ]
-
-    def __init__(self, title: str, choices: list[tuple[str, str]], current: str) -> None:
-        super().__init__()
-        self.heading = title
-        self.choices = choices
-        self.at = next((index for index, (name, _) in enumerate(choices) if name == current), 0)
-
-    def compose(self) -> ComposeResult:
-        with Vertical(id="picker"):
-            yield Box("picker-title", on="bar")
-            yield Box("picker-list", on="bar")
-
-    def on_mount(self) -> None:
-        names = max((len(name) for name, _ in self.choices), default=0)
-        notes = max((len(note) for _, note in self.choices), default=0)
-        width = names + notes + 12
-        self.query_one("#picker").styles.width = max(30, width, len(self.heading) + 8)
-        self.query_one("#picker-list").styles.height = len(self.choices)
-        self.query_one("#picker-title", Box).show([[(self.heading, "title")]])
-        self._paint()
-
-    def _paint(self) -> None:
-        width = max((len(name) for name, _ in self.choices), default=0)
-        self.query_one("#picker-list", Box).show(
-            [
-                [
-                    ("▌ " if index == self.at else "  ", "accent"),
-                    (fit(name, width), "bold" if index == self.at else ""),
-                    (f"  {note}", "dim"),
-                ]
-                for index, (name, note) in enumerate(self.choices)
-            ]
-        )
-
-    def action_step(self, by: int) -> None:
-        self.at = (self.at + by) % max(1, len(self.choices))
-        self._paint()
-
-    def action_choose(self) -> None:
-        self.dismiss(self.choices[self.at][0] if self.choices else None)
-
-    def action_cancel(self) -> None:
-        self.dismiss(None)
-
-    def on_click(self, event: events.Click) -> None:
-        box = self.query_one("#picker-list")
-        row = event.screen_y - box.region.y
-        if box.region.contains(event.screen_x, event.screen_y) and 0 <= row < len(self.choices):
-            self.dismiss(self.choices[row][0])
-
-
-class Help(ModalScreen[None]):
-    """Every key, from the registry. Any other key closes it."""
-
-    def __init__(self, place: str) -> None:
-        super().__init__()
-        self.place = place
-
-    def compose(self) -> ComposeResult:
-        with Vertical(id="help"):
-            yield Box("help-title", on="bar")
-            yield Text("help-text")
-
-    def on_mount(self) -> None:
-        self.query_one("#help-title", Box).show(
-            [[("Keys and commands", "title"), ("   j k scroll, any other key closes", "dim")]]
-        )
-        self._paint()
-
-    def on_resize(self) -> None:
-        self._paint()
-
-    def _paint(self) -> None:
-        text = self.query_one("#help-text", Text)
-        text.show(help_lines(self.place, max(40, text.size.width)))
-
-    def on_key(self, event: events.Key) -> None:
-        event.stop()
-        text = self.query_one("#help-text", Text)
-        steps: dict[str, int] = {"j": 1, "down": 1, "k": -1, "up": -1, "pagedown": text.page(), "pageup": -text.page()}
-        if event.key in steps:
-            text.move(steps[event.key])
-        else:
-            self.dismiss(None)
-
-
-def help_lines(place: str, width: int) -> list[Line]:
-    """The help, for any width; what works in `place` is bright, the rest dim."""
-    lines: list[Line] = []
-    for group in GROUPS:
-        lines += [BLANK, [(group, "title")]]
-        for command in COMMANDS:
-            if command.group == group:
-                lines.append(_help_row(command, place, width))
-    return lines
-
-
-def _help_row(command: Command, place: str, width: int) -> Line:
-    here = not command.places or place in command.places
-    word = f":{command.words[0]}" if command.words else ""
-    tier = "" if command.tier is None else f"  tier {command.tier}, {command.role}"
-    return [
-        (fit(keys_of(command), 16), "key" if here else "dim"),
-        (fit(word, 12), "" if here else "dim"),
-        (crop(command.help + tier, max(10, width - 30)), "" if here else "dim"),
-    ]
-
-
-Chosen = Callable[[str | None], None]

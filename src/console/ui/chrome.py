@@ -1,0 +1,140 @@
+"""What stands around every pane: status, tabs and crumbs above, a line for messages and the keys below.
+
+And the card that takes the place of everything in a window too small for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from console import actions, pulse, status
+from console.actions import Command
+from console.freshness import Freshness, age
+from console.keymap import key_name
+from console.spans import BLANK, Line, crop_line, spread
+from console.tiers import allowed
+from console.ui.screens.pane import Pane
+from console.ui.widgets.lines import Bar, Box
+
+if TYPE_CHECKING:
+    from console.ui.app import ConsoleApp
+
+MIN_WIDTH, MIN_HEIGHT = 80, 24
+
+TAB_OF = {
+    "service": "services",
+    "target": "services",
+    "targets": "services",
+    "breaker": "breakers",
+    "quota": "quotas",
+    "consumer": "quotas",
+    "route": "routes",
+    "request": "traffic",
+    "event": "events",
+}
+"""Which tab a place without one of its own belongs to."""
+
+
+class Chrome:
+    """Paints its widgets from the session; the main screen arranges them."""
+
+    def __init__(self, app: ConsoleApp) -> None:
+        self.app = app
+        self.header, self.tabs, self.footer = Bar("header"), Bar("tabs", on="body"), Bar("footer")
+        self.crumbs, self.message, self.card = Box("crumbs"), Box("message"), Box("card")
+        self._tab_keys = {
+            command.name.removeprefix("screen_"): key_name(command.keys[0])
+            for command in app.commands
+            if command.name.startswith("screen_") and command.keys
+        }
+        self._told: tuple[Line, float] | None = None
+        self._above: tuple[object, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return self.app.main.size.width
+
+    def paint_above(self, fresh: Freshness, now: float, wall: float, force: bool) -> None:
+        """The status line, once a second or when it says something new: tenths of an age are no reason to paint."""
+        session = self.app.session
+        store, link = session.store, session.store.link
+        above = (int(wall), link.state, link.attempt, link.mode, fresh.word, session.lock.open(now), store.who, store.nodes,
+                 session.context, self.width)  # fmt: skip
+        if above != self._above or force:
+            self._above = above
+            line = status.header(store, session.context, session.lock, fresh, now, wall, self.width)
+            self.header.show([(line, "")])
+
+    def paint_around(self, pane: Pane) -> None:
+        """Tabs, crumbs and keys of a pane."""
+        store, width = self.app.session.store, self.width
+        denied = [
+            name for name, shelf in store.shelves.items() if shelf.fault is not None and shelf.fault.word == "DENIED"
+        ]
+        self.tabs.show(status.tabs(TAB_OF.get(pane.place, pane.place), width, denied, self._tab_keys))
+        self.crumbs.show([spread([(" ", ""), *status.crumbs(pane.trail())], [*pane.side(), (" ", "")], width)])
+        self.footer.show(status.footer(self._hints(pane), width))
+
+    def _hints(self, pane: Pane) -> list[Command]:
+        """Commands worth a hint here; writes only if the operator's role and the row allow them."""
+        who = self.app.session.store.who
+        role = who.role if who is not None else ""
+        unlocked = self.app.session.lock.open(self.app.session.mono())
+        found = []
+        for command in actions.for_place(pane.place, self.app.commands):
+            if command.tier is not None and not (
+                allowed(role, command.role) and self.app.writing.possible(command.name, pane)
+            ):
+                continue
+            if not pane.offers(command.name) or (command.name == "unlock" and not allowed(role, "operator")):
+                continue
+            found.append(replace(command, footer="lock") if command.name == "unlock" and unlocked else command)
+        return found
+
+    # ------------------------------------------------------------------------------------------------ messages
+
+    def tell(self, text: str, tone: str = "", seconds: float = 6.0) -> None:
+        """A passing remark in the message line."""
+        now = self.app.session.mono()
+        self._told = ([(" ", ""), (text, tone)], now + seconds)
+        self.paint_message(now)
+
+    def told_enough(self) -> None:
+        """Make room for the newest notice."""
+        self._told = None
+
+    def paint_message(self, now: float) -> None:
+        """The remark while it lasts, else the newest notice with its age."""
+        line: Line = []
+        if self._told is not None:
+            line, until = self._told
+            if now > until:
+                self._told = None
+        notices = self.app.session.store.notices.newest(1)
+        if not line and notices:
+            said = notices[0]
+            line = [(f" {age(max(0.0, self.app.session.wall() - said.wall))} ago  ", "dim"), (said.text, said.tone)]
+        self.message.show([line])
+
+    # ----------------------------------------------------------------------------------------------------- the card
+
+    def paint_card(self, width: int, height: int) -> None:
+        """What fits into a window too small for screens: the counters and the worst concerns."""
+        from console.attention import concerns
+
+        session = self.app.session
+        needs = f" spork-console needs {MIN_WIDTH}x{MIN_HEIGHT}, has {width}x{height}"
+        lines: list[Line] = [[(needs, "bold")], BLANK]
+        lines += [[(" ", ""), *line] for line in pulse.one_line(session.store, session.moment())]
+        lines.append(BLANK)
+        lines += [
+            [
+                (" ", ""),
+                (str(each.state), each.state.tone),
+                (f" {each.what} {each.object}  ", "bold"),
+                (each.detail, "dim"),
+            ]
+            for each in concerns(session.store, session.moment().now)[: max(1, height - 8)]
+        ]
+        self.card.show([crop_line(line, width - 1) for line in lines])

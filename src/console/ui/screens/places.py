@@ -1,0 +1,34 @@
+"""Which pane shows a place. A pane's module is imported when its place is first visited: the first picture needs one."""
+
+from __future__ import annotations
+
+from console.session import Session
+from console.tables import TABLES
+from console.ui.screens.pane import Pane
+from console.ui.screens.pulse import Pulse
+
+
+def pane_for(session: Session, place: str, key: str) -> Pane:
+    """A new pane for a place of the registry and the key of what it shows ('' for lists)."""
+    if place == "pulse":
+        return Pulse(session)
+    if place in TABLES:
+        from console.ui.screens.listing import Listing
+
+        return Listing(session, TABLES[place])
+    if place == "config":
+        from console.ui.screens.config import Config
+
+        return Config(session)
+    if place == "route":
+        from console.ui.screens.explain import Explain
+
+        return Explain(session, key)
+    from console.ui.screens.detail import Detail
+
+    return Detail(session, place, key)
+
+
+def is_kept(place: str) -> bool:
+    """Does the place's pane stay when another one is looked at, with its filter and cursor?"""
+    return place in ("pulse", "config") or place in TABLES
