@@ -22,7 +22,7 @@ run: $(STAMP) ## set up and run the demo: gateway on :8000, admin on :9000
 test: $(DEV_STAMP) lint ## set up and run every test, lint and types included
 	@# Tests that hold the gateway to a time of the clock (marked alone) run afterwards with the machine to themselves.
 	@# Nothing is run twice. PYTEST_ARGS may choose tests of one stage only; then the other finds none (exit 5).
-	$(BIN)/python -m pytest -n 3 --dist loadgroup -m "not alone" $(PYTEST_ARGS) || [ $$? -eq $(if $(strip $(PYTEST_ARGS)),5,0) ]
+	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not alone" $(PYTEST_ARGS) || [ $$? -eq $(if $(strip $(PYTEST_ARGS)),5,0) ]
 	$(BIN)/python -m pytest -m alone $(PYTEST_ARGS) || [ $$? -eq $(if $(strip $(PYTEST_ARGS)),5,0) ]
 
 lint: $(DEV_STAMP) ## ruff, mypy --strict, import contracts
