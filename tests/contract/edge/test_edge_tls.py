@@ -19,6 +19,7 @@ from adapters.uvicorn.server import server_context
 from application.configuration import EdgeLimits, ListenerTls
 from application.ports import RequestBody, ResponseSink
 from domain.http import RequestHead
+from tests.contract.upstream_transport.certificates import SIGNS
 from tests.edges import Client, Recorder, Serving, serving, until
 
 GET = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -39,6 +40,8 @@ class Authority:
         certificate = (
             _builder(subject, subject, key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(SIGNS, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
         (directory / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -50,6 +53,7 @@ class Authority:
         certificate = (
             _builder(subject, self.certificate.subject, key)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
         )
         cert_path, key_path = self.directory / f"{file}.crt", self.directory / f"{file}.key"
