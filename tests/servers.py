@@ -50,7 +50,7 @@ def wait_until(check: Callable[[], object], seconds: float = 30.0, what: str = "
             pass
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true within {seconds} s")
-        time.sleep(0.01)
+        time.sleep(0.01)  # between two looks at the condition
 
 
 def listening(port: int, host: str = "127.0.0.1") -> bool:

@@ -134,13 +134,6 @@ class AdminClient:
         body = document.get("item", document) if isinstance(document, dict) else document
         return convert(body, BreakerView, "breakers")
 
-    async def revision_text(self, revision: str) -> str:
-        document = await self._json("GET", f"/config/revisions/{segment(revision)}")
-        text = document.get("text", document.get("item", "")) if isinstance(document, dict) else document
-        if isinstance(text, dict):
-            text = text.get("text", "")
-        return str(text)
-
     async def explain(self, method: str, url: str, headers: Mapping[str, str], client: str = "") -> Explanation:
         body: dict[str, object] = {"method": method, "url": url, "headers": dict(headers)}
         if client:

@@ -13,24 +13,6 @@ from unicodedata import category, east_asian_width
 Span = tuple[str, str]
 Line = list[Span]
 
-TONES = (
-    "",
-    "dim",
-    "bold",
-    "title",
-    "accent",
-    "ok",
-    "warn",
-    "bad",
-    "forced",
-    "unknown",
-    "prod",
-    "key",
-    "add",
-    "del",
-    "hunk",
-)
-
 BLANK: Line = []
 
 
@@ -98,15 +80,6 @@ def crop_line(line: Iterable[Span], width: int) -> Line:
             text, size = crop(text, left), left
         out.append((text, tone))
         left -= size
-    return out
-
-
-def fit_line(line: Iterable[Span], width: int) -> Line:
-    """The line in exactly `width` cells."""
-    out = crop_line(line, width)
-    missing = width - line_cells(out)
-    if missing > 0:
-        out.append((" " * missing, ""))
     return out
 
 

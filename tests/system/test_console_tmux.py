@@ -55,13 +55,13 @@ class Terminal:
         for word in words:
             while word not in self.screen():
                 assert time.monotonic() < deadline, f"{word!r} never came:\n{self.screen()}"
-                time.sleep(0.05)
+                time.sleep(0.05)  # between two looks at the screen
 
     def hides(self, word: str, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while word in self.screen():
             assert time.monotonic() < deadline, f"{word!r} stayed:\n{self.screen()}"
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two looks at the screen
 
     def settles(self, seconds: float = 20.0) -> None:
         """Wait until what was pressed is painted: three looks in a row see the same."""
@@ -70,7 +70,7 @@ class Terminal:
         while len(seen) < 3 or len(set(seen[-3:])) > 1:
             assert time.monotonic() < deadline, f"it never came to rest:\n{self.screen()}"
             seen.append(self.screen())
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks: a screen at rest looks the same three times
 
     def value(self, format: str) -> str:
         return self.tmux("display", "-p", "-t", "t", format).strip()

@@ -23,13 +23,3 @@ def generate_key(algorithm: str) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode("ascii")
-
-
-def public_pem(private: str) -> str:
-    """The public half of a PEM private key."""
-    key = serialization.load_pem_private_key(private.encode("ascii"), None)
-    return (
-        key.public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        .decode("ascii")
-    )
