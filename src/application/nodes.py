@@ -14,6 +14,7 @@ from application.recent import SIZE, Window, WindowRow, Windows
 from application.views import BreakerOnNode, BreakerView, ConsumerView, EventView, Nodes, TargetOnNode, TargetView
 
 N = TypeVar("N", BreakerOnNode, TargetOnNode)
+W = TypeVar("W", Window, Windows)
 
 #: Seconds without a report after which a node is silent, and after which it is forgotten.
 SILENT_AFTER = 5.0
@@ -179,17 +180,12 @@ class Picture:
         self._targets: list[TargetView] | None = None
         self.in_flight = sum(report.in_flight for report in self.reports)
         #: By total, upstream and target; routes are many, and added up when asked for.
-        self.windows = _sum([heard.windows or _windows(heard.report) for heard in self._speaking])
+        self.windows = _sum([heard.windows or _windows(heard.report) for heard in self._speaking], Windows)
 
     def route(self, name: str) -> Window:
         """A route's window."""
         found = [window for heard in self._speaking if (window := heard.route(name)) is not None]
-        if len(found) == 1:
-            return found[0]
-        total = Window()
-        for window in found:
-            total.merge(window)
-        return total
+        return _sum(found, Window)
 
     def hits(self, route: str) -> int:
         """Requests of a route since the nodes that speak have started."""
@@ -287,13 +283,13 @@ def _windows(report: NodeReport) -> Windows:
     return windows
 
 
-def _sum(windows: Sequence[Windows]) -> Windows:
-    """Those of one node as they are, of several added up."""
-    if len(windows) == 1:
-        return windows[0]
-    total = Windows()
-    for one in windows:
-        total.merge(one)
+def _sum(parts: Sequence[W], empty: Callable[[], W]) -> W:
+    """What one node counted as it is, of several added up."""
+    if len(parts) == 1:
+        return parts[0]
+    total = empty()
+    for part in parts:
+        total.merge(part)
     return total
 
 
