@@ -29,7 +29,7 @@ lint: $(DEV_STAMP) ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	cd src && ../$(BIN)/lint-imports --config ../pyproject.toml --no-cache
+	$(BIN)/lint-imports --no-cache
 
 unit: $(DEV_STAMP) ## only the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not alone" tests/unit $(PYTEST_ARGS)

@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path += [str(ROOT / "src"), str(ROOT)]  # behind PYTHONPATH, where the compiled sources may be
+sys.path.append(str(ROOT))  # behind PYTHONPATH, where the compiled sources may be
 
-from tests.exchanges import exchange  # noqa: E402
-from tests.tokens import NOW, private_key, token  # noqa: E402
-from tests.unit.adapters.test_jwt_hostile import NoNetwork, issuer_of, public_jwk  # noqa: E402
+from tests.exchanges import exchange
+from tests.tokens import NOW, private_key, token
+from tests.unit.adapters.jwt.test_hostile import NoNetwork, issuer_of, public_jwk
 
-from adapters.jwt.verifier import JwtVerifier, trust  # noqa: E402
-from adapters.memory.records import MemoryRecords  # noqa: E402
-from application.guards.authorization import AuthorizationGuard  # noqa: E402
-from application.guards.credentials import CredentialsGuard  # noqa: E402
-from application.guards.methods import ApiKeyHeader, BearerToken  # noqa: E402
-from application.keys import KeyRequest, KeyRing, Keys  # noqa: E402
-from application.verdicts import RememberedVerdicts  # noqa: E402
-from domain.authorization import AuthPolicy  # noqa: E402
-from domain.revocation import Revocation, RevocationKind, RevocationSet  # noqa: E402
+from spork.adapters.jwt.verifier import JwtVerifier, trust
+from spork.adapters.memory.records import MemoryRecords
+from spork.application.callers.keys import KeyRequest, KeyRing, Keys
+from spork.application.callers.methods import ApiKeyHeader, BearerToken
+from spork.application.callers.verdicts import TokenCache
+from spork.application.guards.authorization import AuthorizationGuard
+from spork.application.guards.credentials import CredentialsGuard
+from spork.domain.identity.authorization import AuthPolicy
+from spork.domain.identity.revocation import Revocation, RevocationKind, RevocationSet
 
 ORDINARY = [
     (b"host", b"api.example.com"), (b"user-agent", b"bench/1"), (b"accept", b"*/*"), (b"accept-encoding", b"gzip"),
@@ -51,7 +51,7 @@ async def main() -> None:
     private_key("rsa")
     revoked = RevocationSet()
     revoked.add(Revocation(RevocationKind.TOKEN, "another"))
-    verdicts = RememberedVerdicts(JwtVerifier([trust(issuer_of(public_jwk("rsa", "k1")), NoNetwork())]), revoked)
+    verdicts = TokenCache(JwtVerifier([trust(issuer_of(public_jwk("rsa", "k1")), NoNetwork())]), revoked)
     records = MemoryRecords()
     text = (await Keys(records, b"pepper").issue(KeyRequest("acme"), NOW)).text
     ring = KeyRing(records, b"pepper", revoked)

@@ -16,10 +16,10 @@ import time
 from tests.admin_rig import AdminRig, target
 from tests.closed_exchanges import closed_exchange
 
-from application.configuration import Configuration, RouteConfig
-from application.nodes import LoneNode
-from domain.matching import Match, PathPattern
-from domain.upstreams import Upstream
+from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.fleet.nodes import SingleNodeRegistry
+from spork.domain.routing.patterns import Match, PathPattern
+from spork.domain.upstreams.model import Upstream
 
 UPSTREAMS = 100
 SECONDS = 16
@@ -33,7 +33,7 @@ CASES = {
 }
 
 
-class Heard(LoneNode):
+class Heard(SingleNodeRegistry):
     """A registry that others listen to."""
 
     alone = False
@@ -43,7 +43,7 @@ def rig_of(routes: int, fleet: bool) -> AdminRig:
     upstreams = tuple(Upstream(f"u{n}", (target(f"127.0.0.1:{7000 + n}"),)) for n in range(UPSTREAMS))
     paths = (RouteConfig(f"r{n}", Match(PathPattern.parse(f"/r{n}/*")), f"u{n % UPSTREAMS}") for n in range(routes))
     configuration = Configuration(revision="r", upstreams=upstreams, routes=tuple(paths))
-    return AdminRig(configuration, nodes=Heard() if fleet else LoneNode())
+    return AdminRig(configuration, nodes=Heard() if fleet else SingleNodeRegistry())
 
 
 async def measure(routes: int, topics: frozenset[str], fleet: bool) -> tuple[float, float]:

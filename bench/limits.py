@@ -1,6 +1,6 @@
 """CPU that limits cost per request, in microseconds: two limits, in memory and in Redis at 64 at once.
 
-usage: PYTHONPATH=src:. python -m bench.limits [SECONDS]
+usage: python -m bench.limits [SECONDS]
 Needs a redis-server on PATH; starts its own. Figures are CPU of this process (guard and limiter and Redis client), not
 wall-clock, and exclude the same loop without a guard; the first is the fastest tenth of rounds, as neighbours on a shared
 machine only ever add.
@@ -20,16 +20,16 @@ from typing import Any, cast
 
 from tests.exchanges import NO_ROUTES
 
-from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.redis.connection import connect
-from adapters.redis.rate_limiter import RedisRateLimiter
-from application.exchange import Exchange
-from application.guards.limits import LimitGuard
-from application.limit_overrides import LimitOverrides
-from application.usage_insight import UsageInsight
-from domain.http import RequestHead
-from domain.outcomes import Denial
-from domain.quotas import Limit, RateLimiter
+from spork.adapters.memory.rate_limiter import MemoryRateLimiter
+from spork.adapters.redis.limits.rate_limiter import RedisRateLimiter
+from spork.adapters.redis.store.connection import connect
+from spork.application.exchange.exchange import Exchange
+from spork.application.guards.limits import LimitGuard
+from spork.application.limits.heavy_hitters import HeavyHitters
+from spork.application.limits.overrides import LimitOverrides
+from spork.domain.http.head import RequestHead
+from spork.domain.limits.limit import Limit, RateLimiter
+from spork.domain.outcomes import Denial
 
 AT_ONCE = 64
 LIMITS = (Limit("per-ip", 10**6, 60.0), Limit("all", 10**8, 60.0, by="global"))
@@ -37,7 +37,7 @@ HEAD = RequestHead("GET", b"/", None, (), "http", b"h", peer="10.0.0.1")
 
 
 def guard(limiter: RateLimiter) -> LimitGuard:
-    return LimitGuard(limiter, LIMITS, insight=UsageInsight(), overrides=LimitOverrides())
+    return LimitGuard(limiter, LIMITS, insight=HeavyHitters(), overrides=LimitOverrides())
 
 
 def exchange(number: int) -> Exchange:

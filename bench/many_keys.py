@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path += [str(ROOT / "src"), str(ROOT)]  # behind PYTHONPATH, where the compiled sources may be
+sys.path.append(str(ROOT))  # behind PYTHONPATH, where the compiled sources may be
 
-from adapters.sqlalchemy.database import open_database  # noqa: E402
-from adapters.sqlalchemy.identity import SqlRecords, key_row  # noqa: E402
-from adapters.sqlalchemy.migrations import upgrade  # noqa: E402
-from application.keys import KeyRing  # noqa: E402
-from domain.consumers import ApiKey, KeySecret, mint, mint_id, secret_digest  # noqa: E402
-from domain.revocation import RevocationSet  # noqa: E402
+from spork.adapters.sqlalchemy.database import open_database
+from spork.adapters.sqlalchemy.identity import SqlRecords, key_row
+from spork.adapters.sqlalchemy.migrations import upgrade
+from spork.application.callers.keys import KeyRing
+from spork.domain.identity.consumers import ApiKey, KeySecret, mint, mint_id, secret_digest
+from spork.domain.identity.revocation import RevocationSet
 
 NOW = 1_800_000_000.0
 PEPPER = b"pepper"

@@ -15,16 +15,16 @@ from collections.abc import Callable
 
 from tests.closed_exchanges import closed_exchange
 
-from adapters.memory.objective_ledger import MemoryObjectives
-from adapters.structlog.access_log import AccessLog
-from adapters.structlog.sink import LineSink
-from application.security_decisions import SecurityDecisions
-from application.sla import ServiceLevels
-from application.tally import Tally
-from application.traffic import Traffic
-from application.usage import UsageMeter
-from domain.objectives import Objective
-from domain.tokens import Principal
+from spork.adapters.files.line_sink import LineSink
+from spork.adapters.memory.objective_ledger import MemoryObjectives
+from spork.adapters.structlog.access_log import AccessLog
+from spork.application.telemetry.objectives import ObjectiveTracker
+from spork.application.telemetry.security_log import SecurityDecisions
+from spork.application.telemetry.tail import Traffic
+from spork.application.telemetry.tally import RequestCounters
+from spork.application.telemetry.usage import UsageMeter
+from spork.domain.identity.tokens import Principal
+from spork.domain.objectives import Objective
 
 ROUNDS = 300
 CALLS = 1000
@@ -60,10 +60,10 @@ def parts() -> dict[str, Callable[[], object]]:
     sink = LineSink(lambda data: None, bound=1 << 40)
     sink.open()
     observers = {
-        "metrics": Tally().closed,
+        "metrics": RequestCounters().closed,
         "tail": Traffic().closed,
         "usage": UsageMeter(time.time).closed,
-        "objectives": ServiceLevels([Objective("all", 0.999)], time.time, MemoryObjectives()).closed,
+        "objectives": ObjectiveTracker([Objective("all", 0.999)], time.time, MemoryObjectives()).closed,
         "security": SecurityDecisions(time.time, "n").closed,
         "access log": AccessLog(sink).closed,
     }

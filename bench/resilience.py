@@ -13,17 +13,17 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path += [str(ROOT / "src"), str(ROOT)]  # behind PYTHONPATH, where the compiled sources may be
+sys.path.append(str(ROOT))  # behind PYTHONPATH, where the compiled sources may be
 
-from tests.exchanges import exchange as any_exchange  # noqa: E402
+from tests.exchanges import exchange as any_exchange
 
-from adapters.memory.circuit_breaker import MemoryCircuitBreakers  # noqa: E402
-from application.registry import UpstreamRegistry  # noqa: E402
-from application.upstreams import LiveUpstream  # noqa: E402
-from domain.circuit import BreakerPolicy, CallResult  # noqa: E402
-from domain.health import OutlierPolicy, ProbePolicy  # noqa: E402
-from domain.retries import RetryPolicy  # noqa: E402
-from domain.upstreams import Balance, Target, Upstream  # noqa: E402
+from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from spork.application.upstreams.registry import UpstreamRegistry
+from spork.application.upstreams.upstream import LiveUpstream
+from spork.domain.upstreams.circuit import BreakerPolicy, CallResult
+from spork.domain.upstreams.health import OutlierPolicy, ProbePolicy
+from spork.domain.upstreams.model import Balance, Target, Upstream
+from spork.domain.upstreams.retries import RetryPolicy
 
 
 def upstream(algorithm: str, *, per_target: bool = False) -> LiveUpstream:

@@ -14,9 +14,9 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path += [str(ROOT / "src"), str(ROOT)]  # behind PYTHONPATH, where the compiled sources may be
+sys.path.append(str(ROOT))  # behind PYTHONPATH, where the compiled sources may be
 
-from domain.screening import Screen  # noqa: E402
+from spork.domain.security.threat_rules import Screen
 
 
 def paragraphs() -> list[str]:

@@ -58,7 +58,7 @@ def _peer(site: Site, root: Path, name: str, template: str, headers: dict[str, s
     )
     state.mkdir()
     env = {"PYTHONPATH": str(root)}
-    return Peer(name, [sys.executable, "-m", "adapters.cli", "serve", "-c", config], port, env, headers)
+    return Peer(name, [sys.executable, "-m", "spork.cli", "serve", "-c", config], port, env, headers)
 
 
 def rows(site: Site) -> list[Peer]:
@@ -105,10 +105,10 @@ def routes_config(site: Site, count: int) -> tuple[Peer, Path]:
         f"routes-{count}.lua",
         f"local n = 0\nrequest = function() n = (n * 7919 + 1) % {count}; return wrk.format('GET', '/api/v1/service' .. n .. '/items/42') end\n",
     )
-    env = {"PYTHONPATH": str(ROOT / "src")}
+    env = {"PYTHONPATH": str(ROOT)}
     peer = Peer(
         f"{count} routes",
-        [sys.executable, "-m", "adapters.cli", "serve", "-c", config],
+        [sys.executable, "-m", "spork.cli", "serve", "-c", config],
         port,
         env,
         path="/api/v1/service0/items/42",

@@ -12,8 +12,8 @@ BEGIN, END = "<!-- metrics: made by docs/metrics_table.py -->", "<!-- end of met
 
 def table() -> str:
     """Every metric: its name, kind, labels and meaning."""
-    sys.path.insert(0, str(ROOT / "src"))
-    from application.metering import FAMILIES
+    sys.path.insert(0, str(ROOT))
+    from spork.application.telemetry.families import FAMILIES
 
     rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for family in FAMILIES:

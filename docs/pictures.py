@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT)]
 
 from tests.unit.console.fake_gateway import FakeGateway, fake_gateway  # noqa: E402
 
-from console.contexts import Context  # noqa: E402
-from console.session import Session  # noqa: E402
-from console.ui.app import ConsoleApp  # noqa: E402
+from spork.console.contexts import Context  # noqa: E402
+from spork.console.session import ConsoleSession  # noqa: E402
+from spork.console.ui.app import ConsoleApp  # noqa: E402
 
 OUT = ROOT / "docs" / "pictures"
 AT = 1_795_262_671.0
@@ -105,7 +105,7 @@ async def take(shot: Shot, gateway: FakeGateway) -> str:
     name = "prod-eu1" if shot.production else "staging"
     context = Context(name, gateway.url, shot.production, "admin-token")
     mono = [1000.0]
-    session = Session(context, {}, mono=lambda: mono[0], wall=lambda: AT + mono[0] - 1000.0)
+    session = ConsoleSession(context, {}, mono=lambda: mono[0], wall=lambda: AT + mono[0] - 1000.0)
     app = ConsoleApp(session, {"prod-eu1": context}, write=shot.write, theme=shot.theme)
     async with app.run_test(size=shot.size) as pilot:
         await settle(pilot, lambda: session.store.link.state == "UP")

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src"))
+sys.path.insert(0, str(ROOT))
 
-from adapters.litestar.problems import REASONS, TYPE_PREFIX, Problems  # noqa: E402
-from domain.outcomes import Fault, FaultKind, Side  # noqa: E402
+from spork.adapters.litestar.problems import REASONS, TYPE_PREFIX, JsonProblemResponses  # noqa: E402
+from spork.domain.outcomes import Fault, FaultKind, Side  # noqa: E402
 
 HEAD = f"""# Refusals
 
@@ -27,7 +27,7 @@ def page() -> str:
     lines += [f"| `{reason}` | {status} | {title} |" for reason, (status, title) in sorted(REASONS.items())]
     lines += ["", "## Faults\n", "| fault | status |", "|---|--:|"]
     for kind in sorted(FaultKind, key=lambda kind: kind.value):
-        lines.append(f"| `{kind.value}` | {Problems().fail(Fault(kind, Side.UPSTREAM), '').status} |")
+        lines.append(f"| `{kind.value}` | {JsonProblemResponses().fail(Fault(kind, Side.UPSTREAM), '').status} |")
     return "\n".join(lines) + "\n"
 
 

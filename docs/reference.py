@@ -8,7 +8,7 @@ from pathlib import Path
 PAGE = Path(__file__).parent / "configuration.md"
 sys.path.insert(0, str(PAGE.parent.parent / "src"))
 
-from adapters.yaml.reference import reference  # noqa: E402 - this tree's sources, installed or not
+from spork.adapters.yaml.reference import reference  # noqa: E402 - this tree's sources, installed or not
 
 BEGIN, END = "<!-- reference: made by docs/reference.py -->\n", "<!-- end of reference -->"
 

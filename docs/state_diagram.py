@@ -1,4 +1,4 @@
-"""Draws the circuit's states from `domain.circuit.TRANSITIONS`: run it to bring docs/resilience.md up to date.
+"""Draws the circuit's states from `spork.domain.upstreams.circuit.TRANSITIONS`: run it to bring docs/resilience.md up to date.
 
 python docs/state_diagram.py
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from domain.circuit import TRANSITIONS
+from spork.domain.upstreams.circuit import TRANSITIONS
 
-BEGIN = "<!-- drawn from domain.circuit.TRANSITIONS by docs/state_diagram.py -->\n"
+BEGIN = "<!-- drawn from spork.domain.upstreams.circuit.TRANSITIONS by docs/state_diagram.py -->\n"
 END = "<!-- end of the drawing -->\n"
 PAGE = Path(__file__).with_name("resilience.md")
 

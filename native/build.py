@@ -1,7 +1,7 @@
 """Compiles the request path to C: `python -m native.build [--out build/native] [--optimize 3]`.
 
 The sources are copied to `--out`, the modules named in `native/modules.txt` are compiled there by mypyc, and the result is
-a path root like `src`: put it first on PYTHONPATH and the same program runs from it. Nothing but time differs; the
+a folder that holds the package `spork`: put it first on PYTHONPATH and the same program runs from it. Nothing but time differs; the
 typed Python in `src` stays the one source, and runs by itself wherever there is no C compiler.
 
 Needs a C compiler, Python's headers and the packages of `requirements/dev.txt` (mypy brings mypyc).
@@ -36,14 +36,14 @@ setup(name="spork-native", packages=[], ext_modules=modules, script_args=["-q", 
 
 
 def modules() -> list[str]:
-    """The modules that are compiled, as paths below `src`."""
-    return [line for line in MODULES.read_text().split("\n") if line and not line.startswith("#")]
+    """The modules that are compiled, as paths below the build's root: `spork/` is the copy of `src`."""
+    return [f"spork/{line}" for line in MODULES.read_text().split("\n") if line and not line.startswith("#")]
 
 
 def prepare(out: Path) -> None:
     """A fresh copy of the sources in `out`, in the form that mypyc takes."""
     shutil.rmtree(out, ignore_errors=True)
-    shutil.copytree(ROOT / "src", out, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    shutil.copytree(ROOT / "src", out / "spork", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     for name in modules():
         path = out / name
         path.write_text(_SLOTS.sub(r"\1", path.read_text()))

@@ -10,33 +10,34 @@ from typing import Any
 import httpx
 import msgspec
 
-from adapters.litestar.admin.acting import acting_handlers
-from adapters.litestar.admin.application import admin_application
-from adapters.litestar.admin.monitoring import monitoring_handlers
-from adapters.litestar.admin.reading import reading_handlers
-from adapters.litestar.admin.streaming import streaming_handlers
-from adapters.memory.circuit_breaker import MemoryCircuitBreakers
-from adapters.prometheus.exposition import expose
-from application.actions import Actions
-from application.audit import AuditTrail
-from application.configuration import AdminToken, Configuration, RouteConfig
-from application.events import EventLog
-from application.insight import Controls
-from application.monitoring import Monitoring
-from application.nodes import DrainBoard, LoneNode, NodeRegistry
-from application.operations import Operations
-from application.operators import Operators
-from application.plan import Snapshot, compile_snapshot
-from application.queries import Queries
-from application.registry import UpstreamRegistry
-from application.reporting import Reporter
-from application.stream import Revisions, Stream
-from application.tally import Tally
-from application.traffic import Traffic
-from application.upstream_control import RegistryControl
-from domain.circuit import BreakerPolicy
-from domain.routing import Match, PathPattern
-from domain.upstreams import Target, Upstream
+from spork.adapters.litestar.admin.acting import acting_handlers
+from spork.adapters.litestar.admin.application import admin_application
+from spork.adapters.litestar.admin.monitoring import monitoring_handlers
+from spork.adapters.litestar.admin.reading import reading_handlers
+from spork.adapters.litestar.admin.streaming import streaming_handlers
+from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from spork.adapters.prometheus.exposition import expose
+from spork.application.admin.access import Operators
+from spork.application.admin.actions import Actions
+from spork.application.admin.commands import Operations
+from spork.application.admin.controls import Controls
+from spork.application.admin.monitoring import Monitoring
+from spork.application.admin.queries import Queries
+from spork.application.admin.stream import Revisions, Stream
+from spork.application.admin.upstreams import RegistryControl
+from spork.application.configuration.model import AdminToken, Configuration, RouteConfig
+from spork.application.exchange.exchange import Snapshot
+from spork.application.fleet.heartbeat import Reporter
+from spork.application.fleet.nodes import DrainBoard, NodeRegistry, SingleNodeRegistry
+from spork.application.pipeline.compiler import compile_snapshot
+from spork.application.telemetry.audit import AuditTrail
+from spork.application.telemetry.event_log import EventLog
+from spork.application.telemetry.tail import Traffic
+from spork.application.telemetry.tally import RequestCounters
+from spork.application.upstreams.registry import UpstreamRegistry
+from spork.domain.routing.table import Match, PathPattern
+from spork.domain.upstreams.circuit import BreakerPolicy
+from spork.domain.upstreams.model import Target, Upstream
 
 TOKENS = {"viewer": "viewer-token", "operator": "operator-token", "admin": "admin-token"}
 
@@ -88,7 +89,7 @@ class AdminRig:
 
     configuration: Configuration = field(default_factory=two_services)
     audit: AuditTrail | None = None
-    nodes: NodeRegistry = field(default_factory=LoneNode)
+    nodes: NodeRegistry = field(default_factory=SingleNodeRegistry)
     node: str = "node-a"
     controls: Controls = field(default_factory=Controls)
     streams: int = 64
@@ -96,7 +97,7 @@ class AdminRig:
 
     def __post_init__(self) -> None:
         self.clock = TestClock()
-        self.tally = Tally()
+        self.tally = RequestCounters()
         self.traffic = Traffic()
         self.events = EventLog(self.node, self.clock.unix)
         breakers = MemoryCircuitBreakers(random.Random(1).random)
@@ -107,7 +108,14 @@ class AdminRig:
         self.upstreams = RegistryControl(self.registry, self.clock.monotonic, board=self.board)
         self.controls.upstreams = self.controls.upstreams or self.upstreams
         self.reporter = Reporter(
-            self.node, self.clock, self.tally, self.events, self.nodes, lambda: self.snapshot, self.controls, lambda: 0
+            self.node,
+            self.clock,
+            self.tally,
+            self.events,
+            self.nodes,
+            lambda: self.snapshot,
+            self.controls.upstreams,
+            lambda: 0,
         )
         self.revisions = Revisions(self.clock.unix)
         self.operations = Operations(self.revisions, self.events, self.clock.unix, self.node, self.audit)

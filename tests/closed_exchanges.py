@@ -5,13 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from application.configuration import RouteConfig
-from application.exchange import Exchange
-from application.plan import RoutePlan
-from domain.http import RequestHead
-from domain.matching import Match, PathPattern
-from domain.outcomes import Answered, Denial, Denied, Failed, Fault, FaultKind, Side
-from domain.tokens import Principal
+from spork.application.configuration.model import RouteConfig
+from spork.application.exchange.exchange import Exchange, RoutePlan
+from spork.domain.http.head import RequestHead
+from spork.domain.identity.tokens import Principal
+from spork.domain.outcomes import Answered, Denial, Denied, Failed, Fault, FaultKind, Side
+from spork.domain.routing.patterns import Match, PathPattern
 from tests.exchanges import NO_ROUTES
 
 
@@ -41,7 +40,7 @@ def closed_exchange(
     exchange = Exchange(head, body, sink, NO_ROUTES, 1000.0, unix)
     if route is not None:
         config = RouteConfig(route, Match(PathPattern.parse("/*")), upstream)
-        exchange.plan = RoutePlan(config, (), None, 1 << 20)
+        exchange.plan = RoutePlan(config, (), None, 1 << 20, frozenset())
     exchange.status = status
     exchange.seconds = seconds
     exchange.attempts = attempts

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.litestar.problems import Problems
-from adapters.uvicorn.edge import Edge
-from adapters.uvicorn.server import EdgeServer, Listener
-from adapters.uvicorn.sockets import listening_socket
-from application.configuration import EdgeLimits, ListenerTls
-from application.ports import FaultError, RequestBody, ResponseSink
-from domain.http import RequestHead
+from spork.adapters.edge.edge import Edge
+from spork.adapters.edge.server import EdgeServer, Listener
+from spork.adapters.edge.sockets import listening_socket
+from spork.adapters.litestar.problems import JsonProblemResponses
+from spork.application.configuration.model import EdgeLimits, ListenerTls
+from spork.application.kernel.faults import FaultError
+from spork.application.kernel.streams import RequestBody, ResponseSink
+from spork.domain.http.head import RequestHead
 
 #: Seconds a test waits for what must come: a machine with much to do may take its time, and no test waits them out.
 PATIENCE = 30.0
@@ -59,7 +60,7 @@ class Recorder:
             if sink.started:
                 sink.abort()
                 return
-            answer = Problems().fail(error.fault, "r1")
+            answer = JsonProblemResponses().fail(error.fault, "r1")
             sink.start(answer.status, [*answer.headers, (b"connection", b"close")])
             sink.write(answer.body)
             sink.finish()
@@ -217,7 +218,7 @@ async def serving(
     recorder = gateway or Recorder()
     refused: list[tuple[str, int]] = []
     edge = Edge(
-        Problems(),
+        JsonProblemResponses(),
         gateway=recorder,
         limits=limits or EdgeLimits(),
         own_paths=["/health", "/own/*"],

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from application.configuration import Configuration
-from application.exchange import Exchange
-from application.plan import compile_snapshot
-from application.ports import RequestBody
-from domain.http import RequestHead
+from spork.application.configuration.model import Configuration
+from spork.application.exchange.exchange import Exchange
+from spork.application.kernel.streams import RequestBody
+from spork.application.pipeline.compiler import compile_snapshot
+from spork.domain.http.head import RequestHead
 from tests.tokens import NOW
 
 #: The snapshot of a configuration that says nothing.

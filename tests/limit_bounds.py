@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.quotas import Limit
+from spork.domain.limits.limit import Limit
 
 
 def most_in_any_interval(admitted: list[tuple[int, int]], length: int) -> int:

@@ -10,10 +10,10 @@ import json
 import sys
 import time
 
-from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.redis.connection import connect
-from adapters.redis.rate_limiter import RedisRateLimiter
-from domain.quotas import Admitted, Charge, Limit, Throttled
+from spork.adapters.memory.rate_limiter import MemoryRateLimiter
+from spork.adapters.redis.limits.rate_limiter import RedisRateLimiter
+from spork.adapters.redis.store.connection import connect
+from spork.domain.limits.limit import Admitted, Charge, Limit, Throttled
 
 
 async def main(url: str, prefix: str, algorithm: str, quota: int, period: float, requests: int, offset: float) -> None:

@@ -73,7 +73,7 @@ def python_env(**more: str) -> dict[str, str]:
         for k, v in os.environ.items()
         if not k.startswith(("SPORK_", "UPSTREAM_")) and not k.endswith("_SERVICE_URL")
     }
-    env["PYTHONPATH"] = os.environ.get("SPORK_TEST_SOURCES", str(ROOT / "src"))
+    env["PYTHONPATH"] = os.environ.get("SPORK_TEST_SOURCES", str(ROOT))
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling all of it anew would be most of each gateway's start
     return env | more
 
@@ -286,7 +286,7 @@ def gateway_process(
         os.utime(path, (written_at, written_at))
     with (directory / "gateway.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "adapters.cli", "serve", "-c", str(path), *args],
+            [sys.executable, "-m", "spork.cli", "serve", "-c", str(path), *args],
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,

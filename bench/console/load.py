@@ -71,11 +71,11 @@ class Meter:
 
 
 def console_at(url: str) -> Any:
-    from console.contexts import Context
-    from console.session import Session
-    from console.ui.app import ConsoleApp
+    from spork.console.contexts import Context
+    from spork.console.session import ConsoleSession
+    from spork.console.ui.app import ConsoleApp
 
-    return ConsoleApp(Session(Context("bench", url, False, "admin-token"), {}), {})
+    return ConsoleApp(ConsoleSession(Context("bench", url, False, "admin-token"), {}), {})
 
 
 async def drive(gateway: Gateway, seconds: float) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
-ENV = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+ENV = os.environ | {"PYTHONPATH": str(ROOT)}
 MIB = 1024 * 1024
 
 

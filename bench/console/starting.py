@@ -76,7 +76,7 @@ def watch(command: list[str], marks: tuple[tuple[str, bytes, int], ...]) -> dict
 def measure(url: str, rounds: int = 7) -> dict[str, list[Seen]]:
     """All rounds of the console at `url` and of the bare application, turn by turn."""
     taken: dict[str, list[Seen]] = {}
-    console = [sys.executable, "-m", "console", "--url", url]
+    console = [sys.executable, "-m", "spork.console", "--url", url]
     bare = [sys.executable, "-c", FLOOR]
     for _ in range(rounds):
         for name, seen in watch(console, MARKS).items():

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from console.contexts import BadContext, Context, choose, default_path, load
+from spork.console.contexts import BadContext, Context, choose, default_path, load
 
 USAGE = 2
 INTERRUPTED = 130
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{'*' if name == default else ' '} {name:<20} {context.url}{'  PROD' if context.production else ''}")
         return 0
     if options.command is not None or options.plain or os.environ.get("TERM", "") == "dumb":
-        from console import printing
+        from spork.console import printing
 
         return printing.run(options, chosen)
     return _screen(options, chosen, contexts)
@@ -121,8 +121,8 @@ def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Co
         os.environ.setdefault(
             "TEXTUAL_FPS", "15"
         )  # read once, when textual is imported; a slow link must not stall the loop
-    from console.keymap import load_commands
-    from console.opening import Opening
+    from spork.console.keymap import load_commands
+    from spork.console.opening import Opening
 
     try:
         commands = load_commands(default_path(os.environ))
@@ -132,12 +132,12 @@ def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Co
     theme = options.theme or chosen.theme or os.environ.get("SPORK_CONSOLE_THEME", "")
     try:
         with Opening(chosen, theme) as opening:
-            from console.session import Session
-            from console.ui import guard
-            from console.ui.app import ConsoleApp
+            from spork.console.session import ConsoleSession
+            from spork.console.ui import guard
+            from spork.console.ui.app import ConsoleApp
 
             guard.install()
-            session = Session(chosen, os.environ, poll=options.poll, ascii_only=options.ascii)
+            session = ConsoleSession(chosen, os.environ, poll=options.poll, ascii_only=options.ascii)
             known = {chosen.name: chosen} | contexts
             app = ConsoleApp(session, known, write=options.write, theme=theme, commands=commands)
             opening.hand_over()

@@ -1,8 +1,8 @@
 """Every command of the console, once: keys, `:` words, palette, footer, `?` help and docs read this table.
 
 A command's handler is found by its name (`do_NAME` of the current pane or of the app); commands with a `tier` open the
-dialog of the write of that name (`console.writes`). Keys are Textual's names, and those of a console whose file gives
-no others (`console.keymap`). Writes have shifted letters only.
+dialog of the write of that name (`spork.console.writes`). Keys are Textual's names, and those of a console whose file gives
+no others (`spork.console.keymap`). Writes have shifted letters only.
 """
 
 from __future__ import annotations

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.columns import Column, Moment, Table
-from console.formats import ahead, clock, count, mask, percent, period, rate, until
-from console.spans import Span
-from console.store import Store
-from console.tables.usage import share
-from console.topics import target_key
-from console.words import State, severity, state
+from spork.console.columns import Column, Moment, Table
+from spork.console.formats import ahead, clock, count, mask, percent, period, rate, until
+from spork.console.spans import Span
+from spork.console.store import Store
+from spork.console.tables.usage import share
+from spork.console.topics import target_key
+from spork.console.words import State, severity, state
 
 if TYPE_CHECKING:
-    from application.views import BreakerView, ConfigView, EventView, QuotaView, TargetView
+    from spork.application.views import BreakerView, ConfigView, EventView, QuotaView, TargetView
 
 QUOTAS_SHOWN = 5
 EVENT_SECONDS = 900.0

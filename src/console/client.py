@@ -1,7 +1,7 @@
 """The admin API, spoken as a polite client: one connection pool, one request in flight per topic, typed answers.
 
 Every document passes `clean.scrub` before it becomes a view. Unknown fields are ignored (a newer gateway); a missing
-required one raises BadData with its path. Foreign exceptions become `console.faults` here and nowhere else.
+required one raises BadData with its path. Foreign exceptions become `spork.console.faults` here and nowhere else.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from application.views import ActionResult, BreakerView, Explanation, Nodes, Whoami
-from console.clean import clean, scrub
-from console.faults import (
+from spork.application.views import ActionResult, BreakerView, Explanation, Nodes, Whoami
+from spork.console.clean import clean, scrub
+from spork.console.faults import (
     Absent,
+    AccessDenied,
     BadData,
     Broken,
     Changed,
-    Denied,
-    Fault,
     Invalid,
-    Throttled,
+    LinkFault,
+    TooManyRequests,
     Unauthenticated,
     Unreachable,
 )
-from console.sse import Oversized, Parser, ServerEvent
-from console.topics import TEXTS, TOPICS, segment
+from spork.console.sse import Oversized, Parser, ServerEvent
+from spork.console.topics import TEXTS, TOPICS, segment
 
 CONNECT_SECONDS = 3.0
 STREAM_SILENCE = 15.0
@@ -54,19 +54,19 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ConsoleSnapshot:
     """Rows per topic; topics whose rows could not be decoded or read carry a fault instead."""
 
     rev: int
     as_of: float
     nodes: Nodes | None
     rows: dict[str, list[Any]]
-    faults: dict[str, Fault]
+    faults: dict[str, LinkFault]
     etag: str | None
     totals: dict[str, int]
 
 
-class AdminClient:
+class ConsoleClient:
     """One gateway's admin API under one token. `aclose` when done. `transport` is for tests of odd networks."""
 
     def __init__(
@@ -102,7 +102,7 @@ class AdminClient:
     async def whoami(self) -> Whoami:
         return convert(await self._json("GET", "/whoami"), Whoami, "whoami")
 
-    async def snapshot(self, topics: Iterable[str], etag: str | None = None) -> Snapshot | None:
+    async def snapshot(self, topics: Iterable[str], etag: str | None = None) -> ConsoleSnapshot | None:
         """Everything at once; None if nothing changed since `etag`."""
         names = list(topics)
         headers = {"if-none-match": etag} if etag else {}
@@ -251,9 +251,9 @@ def convert(document: object, kind: type[T], what: str) -> T:
         raise BadData(clean(f"{what}: {error}", 200)) from error
 
 
-def _snapshot(document: dict[str, Any], names: list[str], etag: str | None) -> Snapshot:
+def _snapshot(document: dict[str, Any], names: list[str], etag: str | None) -> ConsoleSnapshot:
     rows: dict[str, list[Any]] = {}
-    faults: dict[str, Fault] = {}
+    faults: dict[str, LinkFault] = {}
     totals: dict[str, int] = {}
     for name in names:
         spec = TOPICS[name]
@@ -271,7 +271,7 @@ def _snapshot(document: dict[str, Any], names: list[str], etag: str | None) -> S
             rows[name] = [convert(body, spec.row, name)] if spec.single else convert(body, list[spec.row], name)  # type: ignore[name-defined]
         except BadData as fault:
             faults[name] = fault
-    return Snapshot(
+    return ConsoleSnapshot(
         _int(document.get("rev")),
         _number(document.get("as_of")),
         _nodes(document.get("nodes")),
@@ -282,9 +282,9 @@ def _snapshot(document: dict[str, Any], names: list[str], etag: str | None) -> S
     )
 
 
-def _topic_fault(body: dict[str, Any]) -> Fault:
+def _topic_fault(body: dict[str, Any]) -> LinkFault:
     if body.get("needs"):
-        return Denied(f"needs {body['needs']}", str(body["needs"]))
+        return AccessDenied(f"needs {body['needs']}", str(body["needs"]))
     return Broken(str(body.get("error", "no rows")))
 
 
@@ -323,7 +323,7 @@ def _reason(error: Exception) -> str:
     return clean(str(error) or type(error).__name__, 120)
 
 
-def fault_of(answer: httpx.Response) -> Fault:
+def fault_of(answer: httpx.Response) -> LinkFault:
     """The problem+json of a refusal, as a fault."""
     try:
         problem = scrub(msgspec.json.decode(answer.content))
@@ -335,7 +335,7 @@ def fault_of(answer: httpx.Response) -> Fault:
     if status == 401:
         return Unauthenticated(text)
     if status == 403:
-        return Denied(text, str(fields.get("needs") or ""))
+        return AccessDenied(text, str(fields.get("needs") or ""))
     if status == 404:
         return Absent(text)
     if status in (409, 412):
@@ -346,7 +346,7 @@ def fault_of(answer: httpx.Response) -> Fault:
         return Invalid(clean("; ".join((text, *errors))), errors)
     retry = answer.headers.get("retry-after", "")
     if status == 429 or (status == 503 and retry):
-        return Throttled(text, min(3600.0, float(retry)) if retry.isdigit() else 5.0)
+        return TooManyRequests(text, min(3600.0, float(retry)) if retry.isdigit() else 5.0)
     return Broken(f"{status}: {text}" if fields else text)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any
 
-from console.spans import Span, cells
+from spork.console.spans import Span, cells
 
 GAP = 2
 """Blank cells between two columns."""

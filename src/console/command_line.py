@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from console.actions import COMMANDS, Command
+from spork.console.actions import COMMANDS, Command
 
 
 @dataclass(frozen=True, slots=True)

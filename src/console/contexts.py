@@ -11,7 +11,7 @@
     poll = 2.0                                          # no stream, ask every 2 s
     theme = "light"
 
-    [keys]                                              # see console.keymap
+    [keys]                                              # see spork.console.keymap
     faults = "x"
 
 A token is never written in the file, never on the command line of another program, and never shown.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from console.columns import Moment
-from console.formats import (
+from spork.console.columns import Moment
+from spork.console.formats import (
     MISSING,
     ahead,
     bar,
@@ -24,12 +24,12 @@ from console.formats import (
     took,
     until,
 )
-from console.spans import BLANK, Line, Span, wrap
-from console.tables.usage import share, share_tone
-from console.words import ratio_tone, said, state, status_tone
+from spork.console.spans import BLANK, Line, Span, wrap
+from spork.console.tables.usage import share, share_tone
+from spork.console.words import ratio_tone, said, state, status_tone
 
 if TYPE_CHECKING:
-    from application.views import (
+    from spork.application.views import (
         BreakerView,
         ConsumerView,
         EventView,

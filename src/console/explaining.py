@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from console.columns import Moment
-from console.details import fact, text_fact, title
-from console.formats import MISSING, since, stamp
-from console.spans import BLANK, Line
+from spork.console.columns import Moment
+from spork.console.details import fact, text_fact, title
+from spork.console.formats import MISSING, since, stamp
+from spork.console.spans import BLANK, Line
 
 if TYPE_CHECKING:
-    from application.views import ConfigView, Explanation
+    from spork.application.views import ConfigView, Explanation
 
 VERDICTS = {"pass": ("  pass", "ok"), "refuse": ("x refuse", "bad"), "unknown": ("? unknown", "unknown")}
 

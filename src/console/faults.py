@@ -7,14 +7,14 @@ without a screen come from here as well.
 from __future__ import annotations
 
 
-class Fault(Exception):
+class LinkFault(Exception):
     """Base of all; `str()` is one clean line for people."""
 
     word = "FAULT"
     exit_code = 3
 
 
-class Unreachable(Fault):
+class Unreachable(LinkFault):
     """No answer: refused, reset, timed out, not HTTP. A write may or may not have been applied."""
 
     word = "DOWN"
@@ -26,14 +26,14 @@ class Broken(Unreachable):
     word = "ERROR"
 
 
-class Unauthenticated(Fault):
+class Unauthenticated(LinkFault):
     """401: no token, a wrong one, or one that expired."""
 
     word = "UNAUTHENTICATED"
     exit_code = 4
 
 
-class Denied(Fault):
+class AccessDenied(LinkFault):
     """403: the token is good, its role is not enough. `needs` names what is."""
 
     word = "DENIED"
@@ -44,14 +44,14 @@ class Denied(Fault):
         self.needs = needs
 
 
-class Absent(Fault):
+class Absent(LinkFault):
     """404: no such object, or a gateway too old to know the call."""
 
     word = "ABSENT"
     exit_code = 1
 
 
-class Changed(Fault):
+class Changed(LinkFault):
     """409 or 412: the object is not what the operator saw. `current` tells what it is now."""
 
     word = "CHANGED"
@@ -63,7 +63,7 @@ class Changed(Fault):
         self.rev = rev
 
 
-class Invalid(Fault):
+class Invalid(LinkFault):
     """400 or 422: the server refuses the values; `errors` one line each."""
 
     word = "INVALID"
@@ -74,7 +74,7 @@ class Invalid(Fault):
         self.errors = errors
 
 
-class Throttled(Fault):
+class TooManyRequests(LinkFault):
     """429, or 503 with Retry-After: ask again after `retry_after` seconds."""
 
     word = "THROTTLED"
@@ -84,7 +84,7 @@ class Throttled(Fault):
         self.retry_after = retry_after
 
 
-class BadData(Fault):
+class BadData(LinkFault):
     """An answer that does not have the agreed shape; the message says where."""
 
     word = "BAD DATA"

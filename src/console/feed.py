@@ -16,13 +16,22 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from application.views import EventView, Nodes, PulseView, TrafficView
-from console.clean import clean
-from console.client import AdminClient, Snapshot, convert, decode
-from console.faults import Absent, BadData, Broken, Denied, Fault, Throttled, Unauthenticated, Unreachable
-from console.sse import ServerEvent
-from console.store import Store
-from console.topics import LIVE, TOPICS
+from spork.application.views import EventView, Nodes, PulseView, TrafficView
+from spork.console.clean import clean
+from spork.console.client import ConsoleClient, ConsoleSnapshot, convert, decode
+from spork.console.faults import (
+    Absent,
+    AccessDenied,
+    BadData,
+    Broken,
+    LinkFault,
+    TooManyRequests,
+    Unauthenticated,
+    Unreachable,
+)
+from spork.console.sse import ServerEvent
+from spork.console.store import Store
+from spork.console.topics import LIVE, TOPICS
 
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
 POLL_DEFAULT, POLL_MOST = 2.0, 30.0
@@ -39,7 +48,7 @@ class Feed:
     def __init__(
         self,
         store: Store,
-        client: AdminClient,
+        client: ConsoleClient,
         *,
         poll: float | None = None,
         mono: Callable[[], float] = time.monotonic,
@@ -69,7 +78,7 @@ class Feed:
         while True:
             try:
                 await self._once()
-            except Fault as fault:
+            except LinkFault as fault:
                 await self._lost(fault)
             except Exception as error:  # a defect of ours must not end the console; it is shown as what it is
                 await self._lost(Broken(f"console defect: {clean(repr(error), 120)}"))
@@ -82,12 +91,12 @@ class Feed:
         else:
             await self._streaming()
 
-    async def _lost(self, fault: Fault) -> None:
+    async def _lost(self, fault: LinkFault) -> None:
         link = self.store.link
         pause: float | None = self._pause(link.attempt)
-        if isinstance(fault, (Unauthenticated, Denied)):
+        if isinstance(fault, (Unauthenticated, AccessDenied)):
             pause = None
-        elif isinstance(fault, Throttled):
+        elif isinstance(fault, TooManyRequests):
             pause = fault.retry_after
         link.lost(fault, self._mono(), pause)
         for shelf in self.store.shelves.values():
@@ -116,19 +125,19 @@ class Feed:
             self.store.shelves[name].reading = True
         try:
             found = await self.client.snapshot(names, None if first else self._etag)
-        except Denied as fault:
+        except AccessDenied as fault:
             if len(names) == 1:
                 raise
             await self._one_by_one(names, fault, first)
             return
         self._take(found, names, first)
 
-    async def _one_by_one(self, names: tuple[str, ...], fault: Denied, first: bool) -> None:
+    async def _one_by_one(self, names: tuple[str, ...], fault: AccessDenied, first: bool) -> None:
         readable = 0
         for name in names:
             try:
                 found = await self.client.snapshot((name,))
-            except Denied as refusal:
+            except AccessDenied as refusal:
                 self.store.fail((name,), refusal)
                 continue
             readable += 1
@@ -136,7 +145,7 @@ class Feed:
         if not readable:
             raise fault
 
-    def _take(self, found: Snapshot | None, names: tuple[str, ...], first: bool) -> None:
+    def _take(self, found: ConsoleSnapshot | None, names: tuple[str, ...], first: bool) -> None:
         now, wall, store = self._mono(), self._wall(), self.store
         if found is None:
             store.renew(names, now)
@@ -153,7 +162,7 @@ class Feed:
         store.renew(found.rows, now, as_of=found.as_of, wall=wall)
         store.settle(found.rev, tuple(found.rows))
 
-    def _take_one(self, topic: str, found: Snapshot | None) -> None:
+    def _take_one(self, topic: str, found: ConsoleSnapshot | None) -> None:
         """A snapshot of one topic. The ETag of all of them stays good."""
         etag = self._etag
         self._take(found, (topic,), first=False)
@@ -168,7 +177,7 @@ class Feed:
                 self._take_one(topic, await self.client.snapshot((topic,)))
                 return
             page = await self.client.page(topic, **params)
-        except Fault as fault:
+        except LinkFault as fault:
             self.store.fail((topic,), fault)
             raise
         self.store.replace(topic, page.items, page.rev, total=page.total)
@@ -211,7 +220,7 @@ class Feed:
         except Absent:
             self._stream_dead_until = self._mono() + STREAM_AGAIN
             return
-        except Throttled as fault:  # too many streams already: ask like everybody else meanwhile
+        except TooManyRequests as fault:  # too many streams already: ask like everybody else meanwhile
             self._stream_dead_until = self._mono() + max(POLL_MOST, fault.retry_after)
             return
         except Unreachable as fault:
@@ -219,7 +228,7 @@ class Feed:
             raise
         raise Unreachable("the gateway ended the stream")
 
-    def _no_use(self, events: int, fault: Fault) -> None:
+    def _no_use(self, events: int, fault: LinkFault) -> None:
         """A stream that connects and never says anything, twice in a row, is being buffered away: poll for a while."""
         if events == 0 and (isinstance(fault, Broken) or "heartbeat" in str(fault)):
             self._silent_streams += 1
@@ -304,7 +313,7 @@ class Feed:
         async def quiet() -> None:
             try:
                 await work
-            except Fault:
+            except LinkFault:
                 pass
 
         task = asyncio.ensure_future(quiet())

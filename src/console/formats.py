@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from console.freshness import age
+from spork.console.freshness import age
 
 MISSING = "-"
 

@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from console.actions import COMMANDS, GROUPS, LISTS, MARKABLE, Command
-from console.contexts import BadContext, read
+from spork.console.actions import COMMANDS, GROUPS, LISTS, MARKABLE, Command
+from spork.console.contexts import BadContext, read
 
 _WRITTEN = {"escape": "esc", "pagedown": "pgdn", "pageup": "pgup", "minus": "-"}
 _UNICODE = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from console.faults import Denied, Fault, Throttled, Unauthenticated
+from spork.console.faults import AccessDenied, LinkFault, TooManyRequests, Unauthenticated
 
 CONNECTING, UP, RETRYING, UNAUTHENTICATED, DENIED, THROTTLED = (
     "CONNECTING",
@@ -25,14 +25,14 @@ class Link:
     attempt: int = 0
     retry_at: float | None = None
     lost_at: float | None = None
-    fault: Fault | None = None
+    fault: LinkFault | None = None
     api_note: str = ""
 
     def up(self, mode: str) -> None:
         self.state, self.mode = UP, mode
         self.attempt, self.retry_at, self.lost_at, self.fault = 0, None, None, None
 
-    def lost(self, fault: Fault, now: float, retry_in: float | None) -> None:
+    def lost(self, fault: LinkFault, now: float, retry_in: float | None) -> None:
         """One more attempt failed; the next comes in `retry_in` seconds, or not at all until the operator acts."""
         self.fault = fault
         self.attempt += 1
@@ -40,9 +40,9 @@ class Link:
         self.retry_at = None if retry_in is None else now + retry_in
         if isinstance(fault, Unauthenticated):
             self.state = UNAUTHENTICATED
-        elif isinstance(fault, Denied):
+        elif isinstance(fault, AccessDenied):
             self.state = DENIED
-        elif isinstance(fault, Throttled):
+        elif isinstance(fault, TooManyRequests):
             self.state = THROTTLED
         else:
             self.state = RETRYING

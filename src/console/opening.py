@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from console import status
-from console.colours import THEMES, Colours
-from console.contexts import Context
-from console.spans import Line, cells, crop_line, line_cells
+from spork.console import status
+from spork.console.colours import THEMES, Colours
+from spork.console.contexts import Context
+from spork.console.spans import Line, cells, crop_line, line_cells
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l\x1b[H", "\x1b[?25h\x1b[?1049l"
 

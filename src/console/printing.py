@@ -15,18 +15,29 @@ from typing import Any
 
 import msgspec
 
-from console import pulse
-from console.attention import ATTENTION, concerns
-from console.client import AdminClient, Page
-from console.columns import GAP, BadFilter, Column, Moment, Table, compile_filter, layout, natural_width, order, select
-from console.contexts import BadContext, Context
-from console.explaining import config_head, config_tab
-from console.faults import Fault, Unauthenticated
-from console.feed import Feed
-from console.spans import Line, fit, plain
-from console.store import Store
-from console.tables import TABLES
-from console.topics import LIVE, TOPICS
+from spork.console import pulse
+from spork.console.attention import ATTENTION, concerns
+from spork.console.client import ConsoleClient, Page
+from spork.console.columns import (
+    GAP,
+    BadFilter,
+    Column,
+    Moment,
+    Table,
+    compile_filter,
+    layout,
+    natural_width,
+    order,
+    select,
+)
+from spork.console.contexts import BadContext, Context
+from spork.console.explaining import config_head, config_tab
+from spork.console.faults import LinkFault, Unauthenticated
+from spork.console.feed import Feed
+from spork.console.spans import Line, fit, plain
+from spork.console.store import Store
+from spork.console.tables import TABLES
+from spork.console.topics import LIVE, TOPICS
 
 OK, FAULTY, USAGE = 0, 1, 2
 WIDE = 100_000
@@ -40,7 +51,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
         return _complain(str(error), Unauthenticated.exit_code)
     except BadFilter as error:
         return _complain(str(error), USAGE)
-    except Fault as fault:
+    except LinkFault as fault:
         return _complain(f"{fault.word}: {fault}", fault.exit_code)
     except (KeyboardInterrupt, asyncio.CancelledError):
         return OK
@@ -55,7 +66,7 @@ def _complain(text: str, code: int) -> int:
 
 
 async def _run(options: argparse.Namespace, context: Context) -> int:
-    client = AdminClient(context.url, context.fetch_token(os.environ), verify=context.ca or True)
+    client = ConsoleClient(context.url, context.fetch_token(os.environ), verify=context.ca or True)
     try:
         if options.command is None:
             return await _plain(client)
@@ -66,7 +77,7 @@ async def _run(options: argparse.Namespace, context: Context) -> int:
         await client.aclose()
 
 
-async def read(client: AdminClient, topic: str, top: int) -> Page:
+async def read(client: ConsoleClient, topic: str, top: int) -> Page:
     """A topic's rows by its own call; page after page until `top` rows or the end."""
     if topic == "pulse":
         found = await client.snapshot(("pulse",))
@@ -82,7 +93,7 @@ async def read(client: AdminClient, topic: str, top: int) -> Page:
     return Page(page.rev, page.as_of, page.nodes, items[:top], cursor, page.total)
 
 
-async def _get(options: argparse.Namespace, client: AdminClient) -> int:
+async def _get(options: argparse.Namespace, client: ConsoleClient) -> int:
     topic = options.topic
     page = await read(client, topic, max(1, options.top))
     table = TABLES.get(topic)
@@ -149,7 +160,7 @@ def _print_single(topic: str, rows: Sequence[Any], as_of: float) -> None:
         print("\n".join(plain(line) for line in lines))
 
 
-async def _plain(client: AdminClient) -> int:
+async def _plain(client: ConsoleClient) -> int:
     """What the Pulse says, once, for eyes that use a reader and for logs."""
     store = Store()
     feed = Feed(store, client)
@@ -163,7 +174,7 @@ async def _plain(client: AdminClient) -> int:
     return OK
 
 
-async def _watch(options: argparse.Namespace, client: AdminClient) -> int:
+async def _watch(options: argparse.Namespace, client: ConsoleClient) -> int:
     """Each change of the topic as a line, as it comes; the gateway going away is a line too, not the end."""
     store = Store()
     feed = Feed(store, client)

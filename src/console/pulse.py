@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from console.columns import Moment, Table
-from console.formats import arrow, bar, clock, count, millis, percent, rate, sparkline
-from console.spans import BLANK, Line, Span, line_cells
-from console.store import Store
-from console.tables.health import SERVICES
-from console.tables.records import TRAFFIC
-from console.tables.usage import QUOTAS
-from console.topics import target_key
-from console.words import ratio_tone, state
+from spork.console.columns import Moment, Table
+from spork.console.formats import arrow, bar, clock, count, millis, percent, rate, sparkline
+from spork.console.spans import BLANK, Line, Span, line_cells
+from spork.console.store import Store
+from spork.console.tables.health import SERVICES
+from spork.console.tables.records import TRAFFIC
+from spork.console.tables.usage import QUOTAS
+from spork.console.topics import target_key
+from spork.console.words import ratio_tone, state
 
 if TYPE_CHECKING:
-    from application.views import BreakerView, PulseView, TargetView
+    from spork.application.views import BreakerView, PulseView, TargetView
 
 ORDER = ("closed", "open", "half_open", "forced_open")
 

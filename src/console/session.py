@@ -10,25 +10,25 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from console.columns import Moment
-from console.contexts import BadContext, Context
-from console.faults import Broken, Changed, Fault, Unauthenticated, Unreachable
-from console.formats import lasting
-from console.freshness import LIVE as FRESH
-from console.store import Pending, Store
-from console.tiers import Lock, allowed
-from console.writes import APPLIED, CHANGED, REFUSED, UNKNOWN, Outcome, Write
+from spork.console.columns import Moment
+from spork.console.contexts import BadContext, Context
+from spork.console.faults import Broken, Changed, LinkFault, Unauthenticated, Unreachable
+from spork.console.formats import lasting
+from spork.console.freshness import LIVE as FRESH
+from spork.console.store import Pending, Store
+from spork.console.tiers import Lock, allowed
+from spork.console.writes import APPLIED, CHANGED, REFUSED, UNKNOWN, Outcome, Write
 
 if TYPE_CHECKING:
-    from application.views import ActionResult, TargetView
-    from console.client import AdminClient
-    from console.feed import Feed
+    from spork.application.views import ActionResult, TargetView
+    from spork.console.client import ConsoleClient
+    from spork.console.feed import Feed
 
 VERIFY_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Pauses in seconds between looks at an object whose write was never answered."""
 
 
-class Session:
+class ConsoleSession:
     """See the module. `open` starts the feed, `close` ends it; `switch` does both for another context."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Session:
         self.mono, self.wall = mono, wall
         self.store = Store()
         self.lock = Lock()
-        self.client: AdminClient | None = None
+        self.client: ConsoleClient | None = None
         self.feed: Feed | None = None
         self.ascii_only = ascii_only
         self._poll = poll
@@ -57,11 +57,11 @@ class Session:
     async def open(self) -> None:
         """Fetch the token and start reading. A token that cannot be had is shown, not raised."""
         await asyncio.to_thread(_load_http)
-        from console.client import AdminClient
-        from console.feed import Feed
+        from spork.console.client import ConsoleClient
+        from spork.console.feed import Feed
 
         token = await self._token()
-        self.client = AdminClient(self.context.url, token or "", verify=self.context.ca or True)
+        self.client = ConsoleClient(self.context.url, token or "", verify=self.context.ca or True)
         poll = self._poll if self._poll is not None else self.context.poll
         self.feed = Feed(self.store, self.client, poll=poll, mono=self.mono, wall=self.wall)
         if token is None:
@@ -120,7 +120,7 @@ class Session:
         """Read topics again now. Raises a Fault."""
         if self.feed is None:
             raise Unreachable("not connected yet")
-        from console.topics import LIVE, TOPICS
+        from spork.console.topics import LIVE, TOPICS
 
         live = tuple(name for name in topics if name in LIVE)
         if live:
@@ -177,7 +177,7 @@ class Session:
             if isinstance(fault, Broken):
                 return Outcome(UNKNOWN, f"{name}: {fault}")
             return Outcome(UNKNOWN, f"{name}: no answer ({fault})")
-        except Fault as fault:
+        except LinkFault as fault:
             return Outcome(REFUSED, f"{name}: {fault.word.lower()}: {fault}")
         if not result.applied:
             warning = "; ".join(result.warnings) or "nothing changed"
@@ -194,7 +194,7 @@ class Session:
             await asyncio.sleep(pause)
             try:
                 await self.reread((topic,))
-            except Fault:
+            except LinkFault:
                 continue
             if write.done(self.store.row(topic, key)):
                 return Outcome(APPLIED, _with(f"{name}: verified, it was applied", write.lost))
@@ -207,4 +207,4 @@ def _with(text: str, more: str) -> str:
 
 
 def _load_http() -> None:
-    import console.feed  # noqa: F401
+    import spork.console.feed  # noqa: F401

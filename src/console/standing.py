@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from console.columns import Column, Table, Test, order, select
+from spork.console.columns import Column, Table, Test, order, select
 
 if TYPE_CHECKING:
-    from console.store import Store
+    from spork.console.store import Store
 
 
 class ByKey(Sequence[Any]):

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from console.formats import clock, until
-from console.freshness import age, skewed
-from console.keymap import key_name
-from console.link_state import CONNECTING, DENIED, THROTTLED, UNAUTHENTICATED, UP
-from console.spans import Line, line_cells, spread
+from spork.console.formats import clock, until
+from spork.console.freshness import age, skewed
+from spork.console.keymap import key_name
+from spork.console.link_state import CONNECTING, DENIED, THROTTLED, UNAUTHENTICATED, UP
+from spork.console.spans import Line, line_cells, spread
 
 if TYPE_CHECKING:
-    from console.actions import Command
-    from console.contexts import Context
-    from console.freshness import Freshness
-    from console.link_state import Link
-    from console.store import Store
-    from console.tiers import Lock
+    from spork.console.actions import Command
+    from spork.console.contexts import Context
+    from spork.console.freshness import Freshness
+    from spork.console.link_state import Link
+    from spork.console.store import Store
+    from spork.console.tiers import Lock
 
 TABS = (
     ("1", "Pulse", "pulse"),

@@ -20,15 +20,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from console import freshness
-from console.faults import Fault
-from console.freshness import Freshness
-from console.link_state import Link
-from console.rings import Ring
-from console.topics import LIVE, TOPICS, Topic
+from spork.console import freshness
+from spork.console.faults import LinkFault
+from spork.console.freshness import Freshness
+from spork.console.link_state import Link
+from spork.console.rings import Ring
+from spork.console.topics import LIVE, TOPICS, Topic
 
 if TYPE_CHECKING:
-    from application.views import EventView, Nodes, TrafficView, Whoami
+    from spork.application.views import EventView, Nodes, TrafficView, Whoami
 
 TRAFFIC_RING = 5_000
 EVENTS_RING = 10_000
@@ -80,7 +80,7 @@ class Shelf:
     version: int = 0
     renewed: float | None = None
     as_of: float | None = None
-    fault: Fault | None = None
+    fault: LinkFault | None = None
     failures: int = 0
     total: int | None = None
     overflow: int = 0
@@ -292,7 +292,7 @@ class Store:
         for name in ("traffic", "events"):
             self._touch(self.shelves[name])
 
-    def fail(self, topics: Iterable[str], fault: Fault) -> None:
+    def fail(self, topics: Iterable[str], fault: LinkFault) -> None:
         """An attempt to read these topics failed; what they hold stays, and grows old."""
         for name in topics:
             shelf = self.shelves[name]

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from application.views import TargetView
+    from spork.application.views import TargetView
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
     """One kind of rows. `single` topics have exactly one row, under the key ''. `live` ones come with the stream.
 
-    `view` names the row's type in `application.views`, which is imported when the first row is read: the first picture
+    `view` names the row's type in `spork.application.views`, which is imported when the first row is read: the first picture
     need not wait for it.
     """
 
@@ -37,7 +37,7 @@ class Topic:
     @property
     def row(self) -> type[Any]:
         """The rows' type."""
-        from application import views
+        from spork.application import views
 
         return getattr(views, self.view)  # type: ignore[no-any-return]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from console.spans import Span
+from spork.console.spans import Span
 
 
 @dataclass(frozen=True, slots=True)

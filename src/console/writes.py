@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.actions import BY_NAME
-from console.formats import mask
-from console.tiers import seconds
-from console.topics import segment, target_key
+from spork.console.actions import BY_NAME
+from spork.console.formats import mask
+from spork.console.tiers import seconds
+from spork.console.topics import segment, target_key
 
 if TYPE_CHECKING:
-    from application.views import ActionResult, BreakerView, ConfigView, QuotaView, TargetView
+    from spork.application.views import ActionResult, BreakerView, ConfigView, QuotaView, TargetView
 
 
 @dataclass(frozen=True, slots=True)

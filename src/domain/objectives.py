@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from domain.outcomes import SERVER_ERRORS
+from spork.domain.outcomes import SERVER_ERRORS
 
 #: Windows that burn rates are reported for, seconds, with their names.
 WINDOWS: Final = ((300, "5m"), (1800, "30m"), (3600, "1h"), (21600, "6h"))

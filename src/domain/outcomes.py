@@ -72,7 +72,7 @@ class Fault:
     note: str = ""
 
 
-class Ground(Enum):
+class DenialCategory(Enum):
     """What a refusal is about. Whoever counts or records refusals asks this, never a status code."""
 
     CREDENTIALS = "credentials"  #: who asks is not proven
@@ -82,21 +82,21 @@ class Ground(Enum):
 
 
 #: reason -> its ground; a reason that is not here is of `OTHER`.
-GROUNDS: Final[dict[str, Ground]] = {
-    "unauthenticated": Ground.CREDENTIALS,
-    "invalid_credentials": Ground.CREDENTIALS,
-    "step_up_required": Ground.CREDENTIALS,
-    "address_denied": Ground.ACCESS,
-    "https_required": Ground.ACCESS,
-    "forbidden": Ground.ACCESS,
-    "insufficient_scope": Ground.ACCESS,
-    "tenant_mismatch": Ground.ACCESS,
-    "csrf_failed": Ground.ACCESS,
-    "cors_refused": Ground.ACCESS,
-    "screened": Ground.ACCESS,
-    "too_many_failures": Ground.ALLOWANCE,
-    "quota_exceeded": Ground.ALLOWANCE,
-    "concurrency_exceeded": Ground.ALLOWANCE,
+GROUNDS: Final[dict[str, DenialCategory]] = {
+    "unauthenticated": DenialCategory.CREDENTIALS,
+    "invalid_credentials": DenialCategory.CREDENTIALS,
+    "step_up_required": DenialCategory.CREDENTIALS,
+    "address_denied": DenialCategory.ACCESS,
+    "https_required": DenialCategory.ACCESS,
+    "forbidden": DenialCategory.ACCESS,
+    "insufficient_scope": DenialCategory.ACCESS,
+    "tenant_mismatch": DenialCategory.ACCESS,
+    "csrf_failed": DenialCategory.ACCESS,
+    "cors_refused": DenialCategory.ACCESS,
+    "screened": DenialCategory.ACCESS,
+    "too_many_failures": DenialCategory.ALLOWANCE,
+    "quota_exceeded": DenialCategory.ALLOWANCE,
+    "concurrency_exceeded": DenialCategory.ALLOWANCE,
 }
 
 #: Statuses from here on say that the service failed, a target or the gateway (RFC 9110 15.6).
@@ -122,12 +122,12 @@ class Denial:
     limits: tuple[str, ...] = ()
 
     @property
-    def ground(self) -> Ground:
-        return GROUNDS.get(self.reason, Ground.OTHER)
+    def ground(self) -> DenialCategory:
+        return GROUNDS.get(self.reason, DenialCategory.OTHER)
 
 
 @dataclass(frozen=True, slots=True)
-class Respond:
+class LocalResponse:
     """A guard answers the request itself, on purpose and without refusing it.
 
     `kind` is the stable word for logs and metrics (preflight, redirect, replay, fallback, ...). `status` is what the

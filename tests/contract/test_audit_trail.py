@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import delete, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sqlalchemy.audit import SqlAuditTrail
-from adapters.sqlalchemy.audit_tables import CHAIN, RECORDS
-from adapters.sqlalchemy.database import open_database
-from adapters.sqlalchemy.migrations import upgrade
-from application.audit import AuditEntry
+from spork.adapters.sqlalchemy.audit import SqlAuditTrail
+from spork.adapters.sqlalchemy.audit_tables import CHAIN, RECORDS
+from spork.adapters.sqlalchemy.database import open_database
+from spork.adapters.sqlalchemy.migrations import upgrade
+from spork.application.telemetry.audit import AuditEntry
 from tests.servers import postgres_url
 
 

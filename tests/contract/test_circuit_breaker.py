@@ -11,10 +11,10 @@ from dataclasses import replace
 import pytest
 import redis.asyncio
 
-from adapters.memory.circuit_breaker import MemoryCircuitBreakers
-from adapters.redis.circuit_breaker import RedisCircuitBreakers
-from domain.circuit import BreakerPolicy, BreakerState, CallResult, Open, Permit, Transition
-from domain.circuit_machine import Circuit, CircuitBreakers
+from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from spork.adapters.redis.fleet.circuit_breaker import RedisCircuitBreakers
+from spork.domain.upstreams.circuit import BreakerPolicy, BreakerState, CallResult, Open, Permit, Transition
+from spork.domain.upstreams.circuit_machine import Circuit, CircuitBreakers
 from tests.servers import redis_process
 
 POLICY = BreakerPolicy(window=10, min_requests=4, failure_ratio=0.5, open_for=5, ramp=0)

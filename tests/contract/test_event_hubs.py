@@ -15,11 +15,11 @@ import nats
 import pytest
 import redis.asyncio
 
-from adapters.httpx.webhook import WebhookHub
-from adapters.nats.events import NatsHub
-from adapters.redis.events import RedisHub
-from application.event_delivery import CloudEvent, EventDelivery, Hub, HubGone
-from application.events import EventLog
+from spork.adapters.httpx.webhook import WebhookHub
+from spork.adapters.nats.events import NatsHub
+from spork.adapters.redis.fleet.events import RedisHub
+from spork.application.telemetry.event_delivery import CloudEvent, EventDelivery, Hub, HubGone
+from spork.application.telemetry.event_log import EventLog
 from tests import servers
 from tests.servers import free_port
 

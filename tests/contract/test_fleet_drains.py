@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import redis.asyncio
 
-from adapters.clock import SystemClock
-from adapters.memory.circuit_breaker import MemoryCircuitBreakers
-from adapters.redis.drains import RedisDrains
-from application.drains import FleetDrains
-from application.registry import UpstreamRegistry
-from domain.upstreams import Upstream, parse_target
+from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from spork.adapters.redis.fleet.drains import RedisDrains
+from spork.adapters.system.clock import SystemClock
+from spork.application.upstreams.drains import FleetDrains
+from spork.application.upstreams.registry import UpstreamRegistry
+from spork.domain.upstreams.model import Upstream, parse_target
 from tests.servers import RedisProcess, redis_process
 
 NAME = ("users", "10.0.0.1:80")

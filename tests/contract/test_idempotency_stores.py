@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio
 
-from adapters.clock import SystemClock
-from adapters.memory.idempotency import MemoryIdempotency
-from adapters.redis.idempotency import RedisIdempotency
-from application.guards.idempotency import Begun, IdempotencyStore, InFlight, KeptAnswer, Mismatch, StoreGone
+from spork.adapters.memory.idempotency import MemoryIdempotency
+from spork.adapters.redis.fleet.idempotency import RedisIdempotency
+from spork.adapters.system.clock import SystemClock
+from spork.application.guards.idempotency import Begun, IdempotencyStore, InFlight, KeptAnswer, Mismatch, StoreGone
 from tests.servers import free_port
 
 ANSWER = KeptAnswer(201, ((b"location", b"/orders/1"), (b"set-cookie", b"a"), (b"set-cookie", b"b")), b"\x00\xffbody")

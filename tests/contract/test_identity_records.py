@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from adapters.memory.records import MemoryRecords, MemorySessions
-from adapters.sqlalchemy.database import open_database
-from adapters.sqlalchemy.identity import SqlRecords
-from adapters.sqlalchemy.migrations import pending, upgrade
-from adapters.sqlalchemy.sessions import SqlSessions
-from application.identity import Change, ChangeKind, Conflict, Session, SessionRecords
-from application.keys import KeyRequest, Keys, UnknownKey
-from domain.consumers import ApiKey, Consumer, KeySecret, KeyState, secret_digest
-from domain.revocation import Revocation, RevocationKind
+from spork.adapters.memory.records import MemoryRecords, MemorySessions
+from spork.adapters.sqlalchemy.database import open_database
+from spork.adapters.sqlalchemy.identity import SqlRecords
+from spork.adapters.sqlalchemy.migrations import pending, upgrade
+from spork.adapters.sqlalchemy.sessions import SqlSessions
+from spork.application.callers.keys import KeyRequest, Keys, UnknownKey
+from spork.application.callers.ports import Change, ChangeKind, Conflict, Session, SessionRecords
+from spork.domain.identity.consumers import ApiKey, Consumer, KeySecret, KeyState, secret_digest
+from spork.domain.identity.revocation import Revocation, RevocationKind
 from tests.tokens import NOW
 
 Records = MemoryRecords | SqlRecords

@@ -9,13 +9,20 @@ from dataclasses import replace
 import pytest
 import redis.asyncio
 
-from adapters.redis.nodes import RedisHealth, RedisNodes
-from application.insight import Act
-from application.live_configuration import Shared
-from application.nodes import Heard, LoneNode, NodeRegistry, NodeReport, Picture, RouteReport
-from application.overview import Overview
-from application.recent import Window
-from application.views import BreakerView, EventView, ServiceView, TargetView, TransitionView
+from spork.adapters.redis.fleet.nodes import RedisHealth, RedisNodes
+from spork.application.admin.controls import Act
+from spork.application.configuration.live import Shared
+from spork.application.fleet.nodes import (
+    FleetState,
+    NodeRegistry,
+    NodeReport,
+    NodeState,
+    RouteReport,
+    SingleNodeRegistry,
+)
+from spork.application.fleet.overview import Overview
+from spork.application.telemetry.rolling import Window
+from spork.application.views import BreakerView, EventView, ServiceView, TargetView, TransitionView
 from tests.admin_rig import AdminRig, two_services
 from tests.servers import RedisProcess, redis_process
 
@@ -29,7 +36,7 @@ def server() -> Iterator[RedisProcess]:
 @pytest.fixture(params=["alone", "redis"])
 async def registry(request: pytest.FixtureRequest) -> AsyncIterator[NodeRegistry]:
     if request.param == "alone":
-        yield LoneNode()
+        yield SingleNodeRegistry()
         return
     client = redis.asyncio.Redis.from_url(request.getfixturevalue("server").url)
     await client.flushall()
@@ -70,9 +77,9 @@ async def test_a_node_hears_itself_as_it_announced_itself(registry: NodeRegistry
     said = report(
         "a", breakers=[breaker()], target_views=[target()], events=[EventView("1", 1.0, "k", "a", "o", "", "", "info")]
     )
-    assert await registry.heard() == []
+    assert await registry.nodes() == []
     await registry.announce(said, routes())
-    heard = await registry.heard()
+    heard = await registry.nodes()
     assert heard[0].report == said
     assert heard[0].routes == routes()
     assert 0 <= heard[0].age < 1
@@ -81,7 +88,7 @@ async def test_a_node_hears_itself_as_it_announced_itself(registry: NodeRegistry
 async def test_a_node_that_leaves_is_gone_and_not_silent(registry: NodeRegistry) -> None:
     await registry.announce(report("a"), routes())
     await registry.leave("a")
-    assert await registry.heard() == []
+    assert await registry.nodes() == []
 
 
 async def test_nodes_hear_each_other_and_age_by_the_servers_clock(server: RedisProcess) -> None:
@@ -90,10 +97,10 @@ async def test_nodes_hear_each_other_and_age_by_the_servers_clock(server: RedisP
     await one.announce(report("a", in_flight=2), routes())
     await asyncio.sleep(0.3)
     await two.announce(report("b", in_flight=3), routes())
-    heard = {h.report.node: h.age for h in await one.heard()}
+    heard = {h.report.node: h.age for h in await one.nodes()}
     assert heard.keys() == {"a", "b"}
     assert 0.25 < heard["a"] - heard["b"] < 2
-    picture = Picture(await two.heard(), silent_after=0.2)
+    picture = FleetState(await two.nodes(), silent_after=0.2)
     assert (picture.nodes.seen, picture.nodes.total, picture.nodes.silent, picture.in_flight) == (1, 2, ("a",), 3)
     await one.client.aclose()
     await two.client.aclose()
@@ -106,7 +113,7 @@ async def test_a_node_whose_report_cannot_be_read_is_named_and_not_left_out(serv
     await nodes.announce(report("a"), routes())
     await nodes.announce(report("old"), routes())
     await nodes.client.set("{spork:fleet}:node:old", b"in another form", keepttl=True)
-    picture = Picture(await nodes.heard())
+    picture = FleetState(await nodes.nodes())
     assert (picture.nodes.seen, picture.nodes.total, picture.nodes.silent) == (1, 2, ("old",))
     assert picture.hits("users") == 30
     await nodes.client.aclose()
@@ -117,19 +124,19 @@ async def test_without_redis_the_others_grow_silent_and_nothing_is_raised() -> N
         client = redis.asyncio.Redis.from_url(server.url, socket_timeout=0.2, socket_connect_timeout=0.2)
         nodes = RedisNodes(client)
         await nodes.announce(report("other"), routes())
-        assert len(await nodes.heard()) == 1
+        assert len(await nodes.nodes()) == 1
         server.kill()
         for _ in range(6):
             await nodes.announce(report("me"), routes())
-            heard = await nodes.heard()
-        assert Picture(heard).nodes.silent == ("other",)
+            heard = await nodes.nodes()
+        assert FleetState(heard).nodes.silent == ("other",)
         assert nodes.failures >= 12
         assert (await RedisHealth(client).health()).status == "degraded"
         with pytest.raises(OSError):
             await nodes.offer(Shared("r", 1.0, "a", "", "x"))
         server.start()
         await nodes.announce(report("me"), routes())
-        assert [h.report.node for h in await nodes.heard()] == ["me"]
+        assert [h.report.node for h in await nodes.nodes()] == ["me"]
         await client.aclose()
 
 
@@ -150,8 +157,8 @@ async def test_what_operators_apply_is_found_by_the_others(server: RedisProcess)
 # ------------------------------------------------------------------------------------------------------------- merging
 
 
-def pictured(*reports: NodeReport) -> Picture:
-    return Picture([Heard(r, 0.0, routes) for r in reports])
+def pictured(*reports: NodeReport) -> FleetState:
+    return FleetState([NodeState(r, 0.0, routes) for r in reports])
 
 
 def test_numbers_of_nodes_add_up() -> None:
@@ -250,7 +257,7 @@ def test_events_of_all_nodes_are_in_one_order_and_each_once() -> None:
 
 
 def test_a_node_long_gone_is_forgotten() -> None:
-    picture = Picture([Heard(report("a"), 0.0), Heard(report("old"), 3600.0)])
+    picture = FleetState([NodeState(report("a"), 0.0), NodeState(report("old"), 3600.0)])
     assert (picture.nodes.total, picture.nodes.silent) == (1, ())
 
 

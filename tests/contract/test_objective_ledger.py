@@ -11,15 +11,15 @@ import pytest
 import redis.asyncio
 from sqlalchemy import delete
 
-from adapters.memory.objective_ledger import MemoryObjectives
-from adapters.redis.objective_ledger import RedisObjectives
-from adapters.sqlalchemy.database import open_database
-from adapters.sqlalchemy.migrations import upgrade
-from adapters.sqlalchemy.objective_ledger import SqlObjectives
-from adapters.sqlalchemy.objective_tables import METADATA
-from application.objective_ledger import NAMED_FOR, Counted, ObjectiveLedger
-from application.sla import ServiceLevels
-from domain.objectives import Objective
+from spork.adapters.memory.objective_ledger import MemoryObjectives
+from spork.adapters.redis.fleet.objective_ledger import RedisObjectives
+from spork.adapters.sqlalchemy.database import open_database
+from spork.adapters.sqlalchemy.migrations import upgrade
+from spork.adapters.sqlalchemy.objective_ledger import SqlObjectives
+from spork.adapters.sqlalchemy.objective_tables import METADATA
+from spork.application.telemetry.objective_ledger import NAMED_FOR, Counted, ObjectiveLedger
+from spork.application.telemetry.objectives import ObjectiveTracker
+from spork.domain.objectives import Objective
 from tests.closed_exchanges import closed_exchange
 from tests.servers import RedisProcess, postgres_url, redis_process
 
@@ -139,7 +139,7 @@ class Clock:
 
 async def test_processes_that_share_a_ledger_see_each_others_requests(ledger: ObjectiveLedger) -> None:
     clock = Clock()
-    one, two = (ServiceLevels([FAST], clock, ledger, name, f"run-{name}") for name in ("a", "b"))
+    one, two = (ObjectiveTracker([FAST], clock, ledger, name, f"run-{name}") for name in ("a", "b"))
     for _ in range(9):
         one.closed(closed_exchange())
     two.closed(closed_exchange(status=503, reason="destination_unavailable"))
@@ -154,12 +154,12 @@ async def test_processes_that_share_a_ledger_see_each_others_requests(ledger: Ob
 
 async def test_a_process_that_starts_again_goes_on_where_it_was(ledger: ObjectiveLedger) -> None:
     clock = Clock()
-    before = ServiceLevels([FAST], clock, ledger, "a", "run-1")
+    before = ObjectiveTracker([FAST], clock, ledger, "a", "run-1")
     for status in (200, 200, 200, 500):
         before.closed(closed_exchange(status=status, reason="proxy_internal_error" if status == 500 else ""))
     await before.flush()
     clock.at += 90
-    after = ServiceLevels([FAST], clock, ledger, "a", "run-2")
+    after = ObjectiveTracker([FAST], clock, ledger, "a", "run-2")
     after.closed(closed_exchange())
     (view,) = await after.current()
     assert (view.requests, view.bad, view.since, view.nodes) == (5, 1, NOW, ("a",))
@@ -167,7 +167,7 @@ async def test_a_process_that_starts_again_goes_on_where_it_was(ledger: Objectiv
 
 async def test_an_objective_that_was_changed_begins_anew(ledger: ObjectiveLedger) -> None:
     clock = Clock()
-    levels = ServiceLevels([FAST], clock, ledger, "a", "run-1")
+    levels = ObjectiveTracker([FAST], clock, ledger, "a", "run-1")
     levels.closed(closed_exchange())
     await levels.flush()
     levels.adopt([Objective("fast", 0.999, route="users"), ALL])
@@ -179,7 +179,7 @@ async def test_redis_that_is_gone_loses_nothing_and_the_views_say_so() -> None:
     with redis_process() as server:
         client = redis.asyncio.Redis.from_url(server.url, socket_timeout=0.2, socket_connect_timeout=0.2)
         clock = Clock()
-        levels, other = (ServiceLevels([FAST], clock, RedisObjectives(client), name, name) for name in ("a", "b"))
+        levels, other = (ObjectiveTracker([FAST], clock, RedisObjectives(client), name, name) for name in ("a", "b"))
         other.closed(closed_exchange())
         await other.flush()
         levels.closed(closed_exchange())
@@ -191,7 +191,7 @@ async def test_redis_that_is_gone_loses_nothing_and_the_views_say_so() -> None:
         assert (view.requests, view.read_at) == (3, NOW)
         assert view.remark == "redis has not answered for 40 s: what other processes counted since is not here"
         assert ("gateway_store_failures_total", ("objectives",), 1.0) in levels.samples()
-        fresh = ServiceLevels([FAST], clock, RedisObjectives(client), "c", "c")
+        fresh = ObjectiveTracker([FAST], clock, RedisObjectives(client), "c", "c")
         fresh.closed(closed_exchange())
         (lone,) = await fresh.current()
         assert (lone.requests, lone.nodes, lone.since) == (1, ("c",), clock.at)

@@ -10,19 +10,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 import redis.asyncio
 
-from adapters.clock import SystemClock
-from adapters.memory.idempotency import MemoryIdempotency
-from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.redis.connection import connect
-from adapters.redis.idempotency import RedisIdempotency
-from adapters.redis.rate_limiter import RedisRateLimiter
-from application.configuration import AdminToken
-from application.events import EventLog
-from application.guards.idempotency import IdempotencyStore
-from application.operations import OperationRefused, Operations, Prepared, Write
-from application.operators import Locked, NotAnOperator, Operator, Operators
-from application.stream import Revisions
-from domain.quotas import RateLimiter
+from spork.adapters.memory.idempotency import MemoryIdempotency
+from spork.adapters.memory.rate_limiter import MemoryRateLimiter
+from spork.adapters.redis.fleet.idempotency import RedisIdempotency
+from spork.adapters.redis.limits.rate_limiter import RedisRateLimiter
+from spork.adapters.redis.store.connection import connect
+from spork.adapters.system.clock import SystemClock
+from spork.application.admin.access import Locked, NotAnOperator, Operator, Operators
+from spork.application.admin.commands import OperationRefused, Operations, Prepared, Write
+from spork.application.admin.stream import Revisions
+from spork.application.configuration.model import AdminToken
+from spork.application.guards.idempotency import IdempotencyStore
+from spork.application.telemetry.event_log import EventLog
+from spork.domain.limits.limit import RateLimiter
 from tests.servers import free_port
 
 ALICE = Operator("alice", "admin")

@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
-from adapters.httpx.fetch import MAX_DOCUMENT, HttpCalls, check_address
-from adapters.httpx.introspection import Authority as Asking
-from adapters.httpx.introspection import IntrospectionVerifier
-from adapters.jwt.sources import REFRESH_AFTER, UNKNOWN_KID_INTERVAL, PublishedKeys
-from adapters.jwt.verifier import JwtVerifier, trust
-from adapters.memory.circuit_breaker import MemoryCircuitBreakers
-from application.identity import FetchFailed
-from application.verdicts import RememberedVerdicts
-from domain.circuit import BreakerPolicy
-from domain.revocation import RevocationSet
-from domain.tokens import Issuer, Refused, TokenOutcome, Unverifiable, Verified
+from spork.adapters.httpx.fetch import MAX_DOCUMENT, HttpCalls, check_address
+from spork.adapters.httpx.introspection import Authority as Asking
+from spork.adapters.httpx.introspection import IntrospectionVerifier
+from spork.adapters.jwt.sources import REFRESH_AFTER, UNKNOWN_KID_INTERVAL, PublishedKeys
+from spork.adapters.jwt.verifier import JwtVerifier, trust
+from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from spork.application.callers.ports import FetchFailed
+from spork.application.callers.verdicts import TokenCache
+from spork.domain.identity.revocation import RevocationSet
+from spork.domain.identity.tokens import Issuer, Refused, TokenOutcome, Unverifiable, Verified
+from spork.domain.upstreams.circuit import BreakerPolicy
 from tests.authorities import Authority, authority
 from tests.tokens import AUDIENCE, ISSUER, NOW, claims, public_jwk, token
 
@@ -184,7 +184,7 @@ def test_these_addresses_are_taken(url: str) -> None:
 # --------------------------------------------------------------------------------------------------------- introspection
 
 
-def introspecting(issuer: Authority, calls: HttpCalls, breaker: bool = False) -> RememberedVerdicts:
+def introspecting(issuer: Authority, calls: HttpCalls, breaker: bool = False) -> TokenCache:
     policy = BreakerPolicy(min_requests=100, consecutive=3, open_for=1000.0)
     circuit = MemoryCircuitBreakers(lambda: 0.5).circuit("idp", policy, 0.0) if breaker else None
     found = Issuer(
@@ -195,10 +195,10 @@ def introspecting(issuer: Authority, calls: HttpCalls, breaker: bool = False) ->
         client_id="gateway",
         client_secret="secret",
     )
-    return RememberedVerdicts(IntrospectionVerifier(found, Asking(calls, circuit)), RevocationSet())
+    return TokenCache(IntrospectionVerifier(found, Asking(calls, circuit)), RevocationSet())
 
 
-async def ask(verdicts: RememberedVerdicts, raw: bytes = b"t", now: float = NOW) -> TokenOutcome:
+async def ask(verdicts: TokenCache, raw: bytes = b"t", now: float = NOW) -> TokenOutcome:
     found = verdicts.verify(raw, now)
     return await found if isinstance(found, Awaitable) else found
 

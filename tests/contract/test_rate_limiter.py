@@ -12,10 +12,10 @@ from typing import Any, cast
 
 import pytest
 
-from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.redis.connection import connect
-from adapters.redis.rate_limiter import RedisRateLimiter
-from domain.quotas import Admitted, Charge, Decision, Limit, LimitState, RateLimiter, Throttled
+from spork.adapters.memory.rate_limiter import MemoryRateLimiter
+from spork.adapters.redis.limits.rate_limiter import RedisRateLimiter
+from spork.adapters.redis.store.connection import connect
+from spork.domain.limits.limit import Admitted, Charge, Decision, Limit, LimitState, RateLimiter, Throttled
 from tests.limit_bounds import bound, most_in_any_interval
 from tests.redis_cluster import cluster_url, redis_cluster
 

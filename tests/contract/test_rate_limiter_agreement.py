@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.redis.connection import connect
-from adapters.redis.rate_limiter import RedisRateLimiter
-from domain.quotas import Admitted, Charge, Limit, Throttled
-from domain.terms import MICROS
+from spork.adapters.memory.rate_limiter import MemoryRateLimiter
+from spork.adapters.redis.limits.rate_limiter import RedisRateLimiter
+from spork.adapters.redis.store.connection import connect
+from spork.domain.limits.limit import Admitted, Charge, Limit, Throttled
+from spork.domain.limits.terms import MICROS
 
 T0 = 1_700_000_000 * MICROS
 ALGORITHMS = ["gcra", "sliding_window", "sliding_log", "fixed_window", "calendar"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.redis.connection import connect
-from adapters.redis.rate_limiter import RedisRateLimiter
-from domain.quotas import Admitted, Charge, Limit, Throttled
+from spork.adapters.memory.rate_limiter import MemoryRateLimiter
+from spork.adapters.redis.limits.rate_limiter import RedisRateLimiter
+from spork.adapters.redis.store.connection import connect
+from spork.domain.limits.limit import Admitted, Charge, Limit, Throttled
 from tests.redis_cluster import cluster_url, redis_cluster
 
 

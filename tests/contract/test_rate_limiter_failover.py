@@ -10,10 +10,10 @@ import asyncio
 import pytest
 import redis as redis_client
 
-from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.redis.connection import connect
-from adapters.redis.rate_limiter import RedisRateLimiter
-from domain.quotas import Admitted, Charge, Limit, Throttled
+from spork.adapters.memory.rate_limiter import MemoryRateLimiter
+from spork.adapters.redis.limits.rate_limiter import RedisRateLimiter
+from spork.adapters.redis.store.connection import connect
+from spork.domain.limits.limit import Admitted, Charge, Limit, Throttled
 from tests.redis_sentinel import Watched, redis_watched_by_sentinel
 
 QUOTA = 2000

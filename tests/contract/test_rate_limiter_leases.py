@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.redis.connection import connect
-from adapters.redis.limit_leases import LEASE, SHARE, LeasingRateLimiter
-from adapters.redis.rate_limiter import RedisRateLimiter
-from domain.quotas import Admitted, Charge, Limit, Throttled
+from spork.adapters.memory.rate_limiter import MemoryRateLimiter
+from spork.adapters.redis.limits.leases import LEASE, SHARE, LeasingRateLimiter
+from spork.adapters.redis.limits.rate_limiter import RedisRateLimiter
+from spork.adapters.redis.store.connection import connect
+from spork.domain.limits.limit import Admitted, Charge, Limit, Throttled
 
 NODES = 2
 QUOTA = 1000

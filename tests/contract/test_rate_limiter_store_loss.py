@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import redis as redis_client
 
-from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.redis.connection import connect
-from adapters.redis.rate_limiter import RedisRateLimiter
-from domain.quotas import Admitted, Charge, Decision, Limit, Throttled
+from spork.adapters.memory.rate_limiter import MemoryRateLimiter
+from spork.adapters.redis.limits.rate_limiter import RedisRateLimiter
+from spork.adapters.redis.store.connection import connect
+from spork.domain.limits.limit import Admitted, Charge, Decision, Limit, Throttled
 from tests.servers import RedisProcess, redis_process
 
 QUOTA = 10

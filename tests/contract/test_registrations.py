@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import redis.asyncio
 
-from adapters.clock import SystemClock
-from adapters.memory.circuit_breaker import MemoryCircuitBreakers
-from adapters.memory.registrations import MemoryRegistrations
-from adapters.redis.registrations import RedisRegistrations
-from application.registration import (
+from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from spork.adapters.memory.registrations import MemoryRegistrations
+from spork.adapters.redis.fleet.registrations import RedisRegistrations
+from spork.adapters.system.clock import SystemClock
+from spork.application.upstreams.registration import (
     Registration,
     RegistrationRefused,
     Registrations,
@@ -24,8 +24,8 @@ from application.registration import (
     Wanted,
     id_of,
 )
-from application.registry import UpstreamRegistry
-from domain.upstreams import Target, Upstream
+from spork.application.upstreams.registry import UpstreamRegistry
+from spork.domain.upstreams.model import Target, Upstream
 from tests.servers import redis_process
 
 MakeStore = Callable[[], RegistrationStore]

@@ -8,19 +8,19 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import pytest
 
-from adapters.clock import SystemClock
-from adapters.memory.circuit_breaker import MemoryCircuitBreakers
-from adapters.redis.circuit_breaker import RedisCircuitBreakers
-from adapters.redis.connection import RedisConnection, connect
-from adapters.redis.drains import RedisDrains
-from adapters.redis.idempotency import RedisIdempotency
-from adapters.redis.registrations import RedisRegistrations
-from application.drains import FleetDrains
-from application.guards.idempotency import Begun, InFlight
-from application.registration import Registration, Registrations, Wanted
-from application.registry import UpstreamRegistry
-from domain.circuit import BreakerPolicy, BreakerState, CallResult, Permit
-from domain.upstreams import Upstream, parse_target
+from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from spork.adapters.redis.fleet.circuit_breaker import RedisCircuitBreakers
+from spork.adapters.redis.fleet.drains import RedisDrains
+from spork.adapters.redis.fleet.idempotency import RedisIdempotency
+from spork.adapters.redis.fleet.registrations import RedisRegistrations
+from spork.adapters.redis.store.connection import RedisConnection, connect
+from spork.adapters.system.clock import SystemClock
+from spork.application.guards.idempotency import Begun, InFlight
+from spork.application.upstreams.drains import FleetDrains
+from spork.application.upstreams.registration import Registration, Registrations, Wanted
+from spork.application.upstreams.registry import UpstreamRegistry
+from spork.domain.upstreams.circuit import BreakerPolicy, BreakerState, CallResult, Permit
+from spork.domain.upstreams.model import Upstream, parse_target
 from tests.redis_cluster import cluster_url, redis_cluster
 
 

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 import redis.asyncio
 
-from adapters.memory.signatures import MemorySignatures
-from adapters.redis.signatures import RedisSignatures
-from application.guards.shared_secrets import TakenSignatures
+from spork.adapters.memory.signatures import MemorySignatures
+from spork.adapters.redis.fleet.signatures import RedisSignatures
+from spork.application.callers.shared_secrets import TakenSignatures
 from tests.servers import free_port
 
 NOW = 1_800_000_000.0

@@ -12,14 +12,23 @@ from dataclasses import dataclass
 
 import pytest
 
-from adapters.httpx.fetch import HttpCalls
-from adapters.httpx.introspection import Authority as Asking
-from adapters.httpx.introspection import AuthServiceVerifier, IntrospectionVerifier
-from adapters.jwt.verifier import JwtVerifier, trust
-from adapters.memory.token_verifier import KnownTokens
-from application.verdicts import LONGEST, RememberedVerdicts
-from domain.revocation import Revocation, RevocationKind, RevocationSet
-from domain.tokens import ClaimNames, Issuer, Principal, Refused, TokenOutcome, TokenVerifier, Verified, principal_of
+from spork.adapters.httpx.fetch import HttpCalls
+from spork.adapters.httpx.introspection import Authority as Asking
+from spork.adapters.httpx.introspection import AuthServiceVerifier, IntrospectionVerifier
+from spork.adapters.jwt.verifier import JwtVerifier, trust
+from spork.adapters.memory.token_verifier import KnownTokens
+from spork.application.callers.verdicts import LONGEST, TokenCache
+from spork.domain.identity.revocation import Revocation, RevocationKind, RevocationSet
+from spork.domain.identity.tokens import (
+    ClaimNames,
+    Issuer,
+    Principal,
+    Refused,
+    TokenOutcome,
+    TokenVerifier,
+    Verified,
+    principal_of,
+)
 from tests.authorities import Authority, authority
 from tests.tokens import AUDIENCE, ISSUER, NOW, claims, public_jwk, token
 
@@ -31,7 +40,7 @@ class Subject:
     verifier: TokenVerifier
     make: Callable[..., bytes]
     revoked: RevocationSet
-    verdicts: RememberedVerdicts
+    verdicts: TokenCache
     method: str
 
     async def verify(self, raw: bytes, now: float = NOW) -> TokenOutcome:
@@ -46,7 +55,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     with authority() as issuer:
         inner, make, method = _verifier(kind, issuer, calls)
         revoked = RevocationSet()
-        yield Subject(inner, make, revoked, RememberedVerdicts(inner, revoked), method)
+        yield Subject(inner, make, revoked, TokenCache(inner, revoked), method)
         await calls.close()
 
 

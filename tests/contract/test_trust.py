@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from adapters.memory.announcements import MemoryAnnouncements, MemoryHub
-from adapters.memory.records import MemoryRecords
-from adapters.redis.announcements import RedisAnnouncements
-from adapters.sqlalchemy.database import open_database
-from adapters.sqlalchemy.identity import SqlRecords
-from adapters.sqlalchemy.migrations import upgrade
-from application.consumers import Consumers
-from application.identity import Announcements
-from application.keys import KeyRequest, KeyRing, Keys
-from application.trust import Trust
-from application.verdicts import RememberedVerdicts
-from domain.consumers import Consumer
-from domain.revocation import Revocation, RevocationKind, RevocationSet
-from domain.tokens import Principal, Refused, TokenOutcome, Verified
+from spork.adapters.memory.announcements import MemoryAnnouncements, MemoryHub
+from spork.adapters.memory.records import MemoryRecords
+from spork.adapters.redis.fleet.announcements import RedisAnnouncements
+from spork.adapters.sqlalchemy.database import open_database
+from spork.adapters.sqlalchemy.identity import SqlRecords
+from spork.adapters.sqlalchemy.migrations import upgrade
+from spork.application.callers.consumers import Consumers
+from spork.application.callers.keys import KeyRequest, KeyRing, Keys
+from spork.application.callers.ports import Announcements
+from spork.application.callers.trust import RevocationSync
+from spork.application.callers.verdicts import TokenCache
+from spork.domain.identity.consumers import Consumer
+from spork.domain.identity.revocation import Revocation, RevocationKind, RevocationSet
+from spork.domain.identity.tokens import Principal, Refused, TokenOutcome, Verified
 from tests import servers
 from tests.tokens import NOW
 
@@ -55,9 +55,11 @@ class Replica:
         self.revoked = RevocationSet()
         self.consumers = Consumers([Consumer(self.consumer, "basic", (f"alice{mark}",))], records)
         self.ring = KeyRing(records, b"pepper", self.revoked, self.consumers.named)
-        self.trust = Trust(records, records, announcements, self.revoked, self.ring, self.consumers, lambda: NOW)
+        self.trust = RevocationSync(
+            records, records, announcements, self.revoked, self.ring, self.consumers, lambda: NOW
+        )
         self.keys = Keys(records, b"pepper", self.trust.key_changed, revoke_everywhere=self.trust.revoke)
-        self.verdicts = self.trust.watch(RememberedVerdicts(Always(mark), self.revoked, self.consumers.of))
+        self.verdicts = self.trust.watch(TokenCache(Always(mark), self.revoked, self.consumers.of))
 
     def token(self) -> str:
         found = self.verdicts.verify(b"token", NOW)

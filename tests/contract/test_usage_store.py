@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
-from adapters.sqlalchemy.database import open_database
-from adapters.sqlalchemy.migrations import upgrade
-from adapters.sqlalchemy.usage import SqlUsage
-from adapters.sqlalchemy.usage_tables import USAGE
-from application.exports import as_csv, as_json_lines, csv_head
-from application.usage import UsageRow
+from spork.adapters.sqlalchemy.database import open_database
+from spork.adapters.sqlalchemy.migrations import upgrade
+from spork.adapters.sqlalchemy.usage import SqlUsage
+from spork.adapters.sqlalchemy.usage_tables import USAGE
+from spork.application.admin.exports import as_csv, as_json_lines, csv_head
+from spork.application.telemetry.usage import UsageRow
 from tests.servers import postgres_url
 
 

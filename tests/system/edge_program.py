@@ -11,13 +11,13 @@ import sys
 import time
 from typing import Any
 
-from adapters.litestar.problems import Problems
-from adapters.uvicorn.edge import Edge
-from adapters.uvicorn.server import EdgeServer, Listener, run_until_done
-from adapters.uvicorn.sockets import CannotListen, listening_socket
-from adapters.uvicorn.workers import supervise
-from application.ports import RequestBody, ResponseSink
-from domain.http import RequestHead
+from spork.adapters.edge.edge import Edge
+from spork.adapters.edge.server import EdgeServer, Listener, run_until_done
+from spork.adapters.edge.sockets import CannotListen, listening_socket
+from spork.adapters.edge.workers import supervise
+from spork.adapters.litestar.problems import JsonProblemResponses
+from spork.application.kernel.streams import RequestBody, ResponseSink
+from spork.domain.http.head import RequestHead
 
 
 def say(what: str) -> None:
@@ -70,7 +70,7 @@ def main() -> int:
             ready = False
             say("draining")
 
-        edge = Edge(Problems(), gateway=Pid(), own_paths=["/ready"])
+        edge = Edge(JsonProblemResponses(), gateway=Pid(), own_paths=["/ready"])
         server = EdgeServer(
             [Listener("data", sock, edge, app, lifespan="off")],
             drain_delay=float(os.environ.get("DRAIN_DELAY", "1")),

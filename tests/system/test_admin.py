@@ -27,7 +27,7 @@ def echo_service() -> Iterator[int]:
     """The demo's echo service on a port of its own."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "adapters.demo.services", f"echo:{port}"], stdin=subprocess.PIPE, env=python_env()
+        [sys.executable, "-m", "spork.cli.demo.services", f"echo:{port}"], stdin=subprocess.PIPE, env=python_env()
     )
     try:
         wait_until(lambda: listening(port), 20, "echo service")

@@ -12,9 +12,9 @@ import schemathesis.specs.openapi.checks  # registers the checks named below
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS
 
-from adapters.container import GatewayContainer
-from adapters.litestar.admin.application import describe
-from application.configuration import Configuration
+from spork.adapters.litestar.admin.application import describe
+from spork.application.configuration.model import Configuration
+from spork.composition.gateway import GatewayContainer
 from tests.servers import GatewayProcess, gateway_process
 from tests.system.test_admin import admin, config, echo_service
 

@@ -17,8 +17,8 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from domain.http import RequestHead
-from domain.signatures import sign_request
+from spork.domain.http.head import RequestHead
+from spork.domain.identity.signatures import sign_request
 from tests import servers, tokens
 from tests.authorities import Authority, authority
 from tests.servers import GatewayProcess, gateway_process
@@ -300,7 +300,7 @@ def test_no_secret_is_listed_or_logged(world: World) -> None:
 def test_an_unknown_key_and_a_wrong_secret_look_the_same(world: World) -> None:
     """Status, body, headers and the median time of many, asked in turn. The steps themselves are counted in
     test_credentials.py; each request has an address of its own, for failures are limited by address."""
-    from domain.consumers import mint, mint_id
+    from spork.domain.identity.consumers import mint, mint_id
 
     key = world.issue()
     wrong = str(mint(key["id"], b"\x01" * 24))

@@ -22,7 +22,7 @@ GET = b"GET /x HTTP/1.1\r\nHost: gw.test\r\n\r\n"
 
 def spork(*args: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "adapters.cli", *args],
+        [sys.executable, "-m", "spork.cli", *args],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -58,7 +58,7 @@ def children_of(pid: int) -> list[int]:
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda end: end.name)
 def test_demo_answers_through_the_gateway_and_leaves_nothing_behind(end: signal.Signals) -> None:
     port, admin = free_port(), free_port()
-    command = [sys.executable, "-m", "adapters.cli", "demo", "--port", str(port), "--admin-port", str(admin)]
+    command = [sys.executable, "-m", "spork.cli", "demo", "--port", str(port), "--admin-port", str(admin)]
     demo = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=python_env(), start_new_session=True
     )

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from textual.widgets import Button
 
-from console import feed as feeding
-from console.faults import Denied
+from spork.console import feed as feeding
+from spork.console.faults import AccessDenied
 from tests.servers import GatewayProcess, free_port, gateway_process, python_env, redis_process, wait_until
 from tests.unit.console.driving import console
 from tests.unit.console.test_dialogs import confirm, dialog, fill
@@ -178,7 +178,7 @@ async def test_stopped_is_down_with_ages_and_started_is_live_without_a_key(
 
 
 def start_again(gateway: GatewayProcess, **env: str) -> subprocess.Popen[bytes]:
-    args = [sys.executable, "-m", "adapters.cli", "serve", "-c", str(gateway.directory / "spork.yaml")]
+    args = [sys.executable, "-m", "spork.cli", "serve", "-c", str(gateway.directory / "spork.yaml")]
     return subprocess.Popen(
         args, env=python_env(**env), cwd=gateway.directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -218,7 +218,7 @@ async def test_a_token_without_the_role_may_look_and_nothing_else(service: int, 
                 assert "T trip" not in running.text
                 await running.press("T")
                 await running.shows("needs role operator; you are viewer")
-                with pytest.raises(Denied):
+                with pytest.raises(AccessDenied):
                     assert running.session.client is not None
                     await running.session.client.act("/breakers/users/trip", {"reason": "x", "ttl": 60}, dry_run=False)
         finally:
@@ -260,7 +260,7 @@ async def test_one_silent_node_of_two_makes_sums_partial(service: int, tmp_path:
 async def test_get_on_a_real_gateway(gateway: GatewayProcess) -> None:
     env = python_env(SPORK_CONSOLE_CONFIG="/nonexistent")
     done = await asyncio.to_thread(
-        lambda: subprocess.run([sys.executable, "-m", "console", "--url", gateway.admin_url, "get", "breakers", "users", "--check"],
+        lambda: subprocess.run([sys.executable, "-m", "spork.console", "--url", gateway.admin_url, "get", "breakers", "users", "--check"],
                                capture_output=True, text=True, env=env, cwd=gateway.directory, timeout=30)
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

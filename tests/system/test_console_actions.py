@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from console import tiers
-from console.ui.secret import SecretWindow
+from spork.console import tiers
+from spork.console.ui.secret import SecretWindow
 from tests.servers import GatewayProcess, free_port, gateway_process, python_env, wait_until
 from tests.system.test_console import Admin
 from tests.unit.console.driving import Console, console
@@ -250,7 +250,7 @@ async def test_a_revoked_subjects_tokens_are_refused(gateway: GatewayProcess) ->
 
 
 def spork(gateway: GatewayProcess, *words: str) -> str:
-    command = [sys.executable, "-m", "adapters.cli", *words, "-c", str(gateway.directory / "spork.yaml")]
+    command = [sys.executable, "-m", "spork.cli", *words, "-c", str(gateway.directory / "spork.yaml")]
     return subprocess.run(
         command, check=True, capture_output=True, text=True, env=python_env(), cwd=gateway.directory, timeout=60
     ).stdout.strip()

@@ -227,7 +227,7 @@ def test_a_dumb_terminal_gets_lines(gateway: FakeGateway) -> None:
         TERM="dumb", SPORK_ADMIN_TOKEN="admin-token", SPORK_CONSOLE_URL=gateway.url, SPORK_CONSOLE_CONFIG="/nonexistent"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "console"], capture_output=True, text=True, env=env, timeout=120, cwd=ROOT
+        [sys.executable, "-m", "spork.console"], capture_output=True, text=True, env=env, timeout=120, cwd=ROOT
     )
     assert done.returncode == 0
     assert "\x1b" not in done.stdout

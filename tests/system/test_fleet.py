@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from domain.http import RequestHead
-from domain.signatures import sign_request
+from spork.domain.http.head import RequestHead
+from spork.domain.identity.signatures import sign_request
 from tests.servers import GatewayProcess, RedisProcess, gateway_process, python_env, redis_process, wait_until
 from tests.system.test_admin import admin, config, echo_service
 
@@ -79,7 +79,7 @@ def test_a_gateway_that_starts_late_serves_what_was_applied_not_its_old_file(fle
     head = (fleet.one.directory / "spork.yaml").read_text().split("upstreams:")[0]
     applied.write_text(head + config(fleet.echo, "echo fresh", shared))
     done = subprocess.run(
-        [sys.executable, "-m", "adapters.cli", "apply", "-c", str(applied), "--url", fleet.one.admin_url],
+        [sys.executable, "-m", "spork.cli", "apply", "-c", str(applied), "--url", fleet.one.admin_url],
         env=python_env(SPORK_ADMIN_TOKEN=fleet.one.admin_token),
         capture_output=True,
         text=True,

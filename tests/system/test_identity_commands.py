@@ -31,7 +31,7 @@ class Spork:
 
     def __call__(self, *args: str, given: str = "", fails: bool = False) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "adapters.cli", *args],
+            [sys.executable, "-m", "spork.cli", *args],
             cwd=self.directory, env=python_env(), input=given, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         assert (done.returncode != 0) is fails, done.stderr
@@ -65,10 +65,10 @@ def test_the_life_of_a_key(spork: Spork) -> None:
 
 
 def test_a_development_token_is_good_for_its_issuer(spork: Spork) -> None:
-    from adapters.jwt.keys import read_static
-    from adapters.jwt.sources import StaticKeys
-    from adapters.jwt.verifier import JwtVerifier, TrustedIssuer
-    from domain.tokens import ClaimNames, ClaimPolicy, Verified
+    from spork.adapters.jwt.keys import read_static
+    from spork.adapters.jwt.sources import StaticKeys
+    from spork.adapters.jwt.verifier import JwtVerifier, TrustedIssuer
+    from spork.domain.identity.tokens import ClaimNames, ClaimPolicy, Verified
 
     raw = spork("token", "issue", "alice", "--role", "reader", "--scope", "a", "--claim", 'x={"y": 1}').strip()
     shown = json.loads(spork("token", "inspect", "-", given=raw))
@@ -93,7 +93,7 @@ def test_a_signing_key_is_private_and_never_written_over(spork: Spork) -> None:
 def test_the_demos_ready_made_lines_work() -> None:
     """Its curl lines for the private route: one refusal, then three keys and a token that are taken."""
     port, admin = free_port(), free_port()
-    command = [sys.executable, "-m", "adapters.cli", "demo", "--port", str(port), "--admin-port", str(admin)]
+    command = [sys.executable, "-m", "spork.cli", "demo", "--port", str(port), "--admin-port", str(admin)]
     demo = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=python_env(), start_new_session=True
     )

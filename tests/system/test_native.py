@@ -41,16 +41,18 @@ def passes(compiled: Path, *tests: str) -> str:
 
 def test_it_behaves_like_its_sources(compiled: Path) -> None:
     """One test, so that it is compiled once however the tests are spread."""
-    wanted = "import application.forward as f, adapters.uvicorn.cycle as c; print(f.__file__, c.__file__)"
+    wanted = "import spork.application.pipeline.forwarder as f, spork.adapters.edge.cycle as c; print(f.__file__, c.__file__)"
     env = os.environ | {"PYTHONPATH": str(compiled)}
     shown = subprocess.run([sys.executable, "-c", wanted], env=env, capture_output=True, text=True, check=True).stdout
     assert [Path(path).suffix for path in shown.split()] == [".so", ".so"]
 
-    edge = ["tests/contract/edge/test_edge_wire.py", "tests/unit/adapters/uvicorn"]
+    edge = ["tests/contract/edge/test_edge_wire.py", "tests/unit/adapters/edge"]
     transport = ["test_exchange.py", "test_distrust.py", "test_flow.py", "test_leaving.py"]
-    core = ["tests/unit/domain", "tests/unit/application", "tests/unit/adapters/test_memory_rate_limiter.py",
-            "tests/unit/adapters/test_access_log.py"]  # fmt: skip
+    core = ["tests/unit/domain", "tests/unit/application", "tests/unit/adapters/memory/test_rate_limiter.py",
+            "tests/unit/adapters/structlog/test_access_log.py"]  # fmt: skip
     # It counts calls by replacing a module's functions, which compiled code has bound.
-    replaces = "tests/unit/application/test_credentials.py::test_an_unknown_key_and_a_wrong_secret_take_the_same_work"
+    replaces = (
+        "tests/unit/application/callers/test_credentials.py::test_an_unknown_key_and_a_wrong_secret_take_the_same_work"
+    )
     under = [f"tests/contract/upstream_transport/{name}" for name in transport]
     passes(compiled, f"--deselect={replaces}", *edge, *under, *core, "tests/system/test_proxy.py")

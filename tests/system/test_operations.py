@@ -60,7 +60,7 @@ async def test_server_timing_is_opt_in_and_has_one_entry_per_phase(tmp_path: Pat
 
 def spork_check(folder: Path) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "adapters.cli", "check"],
+        [sys.executable, "-m", "spork.cli", "check"],
         cwd=folder,
         env=python_env(),
         capture_output=True,
@@ -189,7 +189,7 @@ def test_a_reader_of_standard_error_that_is_stuck_costs_no_request(tmp_path: Pat
         "consumers: {acme: {}}\nupstreams: {users: {targets: ['http://127.0.0.1:9']}}\n"
         "routes: [{name: users, match: /users/*, upstream: users, auth: {any_of: [api_key]}}]\n"
     )
-    command = [sys.executable, "-m", "adapters.cli", "serve", "-c", str(config)]
+    command = [sys.executable, "-m", "spork.cli", "serve", "-c", str(config)]
     gateway = subprocess.Popen(command, stderr=write_end, env=python_env(), cwd=tmp_path)
     os.close(write_end)
     try:

@@ -31,7 +31,7 @@ def gateway(echo: int, tmp_path: Path) -> Iterator[GatewayProcess]:
 def spork(gateway: GatewayProcess, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a `spork` command beside the gateway."""
     return subprocess.run(
-        [sys.executable, "-m", "adapters.cli", *args],
+        [sys.executable, "-m", "spork.cli", *args],
         cwd=gateway.directory, env=python_env(**({"SPORK_ADMIN_URL": gateway.admin_url} | env)), text=True, capture_output=True,
         timeout=60,
     )  # fmt: skip

@@ -27,7 +27,7 @@ def spork_register(gateway: GatewayProcess, *args: str) -> list[str]:
     assert gateway.admin_token
     token = str(gateway.directory / ".spork" / "admin-token")
     options = ["--admin", gateway.admin_url, "--token-file", token, "--ttl", "2"]
-    return [sys.executable, "-m", "adapters.cli", "register", *options, *args]
+    return [sys.executable, "-m", "spork.cli", "register", *options, *args]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from domain.upstreams import TlsToTarget
+from spork.domain.upstreams.model import TlsToTarget
 from tests.contract.upstream_transport.certificates import Authority
 from tests.contract.upstream_transport.targets import Peer, answering, plain, scripted
 from tests.servers import gateway_process

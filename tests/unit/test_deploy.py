@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from application.metering import FAMILIES
+from spork.application.telemetry.families import FAMILIES
 from tests.servers import missing
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"

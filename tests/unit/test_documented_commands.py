@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 import pytest
 
-from adapters.cli import spork
-from adapters.demo.screen import welcome
-from console.__main__ import parser as console_parser
+from spork.cli.demo.screen import welcome
+from spork.cli.main import spork
+from spork.console.__main__ import parser as console_parser
 from tests.servers import python_env
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ def test_what_needs_no_server_runs(line: Shown, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     for name in ("spork.yaml", "mine.yaml"):
         shutil.copy(ROOT / "config" / "demo.yaml", tmp_path / name)
-    words = [sys.executable, "-m", "adapters.cli"]
+    words = [sys.executable, "-m", "spork.cli"]
     if line.words[1:3] == ("token", "issue"):
         subprocess.run([*words, "token", "keygen", "--out", ".spork/signing-key.pem"], cwd=tmp_path, env=python_env())
     done = subprocess.run(
@@ -131,7 +131,7 @@ def test_the_mistake_of_the_tour_is_shown_at_its_line(tmp_path: Path) -> None:
     blocks = re.findall(r"^```\n(.*?)^```", PAGES[0].read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     tour = next(block for block in blocks if "usres" in block)
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    program = f'spork() {{ "{sys.executable}" -m adapters.cli "$@"; }}\n'
+    program = f'spork() {{ "{sys.executable}" -m spork.cli "$@"; }}\n'
     done = subprocess.run(["sh", "-c", program + tour], cwd=tmp_path, env=python_env(), capture_output=True, text=True)
     assert done.returncode == 1
     assert re.search(r'^mine\.yaml:\d+:\d+: error: .*no upstream "usres"; did you mean "users"\?', done.stderr, re.M)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from application.monitoring import FORMULA
+from spork.application.admin.monitoring import FORMULA
 
 ROOT = Path(__file__).resolve().parents[2]
 

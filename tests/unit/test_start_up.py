@@ -20,18 +20,18 @@ routes:
 CHECK = """
 import sys
 from pathlib import Path
-from adapters.caller_material import material_problems
-from adapters.yaml.load import load
+from spork.composition.material import material_problems
+from spork.adapters.yaml.load import load
 loaded = load(Path("spork.yaml"), {}, material_problems)
 """
 EXPLAIN = """
-from adapters.container import GatewayContainer
+from spork.composition.gateway import GatewayContainer
 container = GatewayContainer(configuration=loaded.configuration, config_path=Path("spork.yaml"))
 container.configurator().apply(loaded.configuration)
 container.explainer()
 """
 SERVE = """
-import adapters.main
+import spork.composition.process
 container.transports(), container.data_app(), container.admin_app()
 """
 

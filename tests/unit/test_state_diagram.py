@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.circuit import TRANSITIONS
+from spork.domain.upstreams.circuit import TRANSITIONS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

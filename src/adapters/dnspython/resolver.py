@@ -9,7 +9,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from application.discovery import ServiceRecord
+from spork.application.upstreams.discovery import ServiceRecord
 
 if TYPE_CHECKING:
     import dns.asyncresolver

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from adapters.httpx.introspection import Authority
-from application.auth_desk import Passed
-from domain.tokens import Unverifiable
+from spork.adapters.httpx.introspection import Authority
+from spork.application.callers.self_service import Passed
+from spork.domain.identity.tokens import Unverifiable
 
 #: Headers of the service's answer that a client gets.
 _KEPT = frozenset(("content-type", "set-cookie", "cache-control", "www-authenticate", "retry-after"))

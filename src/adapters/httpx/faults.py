@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import httpx
 
-from application.ports import FaultError
-from domain.outcomes import Fault, FaultKind, Side
+from spork.application.kernel.faults import FaultError
+from spork.domain.outcomes import Fault, FaultKind, Side
 
 _TABLE: tuple[tuple[type[Exception], FaultKind, Side], ...] = (
     (httpx.PoolTimeout, FaultKind.CONNECTION_LIMIT_REACHED, Side.GATEWAY),

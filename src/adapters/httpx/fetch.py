@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from application.identity import FetchFailed
+from spork.application.callers.ports import FetchFailed
 
 # Every call to an authority would be a line of its own.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -29,7 +29,7 @@ PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class FetchedDocument:
     """An answer to a call. Header names are lower-case."""
 
     status: int
@@ -93,14 +93,14 @@ class HttpCalls:
         body: bytes = b"",
         basic: tuple[str, str] | None = None,
         patience: float | None = None,
-    ) -> Reply:
+    ) -> FetchedDocument:
         """One call and its whole answer, of whatever status. Raises FetchFailed."""
         try:
             async with asyncio.timeout(patience or self._patience):
                 request = self._client.build_request(method, url, headers=dict(headers or {}), content=body)
                 response = await self._client.send(request, auth=basic or httpx.USE_CLIENT_DEFAULT, stream=True)
                 try:
-                    return Reply(response.status_code, _headers(response), await _bounded(response))
+                    return FetchedDocument(response.status_code, _headers(response), await _bounded(response))
                 finally:
                     await response.aclose()
         except TimeoutError as error:

@@ -2,7 +2,7 @@
 
 Only a clear yes is a yes. An authority that is slow, broken or away gives `Unverifiable`, behind a circuit of its own
 so that a dead one is not waited for by every request. Remembering verdicts and asking once at a time is
-`application.verdicts`.
+`spork.application.callers.verdicts`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TypeGuard
 from urllib.parse import quote, urlencode
 
-from adapters.httpx.fetch import HttpCalls, Reply, check_address
-from application.identity import FetchFailed
-from domain.circuit import CallResult, CircuitBreaker, Open
-from domain.tokens import (
+from spork.adapters.httpx.fetch import FetchedDocument, HttpCalls, check_address
+from spork.application.callers.ports import FetchFailed
+from spork.domain.identity.tokens import (
     ClaimNames,
     Issuer,
     Principal,
@@ -30,6 +29,7 @@ from domain.tokens import (
     text_of,
     words_of,
 )
+from spork.domain.upstreams.circuit import CallResult, CircuitBreaker, Open
 
 #: Longest opaque token taken, bytes.
 MAX_TOKEN = 8 * 1024
@@ -56,7 +56,7 @@ class Authority:
 
     async def ask(
         self, url: str, headers: Mapping[str, str], body: bytes, basic: tuple[str, str] | None = None
-    ) -> Reply | Unverifiable:
+    ) -> FetchedDocument | Unverifiable:
         """The answer, unless the authority failed (no answer, or a 5xx) or its circuit is open."""
         began = self._monotonic()
         permit = self._breaker.permit(began) if self._breaker is not None else None

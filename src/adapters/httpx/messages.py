@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from adapters.httpx import faults
-from application.bodies import Measured
-from application.upstream_request import UpstreamRequest
-from domain.http import HOP_BY_HOP, Header
-from domain.outcomes import FaultKind
+from spork.adapters.httpx import faults
+from spork.application.upstreams.framing import Measured
+from spork.application.upstreams.transport import UpstreamRequest
+from spork.domain.http.head import HOP_BY_HOP, Header
+from spork.domain.outcomes import FaultKind
 
 _EXPECT_BODY = frozenset(("POST", "PUT", "PATCH"))
 _NEVER_COPIED = HOP_BY_HOP | {b"content-length"}

@@ -8,12 +8,12 @@ import ssl
 
 import httpx
 
-from adapters.httpx import faults
-from application.ports import FaultError
-from application.target_tls import client_context
-from domain.health import ProbePolicy
-from domain.outcomes import Fault, FaultKind, Side
-from domain.upstreams import Target, TlsToTarget
+from spork.adapters.httpx import faults
+from spork.application.kernel.faults import FaultError
+from spork.application.upstreams.tls import client_context
+from spork.domain.outcomes import Fault, FaultKind, Side
+from spork.domain.upstreams.health import ProbePolicy
+from spork.domain.upstreams.model import Target, TlsToTarget
 
 
 class HttpxProber:

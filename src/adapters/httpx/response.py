@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
-from adapters.httpx import faults
-from application.ports import Tunnel
-from application.upstream_request import UpstreamRequest
-from domain.http import HOP_BY_HOP, Header
-from domain.outcomes import FaultKind
+from spork.adapters.httpx import faults
+from spork.application.kernel.streams import Tunnel
+from spork.application.upstreams.transport import UpstreamRequest
+from spork.domain.http.head import HOP_BY_HOP, Header
+from spork.domain.outcomes import FaultKind
 
 MAX_HEAD = 65536
 MAX_FIELDS = 512

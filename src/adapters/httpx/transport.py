@@ -15,17 +15,17 @@ from typing import Any
 
 import httpx
 
-from adapters.httpx import faults
-from adapters.httpx.call import Call
-from adapters.httpx.messages import Body, RequestUrl, render_headers
-from adapters.httpx.response import HttpxResponse, examine
-from application.bodies import Measured, measure
-from application.ports import FaultError
-from application.target_tls import client_context
-from application.upstream_request import UpstreamRequest
-from domain.http import IDEMPOTENT
-from domain.outcomes import FaultKind
-from domain.upstreams import PoolPolicy, Target, TlsToTarget
+from spork.adapters.httpx import faults
+from spork.adapters.httpx.call import Call
+from spork.adapters.httpx.messages import Body, RequestUrl, render_headers
+from spork.adapters.httpx.response import HttpxResponse, examine
+from spork.application.kernel.faults import FaultError
+from spork.application.upstreams.framing import Measured, measure
+from spork.application.upstreams.tls import client_context
+from spork.application.upstreams.transport import UpstreamRequest
+from spork.domain.http.head import IDEMPOTENT
+from spork.domain.outcomes import FaultKind
+from spork.domain.upstreams.model import PoolPolicy, Target, TlsToTarget
 
 #: Streams of an HTTP/2 connection that httpcore uses at most.
 _STREAMS = 100

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from application.event_delivery import CloudEvent, HubGone, encode
+from spork.application.telemetry.event_delivery import CloudEvent, HubGone, encode
 
 log = logging.getLogger("spork.events")
 

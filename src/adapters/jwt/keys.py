@@ -15,7 +15,7 @@ from typing import Any
 import jwt
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 
-from adapters.jwt.structure import Malformed, decode, json_object
+from spork.adapters.jwt.structure import Malformed, decode, json_object
 
 #: Most keys taken from one set.
 MAX_KEYS = 100

@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 from jwt.algorithms import get_default_algorithms
 
-from domain.tokens import Verified
+from spork.domain.identity.tokens import Verified
 
 #: Seconds a signed identity is good for; one is used again during the first half of them.
 LIFETIME = 60.0

@@ -11,9 +11,9 @@ import logging
 from collections.abc import Awaitable
 from typing import Protocol
 
-from adapters.jwt.keys import NO_KEYS, KeyRefused, KeySet, read_key_set
-from adapters.jwt.structure import Malformed, json_object
-from application.identity import DocumentFetch, FetchFailed
+from spork.adapters.jwt.keys import NO_KEYS, KeyRefused, KeySet, read_key_set
+from spork.adapters.jwt.structure import Malformed, json_object
+from spork.application.callers.ports import DocumentFetch, FetchFailed
 
 _log = logging.getLogger("spork.identity")
 

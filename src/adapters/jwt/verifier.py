@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from adapters.jwt.keys import SUPPORTED, KeySet, read_static
-from adapters.jwt.sources import KeySource, PublishedKeys, StaticKeys
-from adapters.jwt.structure import Malformed, Token, json_object, take_apart
-from application.identity import DocumentFetch
-from domain.tokens import (
+from spork.adapters.jwt.keys import SUPPORTED, KeySet, read_static
+from spork.adapters.jwt.sources import KeySource, PublishedKeys, StaticKeys
+from spork.adapters.jwt.structure import Malformed, Token, json_object, take_apart
+from spork.application.callers.ports import DocumentFetch
+from spork.domain.identity.tokens import (
     ClaimNames,
     ClaimPolicy,
     Issuer,

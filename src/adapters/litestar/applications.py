@@ -9,7 +9,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
-from adapters.litestar.problems import TYPE_PREFIX
+from spork.adapters.litestar.problems import TYPE_PREFIX
 
 
 def http_problem(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, object]]:

@@ -11,12 +11,12 @@ from litestar import Request, Response, Router, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.handlers import HTTPRouteHandler
 
-from application.auth_desk import AuthDesk, Passed, Shown
-from application.clients import ClientFinder
-from application.ports import Answer, Refusals
-from domain.http import RequestHead
-from domain.outcomes import Denial
-from domain.tokens import Principal
+from spork.application.callers.self_service import AuthDesk, Passed, Shown
+from spork.application.exchange.answers import GatewayResponse, ProblemResponses
+from spork.application.pipeline.client_address import ClientAddress
+from spork.domain.http.head import RequestHead
+from spork.domain.identity.tokens import Principal
+from spork.domain.outcomes import Denial
 
 Asked = Request[Any, Any, Any]
 
@@ -43,7 +43,7 @@ async def _form(request: Asked) -> dict[str, str] | Denial:
 class _Desk:
     """The handlers' way to the desk: refusals become answers."""
 
-    def __init__(self, desk: AuthDesk, refusals: Refusals, clients: ClientFinder) -> None:
+    def __init__(self, desk: AuthDesk, refusals: ProblemResponses, clients: ClientAddress) -> None:
         self.desk = desk
         self._refusals = refusals
         self._clients = clients
@@ -53,11 +53,11 @@ class _Desk:
         headers = tuple(request.scope["headers"])
         peer = request.client.host if request.client is not None else ""
         head = RequestHead(request.method, b"/auth", None, headers, request.url.scheme, b"", peer=peer)
-        client = self._clients.find(head)[0] if self._clients.believes(peer) else peer
+        client = self._clients.resolve(head)[0] if self._clients.trusts(peer) else peer
         return Shown(head.header(b"authorization") or b"", head.header(b"x-api-key") or b"", client)
 
     def refuse(self, denial: Denial) -> Response[bytes]:
-        answer: Answer = self._refusals.deny(denial, "")
+        answer: GatewayResponse = self._refusals.deny(denial, "")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
         media_type = headers.pop("content-type", "application/problem+json")
         headers.pop("content-length", None)
@@ -97,7 +97,7 @@ def jwks_handler(key_set: Callable[[], Mapping[str, object]]) -> HTTPRouteHandle
     return jwks
 
 
-def auth_router(asks: AuthDesk, refusals: Refusals, clients: ClientFinder) -> Router:
+def auth_router(asks: AuthDesk, refusals: ProblemResponses, clients: ClientAddress) -> Router:
     """Handlers below `/auth`."""
     at = _Desk(asks, refusals, clients)
 

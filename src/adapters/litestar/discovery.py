@@ -10,11 +10,11 @@ from litestar import Router, delete, get, post, put
 from litestar.params import FromPath, JSONBody
 from litestar.types import Guard, Middleware
 
-from adapters.litestar.admin.access import AdminProblem
-from adapters.litestar.admin.answers import READ
-from application.registration import Registration, RegistrationRefused, Registrations, StoreGone, Wanted
-from application.views import RouteView, ServiceView, TargetView
-from domain.health import overall
+from spork.adapters.litestar.admin.access import AdminProblem
+from spork.adapters.litestar.admin.answers import READ
+from spork.application.upstreams.registration import Registration, RegistrationRefused, Registrations, StoreGone, Wanted
+from spork.application.views import RouteView, ServiceView, TargetView
+from spork.domain.upstreams.health import overall
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Announced(msgspec.Struct):
     heartbeat: str
 
 
-class Sights(msgspec.Struct):
+class DiscoveryQueries(msgspec.Struct):
     """What discovery shows: functions that answer the present. `history(service)` gives (Unix time, availability, mean
     seconds) for each minute of the last hour that had probes."""
 
@@ -107,7 +107,7 @@ def registration_router(
 
 def discovery_router(
     registrations: Registrations | None,
-    sights: Sights,
+    sights: DiscoveryQueries,
     middleware: Sequence[Middleware] = (),
     guards: Sequence[Guard] = (),
 ) -> Router:

@@ -7,7 +7,7 @@ import time
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from application.lifecycle import Lifecycle, Phase
+from spork.application.fleet.lifecycle import Lifecycle, Phase
 
 _NO_STORE = {"cache-control": "no-store"}
 

@@ -10,9 +10,9 @@ import math
 
 import msgspec
 
-from application.ports import Answer
-from domain.http import Header
-from domain.outcomes import TIMEOUTS, Denial, Fault, FaultKind, Respond, Side
+from spork.application.exchange.answers import GatewayResponse
+from spork.domain.http.head import Header
+from spork.domain.outcomes import TIMEOUTS, Denial, Fault, FaultKind, LocalResponse, Side
 
 #: `urn:` because a refusal must not depend on a web site; docs/problems.md lists every reason.
 TYPE_PREFIX = "urn:spork:problem:"
@@ -93,10 +93,10 @@ def retry_after(seconds: float) -> bytes:
     return str(max(1, math.ceil(seconds))).encode("ascii")
 
 
-class Problems:
+class JsonProblemResponses:
     """Implements `ports.Refusals`."""
 
-    def deny(self, denial: Denial, request_id: str) -> Answer:
+    def deny(self, denial: Denial, request_id: str) -> GatewayResponse:
         status, title = REASONS.get(denial.reason, (500, "Internal error"))
         uri = QUOTA_TYPE if denial.reason == "quota_exceeded" else TYPE_PREFIX + denial.reason
         return _problem(
@@ -110,7 +110,7 @@ class Problems:
             headers.append((b"retry-after", retry_after(denial.retry_after)))
         return headers
 
-    def fail(self, fault: Fault, request_id: str) -> Answer:
+    def fail(self, fault: Fault, request_id: str) -> GatewayResponse:
         default = (
             (504, "The service took too long to answer")
             if fault.kind in TIMEOUTS
@@ -125,12 +125,12 @@ class Problems:
         close = fault.side is Side.DOWNSTREAM
         return _problem(status, title, TYPE_PREFIX + fault.kind.value, "", request_id, {}, headers, close)
 
-    def respond(self, respond: Respond, request_id: str) -> Answer:
+    def respond(self, respond: LocalResponse, request_id: str) -> GatewayResponse:
         status = respond.status or _RESPONSES.get(respond.kind, 200)
         headers = respond.headers
         if status != 204:
             headers = (*headers, (b"content-length", str(len(respond.body)).encode("ascii")))
-        return Answer(status, headers, respond.body)
+        return GatewayResponse(status, headers, respond.body)
 
 
 def _problem(
@@ -142,7 +142,7 @@ def _problem(
     members: dict[str, object],
     headers: list[Header],
     close: bool,
-) -> Answer:
+) -> GatewayResponse:
     document: dict[str, object] = {"type": uri, "title": title, "status": status}
     if detail:
         document["detail"] = detail
@@ -151,4 +151,4 @@ def _problem(
     document |= members
     body = _encode(document)
     fixed = (_CONTENT_TYPE, _NO_STORE, (b"content-length", str(len(body)).encode("ascii")))
-    return Answer(status, (*fixed, *headers), body, close)
+    return GatewayResponse(status, (*fixed, *headers), body, close)

@@ -13,9 +13,11 @@ from typing import Any, cast
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import ExceptionHandlersMap, Receive, Scope, Send
 
-from application.ports import FaultError, Gateway, Refusals, Tunnel
-from domain.http import BAD_HEADER_NAME, Header, RequestHead, canonical_path, header_name
-from domain.outcomes import Denial, Fault, FaultKind, Side
+from spork.application.exchange.answers import Gateway, ProblemResponses
+from spork.application.kernel.faults import FaultError
+from spork.application.kernel.streams import Tunnel
+from spork.domain.http.head import BAD_HEADER_NAME, Header, RequestHead, canonical_path, header_name
+from spork.domain.outcomes import Denial, Fault, FaultKind, Side
 
 #: Under which key of `scope["extensions"]` the edge leaves the cycle.
 EXTENSION = "spork"
@@ -36,7 +38,7 @@ class Mount(ASGIRouteHandler):
         return self._gathered
 
 
-def proxy_mount(gateway: Gateway, refusals: Refusals) -> ASGIRouteHandler:
+def proxy_mount(gateway: Gateway, refusals: ProblemResponses) -> ASGIRouteHandler:
     """The mount that takes everything the gateway does not answer itself."""
 
     @Mount()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from application.identity import Change
-from domain.revocation import Revocation
+from spork.application.callers.ports import Change
+from spork.domain.identity.revocation import Revocation
 
 
 class MemoryHub:

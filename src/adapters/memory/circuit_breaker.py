@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from domain.circuit import BreakerPolicy, CircuitStatus, TransitionListener
-from domain.circuit_machine import Circuit
+from spork.domain.upstreams.circuit import BreakerPolicy, CircuitStatus, TransitionListener
+from spork.domain.upstreams.circuit_machine import Circuit
 
 
 class MemoryCircuitBreakers:

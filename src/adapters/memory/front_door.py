@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from application.ports import FaultError, Gateway, Tunnel
-from domain.http import Header, RequestHead
-from domain.outcomes import Fault, FaultKind, Side
+from spork.application.exchange.answers import Gateway
+from spork.application.kernel.faults import FaultError
+from spork.application.kernel.streams import Tunnel
+from spork.domain.http.head import Header, RequestHead
+from spork.domain.outcomes import Fault, FaultKind, Side
 
 
 class MemoryBody:
@@ -89,7 +91,7 @@ class MemorySink:
         return [value for key, value in self.headers if key == name]
 
 
-async def knock(
+async def request(
     gateway: Gateway,
     method: str,
     path: str,

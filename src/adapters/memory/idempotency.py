@@ -7,11 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from application.guards.idempotency import Begun, InFlight, KeptAnswer, Mismatch
+from spork.application.guards.idempotency import Begun, InFlight, KeptAnswer, Mismatch
 
 
 @dataclass(slots=True)
-class _Entry:
+class _KeptAnswer:
     fingerprint: str
     token: str
     until: float
@@ -19,12 +19,12 @@ class _Entry:
 
 
 class MemoryIdempotency:
-    """`application.guards.idempotency.IdempotencyStore` in process. `monotonic` answers seconds."""
+    """`spork.application.guards.idempotency.IdempotencyStore` in process. `monotonic` answers seconds."""
 
     def __init__(self, monotonic: Callable[[], float], most: int = 10_000) -> None:
         self._monotonic = monotonic
         self._most = most
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._entries: OrderedDict[str, _KeptAnswer] = OrderedDict()
 
     async def begin(self, key: str, fingerprint: str, lease: float) -> Begun | InFlight | Mismatch | KeptAnswer:
         now = self._monotonic()
@@ -34,7 +34,7 @@ class MemoryIdempotency:
                 return Mismatch()
             return known.answer or InFlight()
         token = secrets.token_hex(8)
-        self._entries[key] = _Entry(fingerprint, token, now + lease)
+        self._entries[key] = _KeptAnswer(fingerprint, token, now + lease)
         self._entries.move_to_end(key)
         while len(self._entries) > self._most:
             self._entries.popitem(last=False)

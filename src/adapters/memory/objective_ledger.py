@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from application.objective_ledger import NAMED_FOR, Counted, Kept, Reading, Slice, needed
-from domain.objectives import Objective
+from spork.application.telemetry.objective_ledger import NAMED_FOR, Counted, Kept, Reading, Slice, needed
+from spork.domain.objectives import Objective
 
 
 class MemoryObjectives:

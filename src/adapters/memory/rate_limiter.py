@@ -13,8 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from domain.quotas import ALGORITHMS, Admitted, Algorithm, Charge, Decision, Limit, LimitState, Throttled
-from domain.terms import MICROS, Terms
+from spork.domain.limits.limit import ALGORITHMS, Admitted, Algorithm, Charge, Decision, Limit, LimitState, Throttled
+from spork.domain.limits.terms import MICROS, Terms
 
 #: How many old entries a new one makes the hand look at, and among how many a victim is chosen at the bound.
 _LOOK: Final = 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from application.identity import Change, ChangeKind, Conflict, Session
-from domain.consumers import ApiKey, Consumer
-from domain.revocation import Revocation, stricter
+from spork.application.callers.ports import Change, ChangeKind, Conflict, Session
+from spork.domain.identity.consumers import ApiKey, Consumer
+from spork.domain.identity.revocation import Revocation, stricter
 
 #: How many changes are kept for `changes_since`.
 _CHANGES_KEPT = 10_000

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from application.registration import Registration, renewed
+from spork.application.upstreams.registration import Registration, renewed
 
 
 class MemoryRegistrations:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class MemorySignatures:
-    """`application.guards.shared_secrets.TakenSignatures` in process. Holds at least `most` of the latest."""
+    """`spork.application.guards.shared_secrets.TakenSignatures` in process. Holds at least `most` of the latest."""
 
     def __init__(self, most: int = 10_000) -> None:
         self._most = most

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.tokens import Principal, Refused, Verified, refuse_times
+from spork.domain.identity.tokens import Principal, Refused, Verified, refuse_times
 
 
 class KnownTokens:

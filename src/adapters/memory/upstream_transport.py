@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from application.ports import FaultError, Tunnel
-from application.upstream_request import UpstreamRequest
-from domain.http import Header
-from domain.outcomes import Fault, FaultKind, Side
-from domain.upstreams import Target
+from spork.application.kernel.faults import FaultError
+from spork.application.kernel.streams import Tunnel
+from spork.application.upstreams.transport import UpstreamRequest
+from spork.domain.http.head import Header
+from spork.domain.outcomes import Fault, FaultKind, Side
+from spork.domain.upstreams.model import Target
 
 
 @dataclass(slots=True)

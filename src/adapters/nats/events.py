@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from nats.aio.client import Client
 from nats.errors import Error
 
-from application.event_delivery import CloudEvent, HubGone, encode
+from spork.application.telemetry.event_delivery import CloudEvent, HubGone, encode
 
 _HEADERS = {"content-type": "application/cloudevents+json"}
 

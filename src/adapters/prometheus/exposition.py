@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
-from application.metering import FAMILIES, Family, HistogramSums, MetricSums, WorkerReport
+from spork.application.telemetry.families import FAMILIES, Family, HistogramSums, MetricSums, WorkerReport
 
 
 class ReportCollector(Collector):

@@ -1,7 +1,7 @@
 """The audit trail in SQL: appended one at a time in a chain, queried, verified, thinned out by age, cleared of persons.
 
 Appending locks the chain's one row, so that replicas that share records continue one chain. The chain's hash covers
-everything but personal values, which count by salted commitment (`application.audit`).
+everything but personal values, which count by salted commitment (`spork.application.telemetry.audit`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sqlalchemy.audit_tables import CHAIN, RECORDS
-from application.audit import (
+from spork.adapters.sqlalchemy.audit_tables import CHAIN, RECORDS
+from spork.application.telemetry.audit import (
     PERSONAL,
     Anchor,
     AuditEntry,

@@ -7,7 +7,7 @@ import time
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from application.views import ComponentHealth
+from spork.application.views import ComponentHealth
 
 
 class RecordsHealth:

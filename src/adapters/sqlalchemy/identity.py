@@ -16,11 +16,11 @@ from sqlalchemy import RowMapping, Table, bindparam, delete, func, insert, selec
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sqlalchemy.database import insert_into
-from adapters.sqlalchemy.identity_tables import API_KEYS, CHANGES, CONSUMERS, FACTS, REVOCATIONS
-from application.identity import Change, ChangeKind, Conflict
-from domain.consumers import ApiKey, Consumer, KeySecret
-from domain.revocation import Revocation, RevocationKind, stricter
+from spork.adapters.sqlalchemy.database import insert_into
+from spork.adapters.sqlalchemy.identity_tables import API_KEYS, CHANGES, CONSUMERS, FACTS, REVOCATIONS
+from spork.application.callers.ports import Change, ChangeKind, Conflict
+from spork.domain.identity.consumers import ApiKey, Consumer, KeySecret
+from spork.domain.identity.revocation import Revocation, RevocationKind, stricter
 
 #: Changes kept for followers; one that lags further behind is told to ask for everything again.
 CHANGES_KEPT = 10_000

@@ -8,10 +8,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sqlalchemy.database import insert_into
-from adapters.sqlalchemy.objective_tables import BEGINNINGS, COUNTS, TELLERS
-from application.objective_ledger import NAMED_FOR, Counted, Kept, Reading, Slice, needed
-from domain.objectives import Objective
+from spork.adapters.sqlalchemy.database import insert_into
+from spork.adapters.sqlalchemy.objective_tables import BEGINNINGS, COUNTS, TELLERS
+from spork.application.telemetry.objective_ledger import NAMED_FOR, Counted, Kept, Reading, Slice, needed
+from spork.domain.objectives import Objective
 
 
 class SqlObjectives:

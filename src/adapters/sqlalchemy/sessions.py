@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import RowMapping, Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sqlalchemy.identity import upsert
-from adapters.sqlalchemy.identity_tables import SESSIONS
-from application.identity import Session
+from spork.adapters.sqlalchemy.identity import upsert
+from spork.adapters.sqlalchemy.identity_tables import SESSIONS
+from spork.application.callers.ports import Session
 
 
 class SqlSessions:

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sqlalchemy.database import insert_into
-from adapters.sqlalchemy.usage_tables import USAGE
-from application.usage import UsageRow
+from spork.adapters.sqlalchemy.database import insert_into
+from spork.adapters.sqlalchemy.usage_tables import USAGE
+from spork.application.telemetry.usage import UsageRow
 
 _SUMS = ("requests", "errors", "refused", "units", "bytes_in", "bytes_out", "seconds")
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from adapters.structlog.redaction import is_secret, redact
-from adapters.structlog.sink import LineSink
+from spork.adapters.files.line_sink import LineSink
+from spork.adapters.structlog.redaction import is_secret, redact
 
 if TYPE_CHECKING:
-    from application.exchange import Exchange
+    from spork.application.exchange.exchange import Exchange
 
 #: What a line holds unless the operator says otherwise, in this order.
 DEFAULT_FIELDS: Final = (

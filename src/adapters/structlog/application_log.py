@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from adapters.structlog.redaction import redact_fields
-from adapters.structlog.sink import LineSink, line_sink
+from spork.adapters.files.line_sink import LineSink, line_sink
+from spork.adapters.structlog.redaction import redact_fields
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 Event = MutableMapping[str, Any]

@@ -7,10 +7,21 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.yaml.document import ListNode, MappingNode, Node, Place, ScalarNode
-from adapters.yaml.scalars import Kind
-from adapters.yaml.shapes import Anything, Choice, Either, Entries, Field, Items, Record, Scalar, Shape, fields_of
-from application.diagnostics import Problem, Severity, child, did_you_mean, nearest, parent
+from spork.adapters.yaml.document import ListNode, MappingNode, Node, Place, ScalarNode
+from spork.adapters.yaml.scalars import Kind
+from spork.adapters.yaml.shapes import (
+    Anything,
+    Choice,
+    Either,
+    Entries,
+    Field,
+    ItemShape,
+    Record,
+    Scalar,
+    Shape,
+    fields_of,
+)
+from spork.application.configuration.problems import Diagnostic, Severity, child, did_you_mean, nearest, parent
 
 
 class _Failed:
@@ -27,7 +38,7 @@ class Findings:
     `meant` are paths that a misspelt key stood for: they are not missing.
     """
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Diagnostic] = field(default_factory=list)
     places: dict[str, Place] = field(default_factory=dict)
     meant: set[str] = field(default_factory=set)
 
@@ -45,7 +56,7 @@ class Findings:
         self, path: str, message: str, suggestion: str = "", severity: Severity = "error", place: Place | None = None
     ) -> None:
         at = place or self.place(path)
-        self.problems.append(Problem(path, message, suggestion, severity, at.file, at.line, at.column))
+        self.problems.append(Diagnostic(path, message, suggestion, severity, at.file, at.line, at.column))
 
 
 def decode(node: Node, shape: Shape, path: str, findings: Findings) -> Any:
@@ -103,7 +114,7 @@ def _choice(node: Node, shape: Choice, path: str, findings: Findings) -> Any:
     return FAILED
 
 
-def _items(node: Node, shape: Items, path: str, findings: Findings) -> Any:
+def _items(node: Node, shape: ItemShape, path: str, findings: Findings) -> Any:
     if isinstance(node, ScalarNode):
         if node.null:
             return ()
@@ -209,7 +220,7 @@ def _mismatch(node: Node, shape: Shape, path: str, findings: Findings) -> Any:
     suggestion = ""
     if isinstance(node, ScalarNode):
         given = f'"{node.text}"' if len(node.text) < 40 else "text"
-        if isinstance(shape, Items) and node.text:
+        if isinstance(shape, ItemShape) and node.text:
             suggestion = f"write [{node.text}]"
         elif isinstance(shape, Record):
             suggestion = f"its keys are {', '.join(fields_of(shape.struct))}"
@@ -222,7 +233,7 @@ def _expectation(shape: Shape) -> str:
         return shape.kind.name
     if isinstance(shape, Choice):
         return f"one of {', '.join(str(o) for o in shape.options)}"
-    if isinstance(shape, Items):
+    if isinstance(shape, ItemShape):
         return "a list"
     if isinstance(shape, Either):
         return " or ".join(_expectation(s) for s in (shape.scalar, shape.items, shape.mapping) if s is not None)
@@ -232,7 +243,7 @@ def _expectation(shape: Shape) -> str:
 _READERS: dict[type, Any] = {
     Scalar: _scalar,
     Choice: _choice,
-    Items: _items,
+    ItemShape: _items,
     Entries: _entries,
     Record: _record,
     Anything: _anything,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import yaml
 
-from application.diagnostics import Problem, child
+from spork.application.configuration.problems import Diagnostic, child
 
 MAX_DEPTH = 64
 MAX_ALIASED_NODES = 50_000
@@ -77,7 +77,11 @@ class _Stop(Exception):
 
 
 def parse(
-    content: bytes | str, file: str, environ: Mapping[str, str], problems: list[Problem], asked: set[str] | None = None
+    content: bytes | str,
+    file: str,
+    environ: Mapping[str, str],
+    problems: list[Diagnostic],
+    asked: set[str] | None = None,
 ) -> Node | None:
     """The tree of one document, None when there is none or it cannot be read at all (then `problems` says why).
 
@@ -95,17 +99,17 @@ def parse(
         mark = error.problem_mark or error.context_mark
         message, suggestion = _explain(error, text)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problems.append(Problem("", message, suggestion, "error", file, line, column))
+        problems.append(Diagnostic("", message, suggestion, "error", file, line, column))
     except (yaml.YAMLError, ValueError) as error:
         line, column = _first_odd_character(text)
-        problems.append(Problem("", f"not YAML: {str(error).splitlines()[0]}", "", "error", file, line, column))
+        problems.append(Diagnostic("", f"not YAML: {str(error).splitlines()[0]}", "", "error", file, line, column))
     return None
 
 
-def _text(content: bytes | str, file: str, problems: list[Problem]) -> str | None:
+def _text(content: bytes | str, file: str, problems: list[Diagnostic]) -> str | None:
     if len(content) > MAX_BYTES:
         problems.append(
-            Problem("", f"larger than {MAX_BYTES // 1024 // 1024} MiB", "split it by include", "error", file, 1, 1)
+            Diagnostic("", f"larger than {MAX_BYTES // 1024 // 1024} MiB", "split it by include", "error", file, 1, 1)
         )
         return None
     try:
@@ -115,7 +119,7 @@ def _text(content: bytes | str, file: str, problems: list[Problem]) -> str | Non
         before = raw[: error.start] if isinstance(error, UnicodeDecodeError) else b""
         line = before.count(b"\n") + 1
         column = len(before) - before.rfind(b"\n")
-        problems.append(Problem("", "is not UTF-8 text", "save the file as UTF-8", "error", file, line, column))
+        problems.append(Diagnostic("", "is not UTF-8 text", "save the file as UTF-8", "error", file, line, column))
         return None
 
 
@@ -158,7 +162,7 @@ class _Frame:
 
 
 class _Builder:
-    def __init__(self, file: str, environ: Mapping[str, str], problems: list[Problem], asked: set[str]) -> None:
+    def __init__(self, file: str, environ: Mapping[str, str], problems: list[Diagnostic], asked: set[str]) -> None:
         self._file = file
         self._asked = asked
         self._environ = environ
@@ -206,7 +210,9 @@ class _Builder:
         return path
 
     def _complain(self, place: Place, message: str, suggestion: str = "") -> None:
-        self._problems.append(Problem(self._path(), message, suggestion, "error", place.file, place.line, place.column))
+        self._problems.append(
+            Diagnostic(self._path(), message, suggestion, "error", place.file, place.line, place.column)
+        )
 
     # ---------------------------------------------------------------------------------------------- events to nodes
 

@@ -20,11 +20,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from adapters.yaml.document import ListNode, MappingNode, Node, Place, ScalarNode
-from adapters.yaml.shapes import Either, Entries, Items, Record, Shape, fields_of
-from adapters.yaml.written import Document
-from application.diagnostics import Problem, child, did_you_mean
-from domain.upstreams import parse_target
+from spork.adapters.yaml.document import ListNode, MappingNode, Node, Place, ScalarNode
+from spork.adapters.yaml.shapes import Either, Entries, ItemShape, Record, Shape, fields_of
+from spork.adapters.yaml.written import Document
+from spork.application.configuration.problems import Diagnostic, child, did_you_mean
+from spork.domain.upstreams.model import parse_target
 
 PREFIX = "SPORK_"
 #: Variables of the commands and of the tests, which configure nothing here.
@@ -59,12 +59,12 @@ def place_of(variable: str) -> Place:
 # ------------------------------------------------------------------------------------------------------------ overrides
 
 
-def override(root: MappingNode, environ: Mapping[str, str], asked: Collection[str] = ()) -> list[Problem]:
+def override(root: MappingNode, environ: Mapping[str, str], asked: Collection[str] = ()) -> list[Diagnostic]:
     """Put `SPORK_...` values into the tree in place of what is written there.
 
     Variables that the document itself asks for as `${SPORK_...}` are not overrides.
     """
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     for variable in sorted(environ):
         if (
             not variable.startswith(PREFIX)
@@ -82,7 +82,7 @@ def override(root: MappingNode, environ: Mapping[str, str], asked: Collection[st
     return problems
 
 
-def _set(root: MappingNode, shape: Shape, parts: list[str], value: str, variable: str) -> Problem | None:
+def _set(root: MappingNode, shape: Shape, parts: list[str], value: str, variable: str) -> Diagnostic | None:
     place = place_of(variable)
     node: Node = root
     path = ""
@@ -130,20 +130,20 @@ def _below(shape: Shape, key: str | int) -> Shape:
         return fields_of(option.struct)[str(key)].shape
     if isinstance(option, Entries):
         return option.value
-    return option.item if isinstance(option, Items) else shape
+    return option.item if isinstance(option, ItemShape) else shape
 
 
-def _unknown(variable: str, part: str, node: Node, shape: Shape, path: str) -> Problem:
+def _unknown(variable: str, part: str, node: Node, shape: Shape, path: str) -> Diagnostic:
     where = place_of(variable)
     if isinstance(node, ListNode):
         message = f"{path} has {len(node.items)} items, counted from 0; {part} is none of them"
-        return Problem(path, message, "", "error", where.file)
+        return Diagnostic(path, message, "", "error", where.file)
     option = _options(shape)
     known = list(fields_of(option.struct)) if isinstance(option, Record) else []
     hint = did_you_mean(part, [k.upper() for k in known])
     if not path and not hint:  # perhaps not meant for the gateway at all
-        return Problem(path, "is no configuration key and has no effect", hint, "warning", where.file)
-    return Problem(path, f'no such key "{part.lower()}"', hint, "error", where.file)
+        return Diagnostic(path, "is no configuration key and has no effect", hint, "warning", where.file)
+    return Diagnostic(path, f'no such key "{part.lower()}"', hint, "error", where.file)
 
 
 # ------------------------------------------------------------------------------------------------------------- services
@@ -186,7 +186,7 @@ def _spellings(name: str) -> tuple[str, ...]:
     return (name.replace("_", "-"), name) if "_" in name else (name,)
 
 
-def add_services(root: MappingNode, environ: Mapping[str, str]) -> list[Problem]:
+def add_services(root: MappingNode, environ: Mapping[str, str]) -> list[Diagnostic]:
     """Put what the environment's variables declare into the tree, where the file does not say otherwise."""
     for variable, keys in _NOT_SERVICES.items():
         if environ.get(variable):
@@ -205,7 +205,7 @@ def add_services(root: MappingNode, environ: Mapping[str, str]) -> list[Problem]
     if not isinstance(upstreams, MappingNode) or not isinstance(routes, ListNode):
         return []
     names, paths = _declared(routes)
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     for service in services:
         if service.upstream not in upstreams.entries:
             problems += _add(service, upstreams, routes, names, paths)
@@ -242,17 +242,19 @@ def _declared(routes: ListNode) -> tuple[set[str], set[str]]:
     return names, paths
 
 
-def _add(service: Service, upstreams: MappingNode, routes: ListNode, names: set[str], paths: set[str]) -> list[Problem]:
+def _add(
+    service: Service, upstreams: MappingNode, routes: ListNode, names: set[str], paths: set[str]
+) -> list[Diagnostic]:
     place = place_of(service.variable)
     try:
         targets = [parse_target(url) for url in service.urls]
     except ValueError as error:
         message, _, suggestion = str(error).partition("|")
-        return [Problem(f"upstreams.{service.upstream}", message, suggestion, "error", place.file)]
+        return [Diagnostic(f"upstreams.{service.upstream}", message, suggestion, "error", place.file)]
     bases = {t.base_path.decode("ascii") for t in targets}
     if len(bases) > 1:
         message = f"its URLs have different paths: {', '.join(sorted(bases))}"
-        return [Problem(f"upstreams.{service.upstream}", message, "give all of them one path", "error", place.file)]
+        return [Diagnostic(f"upstreams.{service.upstream}", message, "give all of them one path", "error", place.file)]
     base = bases.pop()
     origins = [
         _scalar(t.url[: len(t.url.rstrip("/")) - len(base)] if base else t.url.rstrip("/"), place) for t in targets

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adapters.yaml.document import ListNode, MappingNode, Node, Place, ScalarNode, parse
-from application.diagnostics import Problem, child, did_you_mean
+from spork.adapters.yaml.document import ListNode, MappingNode, Node, Place, ScalarNode, parse
+from spork.application.configuration.problems import Diagnostic, child, did_you_mean
 
 #: Mappings whose keys are names of things: two files may each add some, not speak of the same one.
 NAMED = frozenset(("upstreams", "plans", "issuers", "consumers", "objectives"))
@@ -20,7 +20,7 @@ class Gathered:
     """The merged tree, what went wrong on the way, every file that was read, in order, and every variable asked for."""
 
     root: MappingNode
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Diagnostic] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     variables: set[str] = field(default_factory=set)
 
@@ -48,7 +48,9 @@ class Gatherer:
         return self._result
 
     def _complain(self, place: Place, path: str, message: str, suggestion: str = "") -> None:
-        self._result.problems.append(Problem(path, message, suggestion, "error", place.file, place.line, place.column))
+        self._result.problems.append(
+            Diagnostic(path, message, suggestion, "error", place.file, place.line, place.column)
+        )
 
     def _read(self, path: str, asked: Place) -> bytes | None:
         try:

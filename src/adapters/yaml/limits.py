@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from adapters.yaml import written
-from adapters.yaml.decode import FAILED, Findings
-from adapters.yaml.scalars import parse_duration
-from application.diagnostics import child
-from domain.consumers import Plan
-from domain.quotas import Limit
+from spork.adapters.yaml import written
+from spork.adapters.yaml.decode import FAILED, Findings
+from spork.adapters.yaml.scalars import parse_duration
+from spork.application.configuration.problems import child
+from spork.domain.identity.consumers import Plan
+from spork.domain.limits.limit import Limit
 
 DAY = 86400.0
 MONTH = 30 * DAY

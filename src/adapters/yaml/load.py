@@ -8,27 +8,27 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adapters.yaml.decode import FAILED, Findings, decode
-from adapters.yaml.document import ScalarNode
-from adapters.yaml.environment import add_services, override
-from adapters.yaml.include import Gathered, Gatherer
-from adapters.yaml.render import render, revision_of
-from adapters.yaml.shapes import Record
-from adapters.yaml.translate import Translated, translate
-from adapters.yaml.written import Document
-from application.check import check
-from application.configuration import Configuration
-from application.diagnostics import Problem, errors, in_order, parent
+from spork.adapters.yaml.decode import FAILED, Findings, decode
+from spork.adapters.yaml.document import ScalarNode
+from spork.adapters.yaml.environment import add_services, override
+from spork.adapters.yaml.include import Gathered, Gatherer
+from spork.adapters.yaml.render import render, revision_of
+from spork.adapters.yaml.shapes import Record
+from spork.adapters.yaml.translate import Translated, translate
+from spork.adapters.yaml.written import Document
+from spork.application.configuration.checks import check
+from spork.application.configuration.model import Configuration
+from spork.application.configuration.problems import Diagnostic, errors, in_order, parent
 
 _KEEPS_PLACES = re.compile(r"(^routes|limits|quotas|targets)\[[0-9]+\]\Z")
 _ROUTE_INDEX = re.compile(r"routes\[([0-9]+)\]")
 
 Gather = Callable[[Collection[str]], Gathered]
 #: Checks of a configuration that other adapters make.
-Further = Callable[[Configuration], Iterable[Problem]]
+Further = Callable[[Configuration], Iterable[Diagnostic]]
 
 
-def no_further_checks(configuration: Configuration) -> Iterable[Problem]:
+def no_further_checks(configuration: Configuration) -> Iterable[Diagnostic]:
     return ()
 
 
@@ -40,7 +40,7 @@ class Loaded:
     """
 
     configuration: Configuration | None
-    problems: tuple[Problem, ...]
+    problems: tuple[Diagnostic, ...]
     sources: tuple[str, ...]
     document: Document | None = None
 
@@ -85,7 +85,7 @@ def loads(
 def _quarantined(gather: Gather, environ: Mapping[str, str], root: str, further: Further) -> Loaded:
     """With `quarantine: true`, includes that have errors are left out until what remains has none."""
     left_out: set[str] = set()
-    warnings: list[Problem] = []
+    warnings: list[Diagnostic] = []
     while True:
         gathered = gather(left_out)
         lenient = _wants_quarantine(gathered)
@@ -106,7 +106,7 @@ def _wants_quarantine(gathered: Gathered) -> bool:
     return isinstance(node, ScalarNode) and node.text.lower() in ("true", "yes", "on")
 
 
-def _warning(problem: Problem) -> Problem:
+def _warning(problem: Diagnostic) -> Diagnostic:
     return replace(
         problem, severity="warning", suggestion="; ".join(filter(None, [problem.suggestion, "this file is left out"]))
     )

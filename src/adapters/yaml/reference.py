@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from adapters.yaml import written
-from adapters.yaml.shapes import Choice, Either, Entries, Field, Items, Record, Scalar, Shape, fields_of
+from spork.adapters.yaml import written
+from spork.adapters.yaml.shapes import Choice, Either, Entries, Field, ItemShape, Record, Scalar, Shape, fields_of
 
 #: Each Struct and the heading it stands under, in the order of the page.
 SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
@@ -71,7 +71,7 @@ def _takes(shape: Shape) -> str:
         return shape.kind.name.removeprefix("a ").removeprefix("an ")
     if isinstance(shape, Choice):
         return ", ".join(f"`{option}`" for option in shape.options)
-    if isinstance(shape, Items):
+    if isinstance(shape, ItemShape):
         return f"list of {_takes(shape.item)}"
     if isinstance(shape, Entries):
         return f"name: {_takes(shape.value)}"

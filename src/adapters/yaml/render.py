@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from adapters.yaml import written
-from adapters.yaml.decode import FAILED
-from adapters.yaml.scalars import Kind
-from adapters.yaml.shapes import Anything, Either, Entries, Items, Record, Scalar, Shape, fields_of
-from adapters.yaml.written import Document
+from spork.adapters.yaml import written
+from spork.adapters.yaml.decode import FAILED
+from spork.adapters.yaml.scalars import Kind
+from spork.adapters.yaml.shapes import Anything, Either, Entries, ItemShape, Record, Scalar, Shape, fields_of
+from spork.adapters.yaml.written import Document
 
 MASK = "********"
 _PASSWORD = re.compile(r"(?<=://)([^/@]*:)?[^/@]*(?=@)")
@@ -63,7 +63,7 @@ def _tree(value: Any, shape: Shape, redact: bool) -> _Tree:
         shape = _chosen(value, shape)
     if isinstance(shape, Record):
         return _record(value, redact)
-    if isinstance(shape, Items):
+    if isinstance(shape, ItemShape):
         return [_tree(item, shape.item, redact) for item in value if item is not FAILED]
     if isinstance(shape, Entries):
         return {name: _tree(value[name], shape.value, redact) for name in sorted(value)}

@@ -1,4 +1,4 @@
-"""Routes as written, to `application.configuration`."""
+"""Routes as written, to `spork.application.configuration.model`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.yaml import written
-from adapters.yaml.decode import FAILED, Findings
-from adapters.yaml.limits import translate_limits
-from application.configuration import HeaderEdit, Mirror, RouteConfig, Split
-from application.diagnostics import child
-from domain.authorization import AuthPolicy, CorsPolicy, RequestSecurity
-from domain.routing import Match, PathPattern, Redirect, Rewrite
+from spork.adapters.yaml import written
+from spork.adapters.yaml.decode import FAILED, Findings
+from spork.adapters.yaml.limits import translate_limits
+from spork.application.configuration.model import HeaderEdit, Mirror, RouteConfig, Split
+from spork.application.configuration.problems import child
+from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
+from spork.domain.routing.table import Match, PathPattern, Redirect, Rewrite
 
 
 def translate_routes(routes: tuple[Any, ...], findings: Findings) -> tuple[tuple[RouteConfig, ...], tuple[int, ...]]:

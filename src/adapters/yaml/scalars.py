@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from domain.routing import PathPattern
-from domain.upstreams import parse_target
+from spork.domain.routing.table import PathPattern
+from spork.domain.upstreams.model import parse_target
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from adapters.yaml.shapes import Choice, Either, Entries, Field, Items, Record, Scalar, Shape, fields_of
-from adapters.yaml.written import Document
+from spork.adapters.yaml.shapes import Choice, Either, Entries, Field, ItemShape, Record, Scalar, Shape, fields_of
+from spork.adapters.yaml.written import Document
 
 #: The schema's stable name; editors find it by `# yaml-language-server: $schema=...`.
 SCHEMA_ID = "https://spork.dev/schema/configuration.json"
@@ -48,7 +48,7 @@ def _property(field: Field, definitions: dict[str, Any]) -> dict[str, Any]:
     if not field.required and (default := _default(field)) not in (None, ""):
         described["default"] = default
     shape = _schema(field.shape, definitions)
-    if isinstance(field.shape, Items | Entries | Record) or field.default == "":
+    if isinstance(field.shape, ItemShape | Entries | Record) or field.default == "":
         shape = _any_of([shape, {"type": "null"}])
     return shape | described
 
@@ -74,7 +74,7 @@ def _schema(shape: Shape, definitions: dict[str, Any]) -> dict[str, Any]:
         )
     if isinstance(shape, Choice):
         return _any_of([{"enum": list(shape.options)}, _reference("Variable")])
-    if isinstance(shape, Items):
+    if isinstance(shape, ItemShape):
         return {"type": "array", "items": _schema(shape.item, definitions)}
     if isinstance(shape, Entries):
         names = {"propertyNames": {"pattern": shape.key.schema["pattern"]}} if "pattern" in shape.key.schema else {}

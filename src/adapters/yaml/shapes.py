@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from adapters.yaml.scalars import BOOLEAN, NUMBER, TEXT, Kind
+from spork.adapters.yaml.scalars import BOOLEAN, NUMBER, TEXT, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class ItemShape:
     """A list."""
 
     item: Shape
@@ -57,12 +57,12 @@ class Either:
     """At most one scalar, one list and one mapping shape; `null` when absence may be written."""
 
     scalar: Scalar | Choice | None
-    items: Items | None
+    items: ItemShape | None
     mapping: Record | Entries | None
     null: bool
 
 
-Shape = Scalar | Choice | Items | Entries | Record | Anything | Either
+Shape = Scalar | Choice | ItemShape | Entries | Record | Anything | Either
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def shape_of(hint: Any) -> Shape:
     if origin is Literal:
         return Choice(get_args(hint))
     if origin is tuple:
-        return Items(shape_of(get_args(hint)[0]))
+        return ItemShape(shape_of(get_args(hint)[0]))
     if origin is dict:
         key, value = get_args(hint)
         key_shape = shape_of(key)
@@ -127,7 +127,7 @@ def _either(options: tuple[Any, ...]) -> Shape:
     shapes = [shape_of(option) for option in options if option is not type(None)]
     null = type(None) in options
     scalar = next((s for s in shapes if isinstance(s, Scalar | Choice)), None)
-    items = next((s for s in shapes if isinstance(s, Items)), None)
+    items = next((s for s in shapes if isinstance(s, ItemShape)), None)
     mapping = next((s for s in shapes if isinstance(s, Record | Entries)), None)
     if sum(x is not None for x in (scalar, items, mapping)) != len(shapes):
         raise TypeError(f"a union of {options} cannot be told apart in YAML")

@@ -1,4 +1,4 @@
-"""From what was written to `application.configuration`, in the domain's own types."""
+"""From what was written to `spork.application.configuration.model`, in the domain's own types."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from adapters.yaml import written
-from adapters.yaml.decode import FAILED, Findings
-from adapters.yaml.limits import translate_limits, translate_plan
-from adapters.yaml.routes import translate_routes
-from adapters.yaml.scalars import split_address, split_name_server
-from adapters.yaml.upstreams import translate_upstream
-from application.configuration import AdminListener, AdminToken, Configuration, EdgeLimits, EventHub, ListenerTls
-from application.diagnostics import child
-from domain.consumers import Consumer
-from domain.objectives import Objective
-from domain.tokens import ClaimNames, Issuer
+from spork.adapters.yaml import written
+from spork.adapters.yaml.decode import FAILED, Findings
+from spork.adapters.yaml.limits import translate_limits, translate_plan
+from spork.adapters.yaml.routes import translate_routes
+from spork.adapters.yaml.scalars import split_address, split_name_server
+from spork.adapters.yaml.upstreams import translate_upstream
+from spork.application.configuration.model import (
+    AdminListener,
+    AdminToken,
+    Configuration,
+    EdgeLimits,
+    EventHub,
+    ListenerTls,
+)
+from spork.application.configuration.problems import child
+from spork.domain.identity.consumers import Consumer
+from spork.domain.identity.tokens import ClaimNames, Issuer
+from spork.domain.objectives import Objective
 
 
 @dataclass(frozen=True, slots=True)

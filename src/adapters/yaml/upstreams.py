@@ -6,12 +6,11 @@ import json
 import math
 from typing import Any
 
-from adapters.yaml import written
-from adapters.yaml.decode import FAILED
-from domain.circuit import BreakerPolicy
-from domain.health import OutlierPolicy, ProbePolicy
-from domain.retries import RetryPolicy
-from domain.upstreams import (
+from spork.adapters.yaml import written
+from spork.adapters.yaml.decode import FAILED
+from spork.domain.upstreams.circuit import BreakerPolicy
+from spork.domain.upstreams.health import OutlierPolicy, ProbePolicy
+from spork.domain.upstreams.model import (
     Balance,
     Fallback,
     PoolPolicy,
@@ -22,6 +21,7 @@ from domain.upstreams import (
     parse_target,
     secured,
 )
+from spork.domain.upstreams.retries import RetryPolicy
 
 
 def translate_upstream(name: str, upstream: written.Upstream) -> Upstream:

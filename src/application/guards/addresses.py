@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from application.exchange import Exchange
-from application.guards.explaining import explained
-from application.ports import Verdict
-from application.views import GuardVerdict
-from domain.addresses import AddressSet
-from domain.outcomes import Denial
+from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.guards.explaining import explained
+from spork.application.views import GuardVerdict
+from spork.domain.http.addresses import AddressSet
+from spork.domain.outcomes import Denial
 
 DENIED: Final = Denial("address_denied", "Not allowed from this address.")
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from application.guards.explaining import explained
-from application.guards.methods import only
-from application.ports import EventSink, Verdict
-from application.views import GuardVerdict
-from domain.authorization import Asked, AuthPolicy, authorize
-from domain.outcomes import Denial
+from spork.application.callers.methods import only
+from spork.application.exchange.exchange import Verdict
+from spork.application.guards.explaining import explained
+from spork.application.kernel.events import EventSink
+from spork.application.views import GuardVerdict
+from spork.domain.identity.authorization import AuthorizationInput, AuthPolicy, authorize
+from spork.domain.outcomes import Denial
 
 if TYPE_CHECKING:
-    from application.exchange import Exchange
+    from spork.application.exchange.exchange import Exchange
 
 _NOBODY: Final = Denial(
     "unauthenticated", "A credential is needed.", headers=((b"www-authenticate", b'Bearer realm="spork"'),)
 )
 
 
-def _asked(exchange: Exchange) -> Asked:
+def _asked(exchange: Exchange) -> AuthorizationInput:
     head = exchange.head
-    return Asked(head.method, exchange.unix, exchange.params, lambda name: only(head.headers, name))
+    return AuthorizationInput(head.method, exchange.unix, exchange.params, lambda name: only(head.headers, name))
 
 
 class AuthorizationGuard:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from application.exchange import Exchange
-from application.guards.explaining import explained
-from application.ports import Verdict
-from application.views import GuardVerdict
-from domain.authorization import CorsPolicy
-from domain.cors import Cors
-from domain.outcomes import Respond
+from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.guards.explaining import explained
+from spork.application.views import GuardVerdict
+from spork.domain.identity.authorization import CorsPolicy
+from spork.domain.outcomes import LocalResponse
+from spork.domain.security.cors import Cors
 
 
 class CorsGuard:
@@ -24,7 +23,7 @@ class CorsGuard:
         if head.method == "OPTIONS":
             headers = self._cors.preflight(head)
             if headers is not None:
-                return Respond("preflight", headers)
+                return LocalResponse("preflight", headers)
         exchange.response_headers.extend(self._cors.actual(head))
         return None
 

@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from application.guards.explaining import explained
-from application.guards.failures import FailedAuthentication, too_many
-from application.guards.methods import Method
-from application.ports import EventSink, Verdict
-from application.views import GuardVerdict
-from domain.authorization import REALM, AuthPolicy
-from domain.outcomes import Denial
-from domain.tokens import (
+from spork.application.callers.failures import FailedAuthentication, too_many
+from spork.application.callers.methods import Method
+from spork.application.exchange.exchange import Verdict
+from spork.application.guards.explaining import explained
+from spork.application.kernel.events import EventSink
+from spork.application.views import GuardVerdict
+from spork.domain.identity.authorization import REALM, AuthPolicy
+from spork.domain.identity.tokens import (
     NOT_MINE,
     CredentialOutcome,
     NotPresented,
@@ -27,9 +27,10 @@ from domain.tokens import (
     Verified,
     identity_headers,
 )
+from spork.domain.outcomes import Denial
 
 if TYPE_CHECKING:
-    from application.exchange import Exchange
+    from spork.application.exchange.exchange import Exchange
 
 _TOKEN_METHODS: Final = frozenset(("jwt", "introspection", "auth_service"))
 

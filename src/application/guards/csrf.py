@@ -6,12 +6,12 @@ import copy
 import secrets
 from collections.abc import Callable, Iterable
 
-from application.exchange import Exchange
-from application.guards.explaining import explained
-from application.ports import EventSink, Verdict
-from application.views import GuardVerdict
-from domain.csrf import Forgery, judge, make_token, token_cookie, wants_token
-from domain.outcomes import Denial
+from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.guards.explaining import explained
+from spork.application.kernel.events import EventSink
+from spork.application.views import GuardVerdict
+from spork.domain.outcomes import Denial
+from spork.domain.security.csrf import Forgery, judge, make_token, token_cookie, wants_token
 
 REFUSED = Denial("csrf_failed", "The request does not come from a page that may send it.")
 

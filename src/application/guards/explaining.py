@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from application.ports import Verdict
-from application.views import GuardVerdict
-from domain.outcomes import Denial, Respond
+from spork.application.exchange.exchange import Verdict
+from spork.application.views import GuardVerdict
+from spork.domain.outcomes import Denial, LocalResponse
 
 
 def explained(phase: str, verdict: Verdict, passed: str, note: str = "") -> GuardVerdict:
     """A verdict as operators read it. `passed` is said when nothing is refused, `note` beside a refusal."""
     if isinstance(verdict, Denial):
         return GuardVerdict(phase, "refuse", f"{verdict.reason}: {note}" if note else verdict.reason)
-    if isinstance(verdict, Respond):
+    if isinstance(verdict, LocalResponse):
         return GuardVerdict(phase, "pass", f"answered here: {verdict.kind}")
     return GuardVerdict(phase, "pass", passed)

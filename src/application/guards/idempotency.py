@@ -16,13 +16,13 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from application.kept_answers import KeepingSink
-from application.ports import Verdict
-from domain.http import Header
-from domain.outcomes import SERVER_ERRORS, Answered, Denial, Respond
+from spork.application.exchange.exchange import Verdict
+from spork.application.exchange.recording import KeepingSink
+from spork.domain.http.head import Header
+from spork.domain.outcomes import SERVER_ERRORS, Answered, Denial, LocalResponse
 
 if TYPE_CHECKING:
-    from application.exchange import Exchange
+    from spork.application.exchange.exchange import Exchange
 
 log = logging.getLogger("spork.idempotency")
 
@@ -156,7 +156,7 @@ class IdempotencyGuard:
             return Denial("idempotency_in_flight", "The first request with this key is in progress.", retry_after=1.0)
         if isinstance(stands, KeptAnswer):
             headers = (*stands.headers, (b"idempotency-replayed", b"true"))
-            return Respond("replay", headers, stands.body, stands.status)
+            return LocalResponse("replay", headers, stands.body, stands.status)
         sink = exchange.sink = KeepingSink(exchange.sink, self._most)
         exchange.at_close(lambda closed: self._closed(closed, key, stands.token, sink))
         return None

@@ -17,18 +17,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from application.configuration import Configuration, RouteConfig
-from application.exchange import Exchange
-from application.identities import BEFORE_AUTHENTICATION, COUNTED_TOGETHER, EVERYONE, Identify, identify_by
-from application.limit_overrides import LimitOverrides
-from application.ports import Verdict
-from application.usage_insight import Tally, UsageInsight
-from application.views import GuardVerdict
-from domain.consumers import Plan
-from domain.http import Header
-from domain.outcomes import Denial
-from domain.quotas import Admitted, Charge, Decision, Limit, RateLimiter, Throttled
-from domain.tokens import Principal
+from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.limits.descriptors import (
+    BEFORE_AUTHENTICATION,
+    COUNTED_TOGETHER,
+    EVERYONE,
+    Identify,
+    identify_by,
+)
+from spork.application.limits.heavy_hitters import HeavyHitters, LimitHits
+from spork.application.limits.overrides import LimitOverrides
+from spork.application.views import GuardVerdict
+from spork.domain.http.head import Header
+from spork.domain.identity.consumers import Plan
+from spork.domain.identity.tokens import Principal
+from spork.domain.limits.limit import Admitted, Charge, Decision, Limit, RateLimiter, Throttled
+from spork.domain.outcomes import Denial
 
 PlanOf = Callable[[Principal], str]
 
@@ -46,10 +51,10 @@ class LimitSet:
 
     __slots__ = ("charged", "format", "insight", "limits", "policy", "tallies")
 
-    def __init__(self, limits: Sequence[Limit], insight: UsageInsight) -> None:
+    def __init__(self, limits: Sequence[Limit], insight: HeavyHitters) -> None:
         self.limits = tuple(limits)
         self.insight = insight
-        self.tallies: tuple[Tally, ...] = tuple(insight.tally(limit) for limit in self.limits)
+        self.tallies: tuple[LimitHits, ...] = tuple(insight.tally(limit) for limit in self.limits)
         #: limit, how its identity is found, its cost, the count of who asked, and the charge where all are one identity
         self.charged: tuple[tuple[Limit, Identify, int, dict[str, int], Charge | None], ...] = tuple(
             (
@@ -83,7 +88,7 @@ class LimitGuard:
         limiter: RateLimiter,
         limits: Sequence[Limit],
         *,
-        insight: UsageInsight,
+        insight: HeavyHitters,
         overrides: LimitOverrides,
         from_plan: Limit | None = None,
         plans: Sequence[Plan] = (),
@@ -237,7 +242,7 @@ class LimitGuards:
     """Makes the limit guards of routes: `before` and `after` are guard makers for either side of authentication."""
 
     def __init__(
-        self, limiter: RateLimiter, insight: UsageInsight, overrides: LimitOverrides, plan_of: PlanOf | None = None
+        self, limiter: RateLimiter, insight: HeavyHitters, overrides: LimitOverrides, plan_of: PlanOf | None = None
     ) -> None:
         self._limiter = limiter
         self._insight = insight

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from application.exchange import Exchange
-from application.guards.screen import content_type
-from application.held import held, hold
-from application.identity import BodySchema
-from application.ports import Verdict
-from domain.outcomes import Denial
+from spork.application.callers.ports import BodySchema
+from spork.application.exchange.bodies import held, hold
+from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.guards.screen import content_type
+from spork.domain.outcomes import Denial
 
 #: Largest body that is checked, bytes; a larger one is refused where a schema is asked for.
 MAX_BODY = 1024 * 1024

@@ -6,14 +6,14 @@ import copy
 import json
 from collections.abc import Awaitable, Iterator
 
-from application.exchange import Exchange
-from application.guards.explaining import explained
-from application.held import held, hold
-from application.ports import EventSink, Verdict
-from application.views import GuardVerdict
-from domain.http import Headers
-from domain.outcomes import Denial
-from domain.screening import Hit, Screen, harmless, harmless_path, texts_of_query
+from spork.application.exchange.bodies import held, hold
+from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.guards.explaining import explained
+from spork.application.kernel.events import EventSink
+from spork.application.views import GuardVerdict
+from spork.domain.http.head import Headers
+from spork.domain.outcomes import Denial
+from spork.domain.security.threat_rules import Hit, Screen, harmless, harmless_path, texts_of_query
 
 REFUSED = Denial("screened", "The request looks like an attack.")
 

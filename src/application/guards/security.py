@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from application.exchange import Exchange
-from application.guards.explaining import explained
-from application.ports import Verdict
-from application.views import GuardVerdict
-from domain.authorization import RequestSecurity
-from domain.http import Header
-from domain.outcomes import Denial, Respond
+from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.guards.explaining import explained
+from spork.application.views import GuardVerdict
+from spork.domain.http.head import Header
+from spork.domain.identity.authorization import RequestSecurity
+from spork.domain.outcomes import Denial, LocalResponse
 
 HTTPS_REQUIRED: Final = Denial("https_required", "This address is only served over https.")
 
@@ -43,7 +42,7 @@ class SecurityGuard:
         if self._https == "off":
             return None
         if self._https == "redirect" and head.method in ("GET", "HEAD") and not head.upgrade:
-            return Respond(
+            return LocalResponse(
                 "redirect", ((b"location", b"https://" + _without_port(head.host) + head.target),), status=308
             )
         # Redirecting a write would invite the client to send its body, and its credentials, in clear once more.

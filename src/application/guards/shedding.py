@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from application.configuration import Configuration, RouteConfig
-from application.exchange import Exchange
-from application.shedding import RETRY_AFTER, SHARES, AdaptiveConcurrency, OwnDelay
-from domain.adaptive import AdaptivePolicy
-from domain.outcomes import Answered, Denial
+from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.exchange import Exchange
+from spork.application.limits.concurrency import RETRY_AFTER, SHARES, AdaptiveConcurrency, OwnDelay
+from spork.domain.outcomes import Answered, Denial
+from spork.domain.upstreams.gradient_limit import AdaptivePolicy
 
 _SHED = Denial("shed", "The service has more to do than it can; come back shortly.", retry_after=RETRY_AFTER)
 

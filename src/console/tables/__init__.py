@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from console.columns import Table
-from console.tables import access, health, records, usage
+from spork.console.columns import Table
+from spork.console.tables import access, health, records, usage
 
 TABLES: dict[str, Table] = {
     table.name: table

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from operator import attrgetter
 
-from console.columns import Column, Table
-from console.formats import MISSING, mask, since, until
-from console.words import said, severity
+from spork.console.columns import Column, Table
+from spork.console.formats import MISSING, mask, since, until
+from spork.console.words import said, severity
 
 KEYS = Table(
     name="keys",

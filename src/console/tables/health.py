@@ -8,14 +8,14 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from console.columns import Column, Moment, Table
-from console.formats import MISSING, count, millis, percent, rate, since, until
-from console.spans import Span
-from console.topics import target_key
-from console.words import ratio_tone, said, severity
+from spork.console.columns import Column, Moment, Table
+from spork.console.formats import MISSING, count, millis, percent, rate, since, until
+from spork.console.spans import Span
+from spork.console.topics import target_key
+from spork.console.words import ratio_tone, said, severity
 
 if TYPE_CHECKING:
-    from application.views import BreakerView, ServiceView, TargetView
+    from spork.application.views import BreakerView, ServiceView, TargetView
 
 
 def _targets_up(row: ServiceView, moment: Moment) -> Span:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from console.columns import Column, Moment, Table
-from console.formats import MISSING, clock, count, millis, percent, rate
-from console.spans import Span
-from console.words import ratio_tone, said, severity, state, status_tone
+from spork.console.columns import Column, Moment, Table
+from spork.console.formats import MISSING, clock, count, millis, percent, rate
+from spork.console.spans import Span
+from spork.console.words import ratio_tone, said, severity, state, status_tone
 
 if TYPE_CHECKING:
-    from application.views import EventView, RouteView, TrafficView
+    from spork.application.views import EventView, RouteView, TrafficView
 
 
 def _methods(row: RouteView, moment: Moment) -> Span:

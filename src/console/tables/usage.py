@@ -5,13 +5,13 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from console.columns import Column, Moment, Table
-from console.formats import MISSING, bar, count, lasting, mask, period, rate, since
-from console.spans import Span
-from console.words import said, severity
+from spork.console.columns import Column, Moment, Table
+from spork.console.formats import MISSING, bar, count, lasting, mask, period, rate, since
+from spork.console.spans import Span
+from spork.console.words import said, severity
 
 if TYPE_CHECKING:
-    from application.views import LimitView, QuotaView
+    from spork.application.views import LimitView, QuotaView
 
 
 def share(row: QuotaView) -> float:

@@ -15,19 +15,19 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
-from application.views import ActionResult
-from console.clean import clean
-from console.faults import Fault
-from console.freshness import age
-from console.spans import BLANK, Line, crop, wrap
-from console.tiers import Gate
-from console.ui.widgets.lines import Box
-from console.words import is_state, state
-from console.writes import Input as Typed
-from console.writes import Write, body
+from spork.application.views import ActionResult
+from spork.console.clean import clean
+from spork.console.faults import LinkFault
+from spork.console.freshness import age
+from spork.console.spans import BLANK, Line, crop, wrap
+from spork.console.tiers import Gate
+from spork.console.ui.widgets.lines import Box
+from spork.console.words import is_state, state
+from spork.console.writes import Input as Typed
+from spork.console.writes import Write, body
 
 if TYPE_CHECKING:
-    from console.ui.app import ConsoleApp
+    from spork.console.ui.app import ConsoleApp
 
 Ask = Callable[[Mapping[str, object]], Awaitable[list[ActionResult]]]
 ASK_AFTER = 0.4
@@ -35,7 +35,7 @@ ASK_AFTER = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlanField:
     """What an action dialog is about."""
 
     write: Write
@@ -59,7 +59,7 @@ class Plan:
 class Confirmed:
     """The operator said yes, with these values; `plan` is what was confirmed."""
 
-    plan: Plan
+    plan: PlanField
     values: dict[str, object] = field(default_factory=dict)
 
 
@@ -74,7 +74,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
     AUTO_FOCUS = "#cancel"
     VERTICAL_BREAKPOINTS = [(0, "low"), (30, "high")]  # noqa: RUF012
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: PlanField) -> None:
         super().__init__()
         self.plan = plan
         self.inputs = plan.inputs
@@ -172,7 +172,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         try:
             self.plan = replace(self.plan, preview=await self.plan.ask(values))
             self.refused = ""
-        except Fault as fault:
+        except LinkFault as fault:
             self.refused = crop(str(fault), 60)
         self._asked = values
         if self.is_mounted:

@@ -11,21 +11,21 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from console.actions import COMMANDS, Command
-from console.clean import clean
-from console.colours import THEMES
-from console.contexts import BadContext, Context
-from console.faults import Fault
-from console.formats import clock
-from console.keymap import keys_of
-from console.session import Session
-from console.spans import plain
-from console.topics import TOPICS
-from console.ui.clipboard import osc52
-from console.ui.main import MainScreen
-from console.ui.palette import Palette, palette, textual_theme
-from console.ui.screens.pane import Selected
-from console.ui.write_desk import WriteDesk
+from spork.console.actions import COMMANDS, Command
+from spork.console.clean import clean
+from spork.console.colours import THEMES
+from spork.console.contexts import BadContext, Context
+from spork.console.faults import LinkFault
+from spork.console.formats import clock
+from spork.console.keymap import keys_of
+from spork.console.session import ConsoleSession
+from spork.console.spans import plain
+from spork.console.topics import TOPICS
+from spork.console.ui.clipboard import osc52
+from spork.console.ui.main import MainScreen
+from spork.console.ui.palette import Palette, palette, textual_theme
+from spork.console.ui.screens.pane import Selected
+from spork.console.ui.write_desk import WriteDesk
 
 PUMP_SECONDS = 0.25
 BLURRED_SECONDS = 1.0
@@ -47,7 +47,7 @@ class ConsoleApp(App[None]):
 
     def __init__(
         self,
-        session: Session,
+        session: ConsoleSession,
         contexts: dict[str, Context],
         *,
         write: bool = False,
@@ -153,7 +153,7 @@ class ConsoleApp(App[None]):
         try:
             if self.session.feed is not None:
                 await self.session.feed.refresh(topic, top=WHOLE_PAGE)
-        except Fault:
+        except LinkFault:
             pass  # the shelf holds the fault, and the box says it
 
     # ------------------------------------------------------------------------------------------------- looks
@@ -169,7 +169,7 @@ class ConsoleApp(App[None]):
         if argument in THEMES:
             self.use_theme(argument)
         else:
-            from console.ui.picker import Picker
+            from spork.console.ui.picker import Picker
 
             choices = [
                 ("dark", ""),
@@ -226,7 +226,7 @@ class ConsoleApp(App[None]):
         elif argument:
             self.main.tell(f"no context {argument!r}; there are {', '.join(self.contexts) or 'none'}", "bad")
         elif self.contexts:
-            from console.ui.picker import Picker
+            from spork.console.ui.picker import Picker
 
             choices = [(name, context.url) for name, context in self.contexts.items()]
             self.push_screen(Picker("Gateways", choices, self.session.context.name), self._context_picked)
@@ -256,7 +256,7 @@ class ConsoleApp(App[None]):
         try:
             await self.session.reread(topics)
             self.main.tell("read again", "dim", 2.0)
-        except Fault as fault:
+        except LinkFault as fault:
             self.main.tell(f"{fault.word} {fault}", "bad")
 
     def search(self, text: str) -> None:
@@ -279,7 +279,7 @@ class ConsoleApp(App[None]):
             params = {"cursor": cursor} if cursor else {}
             try:
                 page = await self.session.client.page("quotas", top=WHOLE_PAGE, **params)
-            except Fault as fault:
+            except LinkFault as fault:
                 self.main.tell(f"quotas: {fault.word} {fault}", "bad")
                 return
             self.session.store.delta("quotas", page.items, (), page.rev)
@@ -296,7 +296,7 @@ class ConsoleApp(App[None]):
             return
         try:
             page = await self.session.client.page("quotas", top=200, q=words)
-        except Fault as fault:
+        except LinkFault as fault:
             self.main.tell(f"search: {fault}", "bad")
             return
         self.session.store.delta("quotas", page.items, (), page.rev)

@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from console import actions, pulse, status
-from console.actions import Command
-from console.freshness import Freshness, age
-from console.keymap import key_name
-from console.spans import BLANK, Line, crop_line, spread
-from console.tiers import allowed
-from console.ui.screens.pane import Pane
-from console.ui.widgets.lines import Bar, Box
+from spork.console import actions, pulse, status
+from spork.console.actions import Command
+from spork.console.freshness import Freshness, age
+from spork.console.keymap import key_name
+from spork.console.spans import BLANK, Line, crop_line, spread
+from spork.console.tiers import allowed
+from spork.console.ui.screens.pane import Pane
+from spork.console.ui.widgets.lines import Bar, Box
 
 if TYPE_CHECKING:
-    from console.ui.app import ConsoleApp
+    from spork.console.ui.app import ConsoleApp
 
 MIN_WIDTH, MIN_HEIGHT = 80, 24
 
@@ -121,7 +121,7 @@ class Chrome:
 
     def paint_card(self, width: int, height: int) -> None:
         """What fits into a window too small for screens: the counters and the worst concerns."""
-        from console.attention import concerns
+        from spork.console.attention import concerns
 
         session = self.app.session
         needs = f" spork-console needs {MIN_WIDTH}x{MIN_HEIGHT}, has {width}x{height}"

@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from console.actions import GROUPS, Command
-from console.keymap import keys_of
-from console.spans import BLANK, Line, crop, fit
-from console.ui.widgets.lines import Box, Text
+from spork.console.actions import GROUPS, Command
+from spork.console.keymap import keys_of
+from spork.console.spans import BLANK, Line, crop, fit
+from spork.console.ui.widgets.lines import Box, Text
 
 
 class Help(ModalScreen[None]):

@@ -16,19 +16,19 @@ from textual.containers import Container, Horizontal
 from textual.screen import Screen
 from textual.widgets import Input
 
-from console import actions, command_line
-from console.actions import Command
-from console.columns import Table
-from console.tables import TABLES
-from console.ui.chrome import MIN_HEIGHT, MIN_WIDTH, Chrome
-from console.ui.history import History, Place
-from console.ui.screens.pane import Pane
-from console.ui.screens.places import is_kept, pane_for
-from console.ui.widgets.command_line import CommandLine
-from console.ui.widgets.lines import Bar, Box
+from spork.console import actions, command_line
+from spork.console.actions import Command
+from spork.console.columns import Table
+from spork.console.tables import TABLES
+from spork.console.ui.chrome import MIN_HEIGHT, MIN_WIDTH, Chrome
+from spork.console.ui.history import History, Place
+from spork.console.ui.screens.pane import Pane
+from spork.console.ui.screens.places import is_kept, pane_for
+from spork.console.ui.widgets.command_line import CommandLine
+from spork.console.ui.widgets.lines import Bar, Box
 
 if TYPE_CHECKING:
-    from console.ui.app import ConsoleApp
+    from spork.console.ui.app import ConsoleApp
 
 
 class MainScreen(Screen[None], inherit_bindings=False):
@@ -235,7 +235,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.run_command(typed.command, typed.argument)
 
     def _complete(self, line: str) -> list[str]:
-        from console.colours import THEMES
+        from spork.console.colours import THEMES
 
         known = {"context": sorted(self.desk.contexts), "theme": list(THEMES)}
         if self.pane is not None and self.pane.place in TABLES:
@@ -274,7 +274,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._enter(self.history.here)
 
     def do_help(self, argument: str = "") -> None:
-        from console.ui.help import Help
+        from spork.console.ui.help import Help
 
         self.app.push_screen(Help(self.pane.place if self.pane is not None else "", self.desk.commands))
 
@@ -288,7 +288,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.tell("sort works in lists", "dim")
 
     def pick_column(self, table: Table, current: tuple[str, bool], chosen: Callable[[str], None]) -> None:
-        from console.ui.picker import Picker
+        from spork.console.ui.picker import Picker
 
         choices = [(column.name, column.title) for column in table.columns]
 

@@ -10,8 +10,8 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from console.spans import fit
-from console.ui.widgets.lines import Box
+from spork.console.spans import fit
+from spork.console.ui.widgets.lines import Box
 
 
 class Picker(ModalScreen[str | None]):

@@ -11,11 +11,11 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button
 
-from console.spans import BLANK, Line
-from console.ui.widgets.lines import Box
+from spork.console.spans import BLANK, Line
+from spork.console.ui.widgets.lines import Box
 
 if TYPE_CHECKING:
-    from console.ui.app import ConsoleApp
+    from spork.console.ui.app import ConsoleApp
 
 
 class SecretWindow(ModalScreen[None]):

@@ -7,17 +7,17 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from console.faults import Fault, Invalid
-from console.spans import crop
-from console.tiers import gate
-from console.topics import TOPICS
-from console.ui.screens.pane import Pane, Selected
-from console.writes import APPLIED, CHANGED, UNKNOWN, WRITES, Outcome, Write, body
+from spork.console.faults import Invalid, LinkFault
+from spork.console.spans import crop
+from spork.console.tiers import gate
+from spork.console.topics import TOPICS
+from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.writes import APPLIED, CHANGED, UNKNOWN, WRITES, Outcome, Write, body
 
 if TYPE_CHECKING:
-    from application.views import ActionResult
-    from console.ui.action_dialog import Confirmed
-    from console.ui.app import ConsoleApp
+    from spork.application.views import ActionResult
+    from spork.console.ui.action_dialog import Confirmed
+    from spork.console.ui.app import ConsoleApp
 
 
 class WriteDesk:
@@ -55,12 +55,12 @@ class WriteDesk:
         )
 
     async def _prepare(self, write: Write, chosen: list[Selected], note: str = "", argument: str = "") -> None:
-        from console.ui.action_dialog import ActionDialog, Confirmed, Plan
+        from spork.console.ui.action_dialog import ActionDialog, Confirmed, PlanField
 
         session = self.app.session
         try:
             rows = [await session.fresh_row(write, one.topic, one.key, one.row) for one in chosen]
-        except Fault as fault:
+        except LinkFault as fault:
             self.app.main.tell(f"{write.title} refused: {fault.word.lower()}: {fault}", "bad", 12)
             return
         refused = next(filter(None, (session.refusal(write, row) for row in rows)), "")
@@ -77,7 +77,7 @@ class WriteDesk:
         previews, mend = list[Any](), ""
         try:
             previews = await ask(body(inputs, {"reason": "dry run"}))
-        except Fault as fault:
+        except LinkFault as fault:
             if isinstance(fault, Invalid) and any(each.name != "reason" for each in inputs):
                 mend = crop(str(fault), 60)  # another value may do
             else:
@@ -86,7 +86,7 @@ class WriteDesk:
         seen = session.store.freshness(chosen[0].topic, session.mono())
         tier = max(session.tier(write, row) for row in rows)
         context = session.context
-        plan = Plan(
+        plan = PlanField(
             write,
             inputs,
             rows,
@@ -140,20 +140,20 @@ class WriteDesk:
 
     async def _show_secret(self, write: Write, result: ActionResult) -> None:
         """A new secret, in a window of its own; nothing else of the console ever holds it."""
-        from console.ui.secret import SecretWindow
+        from spork.console.ui.secret import SecretWindow
 
         heading = f"New key {result.after.rpartition(' ')[2]}" if write.alone else f"New secret of {result.object}"
         await self.app.push_screen_wait(SecretWindow(heading, result.secret or "", result.audit_id or ""))
 
     async def _reread(self, topic: str) -> None:
         """What no stream carries shows what was done at its next reading: now, not in some seconds."""
-        with suppress(Fault):
+        with suppress(LinkFault):
             await self.app.session.reread((topic,))
 
     async def _again(self, write: Write, one: Selected) -> None:
         try:
             await self.app.session.reread((one.topic,))
-        except Fault as fault:
+        except LinkFault as fault:
             self.app.main.tell(f"{fault.word} {fault}", "bad")
             return
         row = self.app.session.store.row(one.topic, one.key)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from application.configuration import EdgeLimits
-from application.ports import RequestBody, ResponseSink
-from domain.http import RequestHead
+from spork.application.configuration.model import EdgeLimits
+from spork.application.kernel.streams import RequestBody, ResponseSink
+from spork.domain.http.head import RequestHead
 from tests.edges import Client, Recorder, Serving, serving, until
 
 HOST = b"Host: a.example\r\n"
@@ -88,7 +88,7 @@ async def test_read_ahead_is_bounded() -> None:
         await asyncio.sleep(0.2)
         connection = next(iter(served.edge.connections))
         assert len(connection._queue) < 200
-        assert connection._behind < 512 * 1024
+        assert connection._buffered < 512 * 1024
         assert len(served.gateway.heads) == 1
         gate.open.set()
         for _ in range(20_000):

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from adapters.litestar.problems import Problems
-from adapters.uvicorn.edge import Edge
-from adapters.uvicorn.server import CannotStart, EdgeServer, Listener
-from adapters.uvicorn.sockets import CannotListen, listening_socket
+from spork.adapters.edge.edge import Edge
+from spork.adapters.edge.server import CannotStart, EdgeServer, Listener
+from spork.adapters.edge.sockets import CannotListen, listening_socket
+from spork.adapters.litestar.problems import JsonProblemResponses
 from tests.edges import own_endpoints, serving
 
 
@@ -19,7 +19,7 @@ async def test_an_application_that_fails_to_start_stops_the_start() -> None:
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no database"})
 
-    listener = Listener("admin", listening_socket("127.0.0.1", 0), Edge(Problems()), broken, lifespan="on")
+    listener = Listener("admin", listening_socket("127.0.0.1", 0), Edge(JsonProblemResponses()), broken, lifespan="on")
     with pytest.raises(CannotStart, match="failed to start"):
         await EdgeServer([listener]).run()
     assert listener.sock.fileno() == -1
@@ -37,7 +37,7 @@ async def test_lifespans_run_around_the_service() -> None:
             heard.append(kind)
             await send({"type": f"lifespan.{kind}.complete"})
 
-    listener = Listener("admin", listening_socket("127.0.0.1", 0), Edge(Problems()), app, lifespan="on")
+    listener = Listener("admin", listening_socket("127.0.0.1", 0), Edge(JsonProblemResponses()), app, lifespan="on")
     server = EdgeServer([listener], drain_delay=0)
     server.stop()
     await server.run()

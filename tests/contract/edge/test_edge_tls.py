@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from adapters.uvicorn.server import server_context
-from application.configuration import EdgeLimits, ListenerTls
-from application.ports import RequestBody, ResponseSink
-from domain.http import RequestHead
+from spork.adapters.edge.server import server_context
+from spork.application.configuration.model import EdgeLimits, ListenerTls
+from spork.application.kernel.streams import RequestBody, ResponseSink
+from spork.domain.http.head import RequestHead
 from tests.contract.upstream_transport.certificates import SIGNS
 from tests.edges import Client, Recorder, Serving, serving, until
 

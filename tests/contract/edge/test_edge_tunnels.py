@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from adapters.uvicorn.tunnel import GOING_AWAY
-from application.ports import RequestBody, ResponseSink, Tunnel
-from domain.http import RequestHead
+from spork.adapters.edge.tunnel import GOING_AWAY
+from spork.application.kernel.streams import RequestBody, ResponseSink, Tunnel
+from spork.domain.http.head import RequestHead
 from tests.edges import Client, Recorder, serving, until
 
 HANDSHAKE = (

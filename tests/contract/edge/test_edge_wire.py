@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from application.configuration import EdgeLimits
+from spork.application.configuration.model import EdgeLimits
 from tests.edges import Recorder, serving, until
 
 HOST = b"Host: a.example\r\n"

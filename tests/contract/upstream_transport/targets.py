@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from domain.upstreams import Target, TlsToTarget
+from spork.domain.upstreams.model import Target, TlsToTarget
 
 
 @dataclass

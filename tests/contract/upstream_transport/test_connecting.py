@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from domain.outcomes import FaultKind, Side
-from domain.upstreams import Target
+from spork.domain.outcomes import FaultKind, Side
+from spork.domain.upstreams.model import Target
 from tests.contract.upstream_transport.targets import answering, plain, scripted
 from tests.contract.upstream_transport.transports import ask, exchange, fault_of, having
 from tests.servers import free_port

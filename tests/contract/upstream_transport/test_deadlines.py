@@ -6,8 +6,8 @@ import asyncio
 import socket
 import time
 
-from domain.outcomes import FaultKind, Side
-from domain.upstreams import PoolPolicy, Target, Timeouts
+from spork.domain.outcomes import FaultKind, Side
+from spork.domain.upstreams.model import PoolPolicy, Target, Timeouts
 from tests.contract.upstream_transport.targets import Peer, answering, plain, scripted
 from tests.contract.upstream_transport.transports import Pieces, ask, exchange, fault_of, having, read_all, until
 

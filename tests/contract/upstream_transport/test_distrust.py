@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from domain.outcomes import FaultKind, Side
+from spork.domain.outcomes import FaultKind, Side
 from tests.contract.upstream_transport.targets import Peer, answering, answering_then_close, plain, scripted
 from tests.contract.upstream_transport.transports import (
     Pieces,

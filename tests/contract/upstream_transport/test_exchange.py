@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from application.ports import FaultError
-from domain.outcomes import Fault, FaultKind, Side
+from spork.application.kernel.faults import FaultError
+from spork.domain.outcomes import Fault, FaultKind, Side
 from tests.contract.upstream_transport.targets import Peer, answering, answering_then_close, plain, scripted
 from tests.contract.upstream_transport.transports import Pieces, ask, exchange, fault_of, having, read_all, until
 

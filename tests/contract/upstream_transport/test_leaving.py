@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from domain.upstreams import PoolPolicy, TlsToTarget
+from spork.domain.upstreams.model import PoolPolicy, TlsToTarget
 from tests.contract.upstream_transport.targets import Peer, answering, plain, scripted
 from tests.contract.upstream_transport.transports import Pieces, ask, exchange, having, read_all, settled, until
 

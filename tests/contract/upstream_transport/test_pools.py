@@ -7,8 +7,8 @@ import itertools
 
 import pytest
 
-from domain.outcomes import FaultKind
-from domain.upstreams import PoolPolicy, Timeouts
+from spork.domain.outcomes import FaultKind
+from spork.domain.upstreams.model import PoolPolicy, Timeouts
 from tests.contract.upstream_transport.targets import Peer, answering, plain, scripted
 from tests.contract.upstream_transport.transports import ADAPTERS, ask, exchange, fault_of, having, until
 

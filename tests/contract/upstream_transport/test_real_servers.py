@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.upstreams import PoolPolicy, Target
+from spork.domain.upstreams.model import PoolPolicy, Target
 from tests.contract.upstream_transport.test_flow import Fountain
 from tests.contract.upstream_transport.transports import ask, exchange, having
 from tests.servers import free_port, listening, missing, wait_until

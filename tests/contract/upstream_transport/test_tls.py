@@ -7,8 +7,8 @@ import ssl
 
 import pytest
 
-from domain.outcomes import FaultKind, Side
-from domain.upstreams import Timeouts, TlsToTarget
+from spork.domain.outcomes import FaultKind, Side
+from spork.domain.upstreams.model import Timeouts, TlsToTarget
 from tests.contract.upstream_transport.certificates import Authority, Pair
 from tests.contract.upstream_transport.targets import answering, plain, scripted
 from tests.contract.upstream_transport.transports import ask, exchange, fault_of, having, until

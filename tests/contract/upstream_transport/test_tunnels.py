@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from domain.outcomes import FaultKind
+from spork.domain.outcomes import FaultKind
 from tests.contract.upstream_transport.targets import Peer, answering, plain, scripted
 from tests.contract.upstream_transport.transports import ask, exchange, fault_of, having, until
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from adapters.httptools.transport import HttptoolsTransport
-from adapters.httpx.transport import HttpxTransport
-from application.ports import FaultError, UpstreamResponse, UpstreamTransport
-from application.upstream_request import UpstreamRequest
-from domain.outcomes import Fault
-from domain.upstreams import Target, Timeouts
+from spork.adapters.http1.transport import HttptoolsTransport
+from spork.adapters.httpx.transport import HttpxTransport
+from spork.application.kernel.faults import FaultError
+from spork.application.upstreams.transport import UpstreamRequest, UpstreamResponse, UpstreamTransport
+from spork.domain.outcomes import Fault
+from spork.domain.upstreams.model import Target, Timeouts
 
 
 @dataclass(frozen=True)

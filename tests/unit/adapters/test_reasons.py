@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from adapters.litestar.problems import REASONS
+from spork.adapters.litestar.problems import REASONS
 
 SRC = Path(__file__).resolve().parents[3] / "src"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from console.contexts import Context
-from console.session import Session
-from console.ui.app import ConsoleApp, screen_text
+from spork.console.contexts import Context
+from spork.console.session import ConsoleSession
+from spork.console.ui.app import ConsoleApp, screen_text
 from tests.unit.console.fake_gateway import FakeGateway
 
 SIZES = ((120, 36), (80, 24), (60, 20))
@@ -96,7 +96,7 @@ async def console(
     """A console on `gateway`, connected unless `wait` is false."""
     context = Context("test", gateway.url, production, token)
     times: dict[str, Any] = {} if clock is None else {"mono": clock.now, "wall": clock.wall}
-    session = Session(context, {}, poll=poll, ascii_only=ascii_only, **times)
+    session = ConsoleSession(context, {}, poll=poll, ascii_only=ascii_only, **times)
     app = ConsoleApp(session, contexts or {"test": context}, write=write, theme=theme)
     async with app.run_test(size=size, notifications=True) as pilot:
         running = Console(app, pilot)

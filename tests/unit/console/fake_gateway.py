@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 import uvicorn
 
-from application.views import (
+from spork.application.views import (
     ActionResult,
     ApiKeyView,
     Candidate,
@@ -29,7 +29,7 @@ from application.views import (
     Nodes,
     TrafficView,
 )
-from console.topics import LIVE, TOPICS
+from spork.console.topics import LIVE, TOPICS
 from tests.servers import free_port, wait_until
 from tests.unit.console import seeds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from application.views import (
+from spork.application.views import (
     ApiKeyView,
     BreakerView,
     ConfigRevisionView,

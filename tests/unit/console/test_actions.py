@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from console import actions
-from console.actions import BY_NAME, COMMANDS, for_place
-from console.command_line import UnknownCommand, complete, parse
-from console.details import TOPIC_OF
-from console.keymap import key_table
-from console.status import footer
-from console.tables import TABLES
-from console.ui.app import ConsoleApp
-from console.ui.main import MainScreen
-from console.ui.screens.config import Config
-from console.ui.screens.detail import Detail
-from console.ui.screens.explain import Explain
-from console.ui.screens.listing import Listing
-from console.ui.screens.pane import Pane
-from console.ui.screens.pulse import Pulse
-from console.writes import WRITES
+from spork.console import actions
+from spork.console.actions import BY_NAME, COMMANDS, for_place
+from spork.console.command_line import UnknownCommand, complete, parse
+from spork.console.details import TOPIC_OF
+from spork.console.keymap import key_table
+from spork.console.status import footer
+from spork.console.tables import TABLES
+from spork.console.ui.app import ConsoleApp
+from spork.console.ui.main import MainScreen
+from spork.console.ui.screens.config import Config
+from spork.console.ui.screens.detail import Detail
+from spork.console.ui.screens.explain import Explain
+from spork.console.ui.screens.listing import Listing
+from spork.console.ui.screens.pane import Pane
+from spork.console.ui.screens.pulse import Pulse
+from spork.console.writes import WRITES
 
 ROOT = Path(__file__).resolve().parents[3]
 PLACES = {"pulse", "config", *TABLES, *TOPIC_OF}

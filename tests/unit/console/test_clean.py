@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from console.clean import CAP, clean, clean_lines, scrub
+from spork.console.clean import CAP, clean, clean_lines, scrub
 from tests.unit.console.seeds import HOSTILE
 
 ANY = st.text(alphabet=st.characters(exclude_categories=()), max_size=600)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.columns import BadFilter, Moment, Table, compile_filter, layout, order, select, total_width
-from console.spans import cells, crop, fit
-from console.tables import TABLES
+from spork.console.columns import BadFilter, Moment, Table, compile_filter, layout, order, select, total_width
+from spork.console.spans import cells, crop, fit
+from spork.console.tables import TABLES
 from tests.unit.console import seeds
 
 AT = 1_795_262_671.0

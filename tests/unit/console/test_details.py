@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from application.views import BreakerOnNode, TargetOnNode
-from console import details
-from console.columns import Moment
-from console.spans import Line
+from spork.application.views import BreakerOnNode, TargetOnNode
+from spork.console import details
+from spork.console.columns import Moment
+from spork.console.spans import Line
 from tests.unit.console import seeds
 
 

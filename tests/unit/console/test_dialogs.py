@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from textual.widgets import Button, Input
 
-from console import session as sessions
-from console import tiers
-from console.store import Notice
-from console.ui.action_dialog import ActionDialog
+from spork.console import session as sessions
+from spork.console import tiers
+from spork.console.store import Notice
+from spork.console.ui.action_dialog import ActionDialog
 from tests.unit.console import seeds
 from tests.unit.console.driving import Clock, Console, console
 from tests.unit.console.fake_gateway import FakeGateway
@@ -312,7 +312,7 @@ async def test_a_row_that_changed_meanwhile_is_asked_again(gateway: FakeGateway)
 async def test_an_answer_that_never_comes_is_verified_and_never_repeated(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, applied: bool
 ) -> None:
-    monkeypatch.setattr("console.client.ANSWER_SECONDS", 0.4)
+    monkeypatch.setattr("spork.console.client.ANSWER_SECONDS", 0.4)
     monkeypatch.setattr(sessions, "VERIFY_AFTER", (0.1, 0.1, 0.2))
     async with console(gateway, write=True) as running:
         await at_row(running, ("3",), "billing")

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from console import feed as feeding
-from console.client import AdminClient
-from console.faults import BadData, Denied, Invalid, Throttled
-from console.feed import Feed
-from console.store import Store
+from spork.console import feed as feeding
+from spork.console.client import ConsoleClient
+from spork.console.faults import AccessDenied, BadData, Invalid, TooManyRequests
+from spork.console.feed import Feed
+from spork.console.store import Store
 from tests.unit.console import seeds
 from tests.unit.console.fake_gateway import FakeGateway
 
@@ -25,7 +25,7 @@ class Reader:
 
     def __init__(self, gateway: FakeGateway, token: str, poll: float | None) -> None:
         self.store = Store()
-        self.client = AdminClient(gateway.url, token)
+        self.client = ConsoleClient(gateway.url, token)
         self.feed = Feed(self.store, self.client, poll=poll, chance=random.Random(1))
 
     async def until(self, check: Callable[[], object], what: str, seconds: float = 10.0) -> None:
@@ -122,7 +122,7 @@ async def test_a_wrong_token_is_asked_once_and_never_hammered(gateway: FakeGatew
 async def test_a_denied_topic_fails_alone(gateway: FakeGateway) -> None:
     gateway.deny = {"quotas"}
     async with reading(gateway) as reader:
-        assert isinstance(reader.store.shelves["quotas"].fault, Denied)
+        assert isinstance(reader.store.shelves["quotas"].fault, AccessDenied)
         assert reader.store.shelves["breakers"].fault is None
         assert len(reader.store.rows("breakers")) == 10
 
@@ -185,11 +185,11 @@ async def test_polling_asks_for_the_visible_screen_only(gateway: FakeGateway) ->
 async def test_too_many_streams_means_polling(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeding, "POLL_DEFAULT", 0.05)
 
-    async def refuse(self: AdminClient, *args: object) -> Any:
-        raise Throttled("too many streams", 1.0)
+    async def refuse(self: ConsoleClient, *args: object) -> Any:
+        raise TooManyRequests("too many streams", 1.0)
         yield
 
-    monkeypatch.setattr(AdminClient, "stream", refuse)
+    monkeypatch.setattr(ConsoleClient, "stream", refuse)
     async with reading(gateway) as reader:
         await reader.until(lambda: reader.store.link.mode == "poll", "polling")
 
@@ -237,7 +237,7 @@ async def test_a_skewed_gateway_clock_is_reported_as_skew(gateway: FakeGateway) 
 
 async def test_refusals_are_told_apart(gateway: FakeGateway) -> None:
     async with reading(gateway) as reader:
-        for status, kind in ((422, Invalid), (403, Denied)):
+        for status, kind in ((422, Invalid), (403, AccessDenied)):
             gateway.fail_status = status
             with pytest.raises(kind):
                 await reader.client.page("breakers")

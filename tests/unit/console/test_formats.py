@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console import formats
-from console.words import severity, state
+from spork.console import formats
+from spork.console.words import severity, state
 
 NUMBERS = st.none() | st.floats(0, 1e12)
 

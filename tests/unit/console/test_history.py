@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.ui.history import MOST, History
+from spork.console.ui.history import MOST, History
 
 
 def visited(*names: str) -> History:

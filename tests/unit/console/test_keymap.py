@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from textual.keys import _character_to_key
 
-from console.actions import COMMANDS
-from console.contexts import BadContext
-from console.keymap import key_name, load_commands, read_key, rekeyed
-from console.session import Session
-from console.ui.app import ConsoleApp
+from spork.console.actions import COMMANDS
+from spork.console.contexts import BadContext
+from spork.console.keymap import key_name, load_commands, read_key, rekeyed
+from spork.console.session import ConsoleSession
+from spork.console.ui.app import ConsoleApp
 from tests.unit.console.driving import Console
 from tests.unit.console.fake_gateway import FakeGateway
 
@@ -76,9 +76,9 @@ def test_the_file_is_named_with_what_is_wrong(tmp_path: Path) -> None:
 
 
 async def test_the_operators_keys_work_and_are_what_help_and_footer_show(gateway: FakeGateway) -> None:
-    from console.contexts import Context
+    from spork.console.contexts import Context
 
-    session = Session(Context("test", gateway.url, token="admin-token"), {})
+    session = ConsoleSession(Context("test", gateway.url, token="admin-token"), {})
     commands = rekeyed({"faults": "x", "breakers": "B", "filter": "f5"})
     app = ConsoleApp(session, {}, write=True, commands=commands)
     async with app.run_test(size=(120, 36)) as pilot:

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from console import opening, status
-from console.colours import THEMES
-from console.contexts import Context
-from console.freshness import Freshness
-from console.spans import line_cells, plain
-from console.store import Store
-from console.tiers import Lock
+from spork.console import opening, status
+from spork.console.colours import THEMES
+from spork.console.contexts import Context
+from spork.console.freshness import Freshness
+from spork.console.spans import line_cells, plain
+from spork.console.store import Store
+from spork.console.tiers import Lock
 from tests.servers import python_env
 
 AT = 1_795_262_671.0
@@ -54,7 +54,7 @@ def test_colours_are_used_only_where_they_come_out_exactly() -> None:
 def test_it_needs_no_ui_library_and_no_rows() -> None:
     """It is worth having only while it comes long before what it bridges."""
     code = (
-        "import sys, console.__main__, console.opening\n"
-        "assert not {'textual', 'rich', 'httpx', 'asyncio', 'msgspec', 'application.views'} & set(sys.modules)"
+        "import sys, spork.console.__main__, spork.console.opening\n"
+        "assert not {'textual', 'rich', 'httpx', 'asyncio', 'msgspec', 'spork.application.views'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=python_env(), timeout=30)

@@ -21,7 +21,7 @@ def run(
     url = gateway.url if gateway is not None else f"http://127.0.0.1:{free_port()}"
     env = python_env(SPORK_ADMIN_TOKEN=token, SPORK_CONSOLE_URL=url, SPORK_CONSOLE_CONFIG="/nonexistent")
     return subprocess.run(
-        [sys.executable, "-m", "console", *args], capture_output=True, text=True, env=env, timeout=30, cwd=cwd
+        [sys.executable, "-m", "spork.console", *args], capture_output=True, text=True, env=env, timeout=30, cwd=cwd
     )
 
 
@@ -107,7 +107,7 @@ def test_watch_prints_changes_as_they_come(gateway: FakeGateway) -> None:
     env = python_env(
         SPORK_ADMIN_TOKEN="viewer-token", SPORK_CONSOLE_URL=gateway.url, SPORK_CONSOLE_CONFIG="/nonexistent"
     )
-    args = [sys.executable, "-m", "console", "watch", "events", "-o", "json", "--count", "8"]
+    args = [sys.executable, "-m", "spork.console", "watch", "events", "-o", "json", "--count", "8"]
     process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     try:
         deadline = time.monotonic() + 15
@@ -136,7 +136,7 @@ def test_the_token_of_this_directory_is_found(gateway: FakeGateway, tmp_path: Pa
     (tmp_path / ".spork" / "admin-token").write_text("viewer-token")
     env = python_env(SPORK_CONSOLE_CONFIG="/nonexistent")
     done = subprocess.run(
-        [sys.executable, "-m", "console", "--url", gateway.url, "get", "breakers"],
+        [sys.executable, "-m", "spork.console", "--url", gateway.url, "get", "breakers"],
         capture_output=True,
         text=True,
         env=env,
@@ -184,10 +184,11 @@ CORE = (
 def test_the_core_imports_no_screen_and_nothing_foreign() -> None:
     """Only textual's screens may import textual; the core makes do with httpx, msgspec and the views."""
     code = (
-        f"import importlib, sys\nfor name in {CORE!r}: importlib.import_module('console.' + name)\n"
+        f"import importlib, sys\nfor name in {CORE!r}: importlib.import_module('spork.console.' + name)\n"
         "roots = {name.partition('.')[0] for name in sys.modules}\n"
-        "assert not roots & {'textual', 'litestar', 'redis', 'adapters', 'domain', 'sqlalchemy'}, roots\n"
-        "assert {n for n in sys.modules if n.startswith('application')} <= {'application', 'application.views'}\n"
+        "assert not roots & {'textual', 'litestar', 'redis', 'sqlalchemy'}, roots\n"
+        "ours = {n for n in sys.modules if n.startswith('spork.') and not n.startswith('spork.console')}\n"
+        "assert ours <= {'spork.application', 'spork.application.views'}, ours\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=python_env(), timeout=30)
 
@@ -201,5 +202,5 @@ def test_the_core_is_all_of_it() -> None:
 
 def test_the_start_needs_no_http_library() -> None:
     """The first picture does not wait for it."""
-    code = "import sys, console.ui.app\nassert 'httpx' not in sys.modules"
+    code = "import sys, spork.console.ui.app\nassert 'httpx' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, env=python_env(), timeout=30)

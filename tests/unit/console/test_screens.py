@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from console.colours import THEMES
-from console.ui.palette import palette
-from console.ui.screens.listing import MAX_MARKS, Listing
-from console.ui.widgets.live_table import LiveTable
+from spork.console.colours import THEMES
+from spork.console.ui.palette import palette
+from spork.console.ui.screens.listing import MAX_MARKS, Listing
+from spork.console.ui.widgets.live_table import LiveTable
 from tests.unit.console import seeds
 from tests.unit.console.driving import SIZES, Clock, Console, console
 from tests.unit.console.fake_gateway import FakeGateway

@@ -7,10 +7,10 @@ from dataclasses import replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from console.columns import compile_filter, order, select
-from console.standing import Standing
-from console.store import STEPS, Store
-from console.tables import TABLES
+from spork.console.columns import compile_filter, order, select
+from spork.console.standing import Standing
+from spork.console.store import STEPS, Store
+from spork.console.tables import TABLES
 from tests.unit.console import seeds
 
 QUOTAS = TABLES["quotas"]

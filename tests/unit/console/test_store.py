@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.views import BreakerView
-from console.faults import BadData, Denied
-from console.store import EVENTS_RING, PENDING_SECONDS, TRAFFIC_RING, Pending, Store
+from spork.application.views import BreakerView
+from spork.console.faults import AccessDenied, BadData
+from spork.console.store import EVENTS_RING, PENDING_SECONDS, TRAFFIC_RING, Pending, Store
 from tests.unit.console import seeds
 
 AT = 1_795_262_671.0
@@ -121,7 +121,7 @@ def test_failures_make_down_and_keep_the_rows() -> None:
     store.replace("breakers", [BASE], 1)
     store.renew(["breakers"], 100.0)
     for _ in range(3):
-        store.fail(["breakers"], Denied("needs role operator"))
+        store.fail(["breakers"], AccessDenied("needs role operator"))
     assert store.freshness("breakers", 100.1).word == "DOWN"
     assert store.rows("breakers") == [BASE]
     store.replace("breakers", [BASE], 2)

@@ -13,9 +13,9 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from adapters.litestar.problems import TYPE_PREFIX, retry_after
-from application.operations import OperationRefused
-from application.operators import Locked, NotAnOperator, Operator, Operators
+from spork.adapters.litestar.problems import TYPE_PREFIX, retry_after
+from spork.application.admin.access import Locked, NotAnOperator, Operator, Operators
+from spork.application.admin.commands import OperationRefused
 
 PROBLEM = "application/problem+json"
 _STATUS = {"not_found": 404, "conflict": 409, "precondition_failed": 412, "invalid": 422, "unavailable": 503}
@@ -102,10 +102,10 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
 class Authenticated(ASGIMiddleware):
     """Lets only verified operators through and leaves the operator in the scope's state."""
 
-    def __init__(self, operators: Operators, unix: Callable[[], float], witness: Witness) -> None:
+    def __init__(self, operators: Operators, unix: Callable[[], float], record_security_event: Witness) -> None:
         self._operators = operators
         self._unix = unix
-        self._witness = witness
+        self._witness = record_security_event
         #: address -> (when its lock was told, attempts since)
         self._locked: dict[str, tuple[float, int]] = {}
 
@@ -143,14 +143,16 @@ class Authenticated(ASGIMiddleware):
         self._witness("admin.locked", NOBODY, client, f"too many failed attempts from {client}{before}")
 
 
-def unauthenticated(verdict: NotAnOperator, client: str, witness: Witness) -> Response[bytes]:
+def unauthenticated(verdict: NotAnOperator, client: str, record_security_event: Witness) -> Response[bytes]:
     if verdict.reason != "missing":
-        witness("admin.refused", NOBODY, client, f"{verdict.reason} token from {client}")
+        record_security_event("admin.refused", NOBODY, client, f"{verdict.reason} token from {client}")
     # One answer for every reason: a guess learns nothing.
     return problem(401, "", {"www-authenticate": 'Bearer realm="spork-admin"'})
 
 
-def role_guard(witness: Witness) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]:
+def role_guard(
+    record_security_event: Witness,
+) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]:
     """A Litestar guard for the role that a handler's `opt` names; viewer when it names none.
 
     A coroutine, because Litestar runs a plain function in a thread, where what `witness` starts has no event loop.
@@ -162,7 +164,7 @@ def role_guard(witness: Witness) -> Callable[[ASGIConnection[Any, Any, Any, Any]
         if not operator.may(needs):
             client = connection.client.host if connection.client is not None else ""
             wanted = f"{handler.opt.get('act', handler.name)} needs {needs}, from {client}"
-            witness("admin.refused", operator.name, client, wanted)
+            record_security_event("admin.refused", operator.name, client, wanted)
             raise AdminProblem(403, f"This takes a token with the role {needs}.", needs=needs)
 
     return guard

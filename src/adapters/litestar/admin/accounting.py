@@ -16,15 +16,15 @@ from litestar.openapi.spec import OpenAPIResponse, Operation
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 
-from adapters.litestar.admin.acting import TERMS, Desk, Terms, Why
-from adapters.litestar.admin.answers import READ, writing
-from application.audit import AuditTrail, Finding, view_of
-from application.exports import as_csv, as_json_lines, csv_head
-from application.operations import OperationRefused, Operations, Prepared
-from application.queries import Item, Items, Queries
-from application.sla import ServiceLevels
-from application.usage import UsageRow, UsageStore
-from application.views import ActionResult, AuditView, ObjectiveView
+from spork.adapters.litestar.admin.acting import TERMS, Desk, Terms, Why
+from spork.adapters.litestar.admin.answers import READ, writing
+from spork.application.admin.commands import OperationRefused, Operations, Prepared
+from spork.application.admin.exports import as_csv, as_json_lines, csv_head
+from spork.application.admin.queries import Item, Items, Queries
+from spork.application.telemetry.audit import AuditTrail, Finding, view_of
+from spork.application.telemetry.objectives import ObjectiveTracker
+from spork.application.telemetry.usage import UsageRow, UsageStore
+from spork.application.views import ActionResult, AuditView, ObjectiveView
 
 Word = Annotated[str, QueryParameter(max_length=200)]
 Format = Annotated[str, QueryParameter(pattern="^(jsonl|csv)$", description="jsonl or csv")]
@@ -47,7 +47,7 @@ class _Download(Operation):
         answer.content = dict.fromkeys(_TYPES.values(), described)
 
 
-class Verdict(msgspec.Struct):
+class AuditVerification(msgspec.Struct):
     """`whole` when nothing is wrong. `number` and `hash` are the head: write them down elsewhere."""
 
     whole: bool
@@ -59,7 +59,7 @@ class Verdict(msgspec.Struct):
 def accounting_handlers(
     queries: Queries,
     operations: Operations,
-    levels: ServiceLevels,
+    levels: ObjectiveTracker,
     audit: AuditTrail | None,
     usage: UsageStore | None,
     flush: Callable[[], Any],
@@ -102,11 +102,11 @@ def _trail(queries: Queries, audit: AuditTrail | None) -> list[HTTPRouteHandler]
         return _download(_all(trail, format), format, "audit")
 
     @get("/audit/verify", summary="Whether any record was changed, removed or reordered", **READ)
-    async def verify() -> Item[Verdict]:
+    async def verify() -> Item[AuditVerification]:
         trail: AuditTrail = _there(audit, "audit trail")
         findings = await trail.verify()
         head = await trail.head()
-        return queries.item(Verdict(not findings, head.number, head.hash, findings))
+        return queries.item(AuditVerification(not findings, head.number, head.hash, findings))
 
     return [records, export, verify]
 

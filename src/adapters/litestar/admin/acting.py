@@ -14,12 +14,12 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
-from adapters.litestar.admin.access import AdminProblem
-from adapters.litestar.admin.answers import writing
-from application.actions import Actions
-from application.insight import Act
-from application.operations import Operations, Prepared, Write
-from application.views import ActionResult
+from spork.adapters.litestar.admin.access import AdminProblem
+from spork.adapters.litestar.admin.answers import writing
+from spork.application.admin.actions import Actions
+from spork.application.admin.commands import Operations, Prepared, Write
+from spork.application.admin.controls import Act
+from spork.application.views import ActionResult
 
 Reason = Annotated[
     str, msgspec.Meta(max_length=500, description="Why; goes into the audit trail", examples=["INC-4711"])

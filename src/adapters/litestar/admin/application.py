@@ -12,9 +12,9 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
-from adapters.litestar.admin.access import EXCEPTION_HANDLERS, Authenticated, RawAdminPaths, Witness, role_guard
-from adapters.litestar.admin.documentation import documentation_handlers
-from application.operators import Operators
+from spork.adapters.litestar.admin.access import EXCEPTION_HANDLERS, Authenticated, RawAdminPaths, Witness, role_guard
+from spork.adapters.litestar.admin.documentation import documentation_handlers
+from spork.application.admin.access import Operators
 
 DESCRIPTION = """What operators of a Spork gateway read and do. Answers cover the fleet and say which nodes are silent.
 Writes take `If-Match`, `Idempotency-Key` and `dry_run`, and are recorded in the audit trail."""
@@ -25,11 +25,11 @@ def admin_application(
     open_handlers: Sequence[ControllerRouterHandler],
     operators: Operators,
     unix: Callable[[], float],
-    witness: Witness,
+    record_security_event: Witness,
     version: str,
 ) -> ASGIApp:
     """`handlers` stand under `/admin/v1` behind a token, `open_handlers` at the root without one."""
-    app = admin_litestar(handlers, open_handlers, operators, unix, witness, version)
+    app = admin_litestar(handlers, open_handlers, operators, unix, record_security_event, version)
     return RawAdminPaths(app)
 
 
@@ -38,14 +38,14 @@ def admin_litestar(
     open_handlers: Sequence[ControllerRouterHandler],
     operators: Operators,
     unix: Callable[[], float],
-    witness: Witness,
+    record_security_event: Witness,
     version: str,
 ) -> Litestar:
     router = Router(
         "/admin/v1",
         route_handlers=list(handlers),
-        middleware=[Authenticated(operators, unix, witness)],
-        guards=[role_guard(witness)],
+        middleware=[Authenticated(operators, unix, record_security_event)],
+        guards=[role_guard(record_security_event)],
         security=[{"token": []}],
         response_headers={"cache-control": "no-store"},
     )
@@ -88,7 +88,7 @@ def describe(app: Litestar) -> dict[str, Any]:
 
 def exampled(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
     """The document with examples. They are built when a description is first asked for, not with every start."""
-    from adapters.litestar.admin.examples import with_examples
+    from spork.adapters.litestar.admin.examples import with_examples
 
     return with_examples(document, acts_of(app))
 

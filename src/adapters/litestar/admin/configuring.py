@@ -14,13 +14,13 @@ from litestar.openapi.spec import RequestBody as RequestBodySpec
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from adapters.litestar.admin.acting import TERMS, Desk, Reason, Terms, Why
-from adapters.litestar.admin.answers import READ, writing
-from application.configuration_actions import ConfigurationActions, DiffView
-from application.explain import Explainer, NotARequest
-from application.operations import OperationRefused, Operations
-from application.queries import Item, Items, Queries
-from application.views import ActionResult, ConfigRevisionView, ConfigView, Explanation
+from spork.adapters.litestar.admin.acting import TERMS, Desk, Reason, Terms, Why
+from spork.adapters.litestar.admin.answers import READ, writing
+from spork.application.admin.commands import OperationRefused, Operations
+from spork.application.admin.configuration import ConfigurationActions, DiffView
+from spork.application.admin.explain import Explainer, NotARequest
+from spork.application.admin.queries import Item, Items, Queries
+from spork.application.views import ActionResult, ConfigRevisionView, ConfigView, Explanation
 
 Note = Annotated[str, QueryParameter(max_length=500, description="Why; goes into history and the audit trail")]
 

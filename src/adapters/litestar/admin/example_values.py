@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.litestar.admin.accounting import Verdict
-from adapters.litestar.admin.acting import NewKey, NewPlan, Raise, Rotation, Why, WhyAndHowLong
-from adapters.litestar.admin.configuring import Question, Rollback
-from adapters.litestar.admin.logging import LogSettings, LogState
-from adapters.litestar.discovery import Announced, Announcement
-from application.configuration_actions import DiffView
-from application.monitoring import FORMULA, HealthScore, RoutePerformance
-from application.usage import UsageRow
-from application.views import (
+from spork.adapters.litestar.admin.accounting import AuditVerification
+from spork.adapters.litestar.admin.acting import NewKey, NewPlan, Raise, Rotation, Why, WhyAndHowLong
+from spork.adapters.litestar.admin.configuring import Question, Rollback
+from spork.adapters.litestar.admin.logging import LogSettings, LogState
+from spork.adapters.litestar.discovery import Announced, Announcement
+from spork.application.admin.configuration import DiffView
+from spork.application.admin.monitoring import FORMULA, HealthScore, RoutePerformance
+from spork.application.telemetry.usage import UsageRow
+from spork.application.views import (
     ActionResult,
     ApiKeyView,
     AuditView,
@@ -290,7 +290,7 @@ ANSWERS: tuple[Any, ...] = (
     ),
     LogState("info", True, ["at", "method", "path", "status", "ms"], 0),
     AUDIT,
-    Verdict(True, AUDIT.number, AUDIT.hash, []),
+    AuditVerification(True, AUDIT.number, AUDIT.hash, []),
     USAGE,
     ObjectiveView(
         name="orders fast",

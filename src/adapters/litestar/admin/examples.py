@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from adapters.litestar.admin.access import problem
-from adapters.litestar.admin.example_values import (
+from spork.adapters.litestar.admin.access import problem
+from spork.adapters.litestar.admin.example_values import (
     ACTS,
     ANSWERS,
     AT,
@@ -30,10 +30,10 @@ from adapters.litestar.admin.example_values import (
     USAGE,
     YAML,
 )
-from adapters.litestar.discovery import service_row, target_row
-from application.exports import as_csv, as_json_lines, csv_head
-from application.queries import Item, Items
-from application.usage import UsageRow
+from spork.adapters.litestar.discovery import service_row, target_row
+from spork.application.admin.exports import as_csv, as_json_lines, csv_head
+from spork.application.admin.queries import Item, Items
+from spork.application.telemetry.usage import UsageRow
 
 _REF = "#/components/schemas/"
 _STREAM = f"id: {REV}\nevent: tick\ndata: {msgspec.json.encode({'pulse': PULSE}).decode()}\n\n"

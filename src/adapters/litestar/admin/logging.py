@@ -10,10 +10,10 @@ from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from adapters.litestar.admin.acting import TERMS, Desk, Reason, Terms
-from adapters.litestar.admin.answers import READ, writing
-from application.operations import OperationRefused, Operations, Prepared
-from application.views import ActionResult
+from spork.adapters.litestar.admin.acting import TERMS, Desk, Reason, Terms
+from spork.adapters.litestar.admin.answers import READ, writing
+from spork.application.admin.commands import OperationRefused, Operations, Prepared
+from spork.application.views import ActionResult
 
 
 class LogSettings(msgspec.Struct, forbid_unknown_fields=True):

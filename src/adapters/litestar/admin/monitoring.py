@@ -14,10 +14,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ControllerRouterHandler
 
-from application.metering import WorkerReport
-from application.monitoring import HealthScore, Monitoring, RoutePerformance
-from application.queries import Items, Queries
-from application.views import ComponentHealth, ServiceView
+from spork.application.admin.monitoring import HealthScore, Monitoring, RoutePerformance
+from spork.application.admin.queries import Items, Queries
+from spork.application.telemetry.families import WorkerReport
+from spork.application.views import ComponentHealth, ServiceView
 
 #: Reports and an Accept header's value; answers body and content type.
 Expose = Callable[[Sequence[WorkerReport], str], tuple[bytes, str]]

@@ -10,11 +10,12 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
-from adapters.litestar.admin.answers import READ
-from application.insight import Controls, now_or_later
-from application.operators import Operator
-from application.queries import Item, Items, Queries
-from application.views import (
+from spork.adapters.litestar.admin.answers import READ
+from spork.application.admin.access import Operator
+from spork.application.admin.controls import Controls
+from spork.application.admin.queries import Item, Items, Queries
+from spork.application.kernel.tasks import now_or_later
+from spork.application.views import (
     ApiKeyView,
     BreakerView,
     ConsumerView,

@@ -10,11 +10,11 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromQuery, HeaderParameter, QueryParameter
 from litestar.response import Stream as StreamResponse
 
-from adapters.litestar.admin.access import AdminProblem
-from adapters.litestar.admin.answers import READ
-from adapters.litestar.admin.reading import split_topics
-from application.queries import check_topics
-from application.stream import Stream, TooManyStreams
+from spork.adapters.litestar.admin.access import AdminProblem
+from spork.adapters.litestar.admin.answers import READ
+from spork.adapters.litestar.admin.reading import split_topics
+from spork.application.admin.queries import check_topics
+from spork.application.admin.stream import Stream, TooManyStreams
 
 Since = Annotated[str, QueryParameter(max_length=20, pattern="^[0-9]{0,18}$", description="Resume after this revision")]
 LastEventId = Annotated[str, HeaderParameter(name="Last-Event-ID", max_length=64)]

@@ -14,7 +14,7 @@ from sqlalchemy import Column, Float, Integer, MetaData, String, Table, insert, 
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sqlalchemy.migrations import audit, identity, objectives
+from spork.adapters.sqlalchemy.migrations import audit, identity, objectives
 
 _TABLE = Table(
     "spork_migrations",

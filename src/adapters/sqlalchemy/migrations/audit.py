@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import insert
 from sqlalchemy.engine import Connection
 
-from adapters.sqlalchemy import audit_tables, usage_tables
-from application.audit import GENESIS
+from spork.adapters.sqlalchemy import audit_tables, usage_tables
+from spork.application.telemetry.audit import GENESIS
 
 name = "audit and usage"
 

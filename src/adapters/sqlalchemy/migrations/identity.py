@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from adapters.sqlalchemy.identity_tables import METADATA
+from spork.adapters.sqlalchemy.identity_tables import METADATA
 
 name = "identity"
 

@@ -4,8 +4,14 @@ The text beside each field is its documentation: it feeds the JSON Schema and do
 kinds in `scalars.py`; the defaults are those of the domain's policies, so that an absent key and its default are one.
 """
 
-from adapters.yaml.written.callers import ClaimNames, Consumer, Issuer, Limit, Plan
-from adapters.yaml.written.routes import (
+from spork.adapters.yaml.written.callers import (
+    ClaimNames,
+    Consumer,
+    Issuer,
+    Limit,
+    Plan,
+)
+from spork.adapters.yaml.written.routes import (
     Auth,
     Cors,
     HeaderEdits,
@@ -17,8 +23,17 @@ from adapters.yaml.written.routes import (
     Security,
     Split,
 )
-from adapters.yaml.written.server import Admin, AdminToken, Document, Edge, Events, ListenerTls, Objective, Registration
-from adapters.yaml.written.upstreams import (
+from spork.adapters.yaml.written.server import (
+    Admin,
+    AdminToken,
+    Document,
+    Edge,
+    Events,
+    ListenerTls,
+    Objective,
+    Registration,
+)
+from spork.adapters.yaml.written.upstreams import (
     Breaker,
     Fallback,
     HashBalance,

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from adapters.yaml.scalars import Count, Duration, HttpUrl, LimitKey, Period, Positive, Secret
-from adapters.yaml.written.form import Written
+from spork.adapters.yaml.scalars import Count, Duration, HttpUrl, LimitKey, Period, Positive, Secret
+from spork.adapters.yaml.written.form import Written
 
 Algorithm = Literal["gcra", "sliding_window", "sliding_log", "fixed_window", "concurrency", "calendar"]
 TokenAlgorithm = Literal[

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from adapters.yaml.scalars import Duration, HeaderName, Host, Method, Network, Ratio, RoutePath, Size, Slashed
-from adapters.yaml.written.callers import Limit
-from adapters.yaml.written.form import Written
+from spork.adapters.yaml.scalars import Duration, HeaderName, Host, Method, Network, Ratio, RoutePath, Size, Slashed
+from spork.adapters.yaml.written.callers import Limit
+from spork.adapters.yaml.written.form import Written
 
 AuthMethod = Literal["jwt", "introspection", "api_key", "basic", "signature", "mtls", "auth_service", "anonymous"]
 

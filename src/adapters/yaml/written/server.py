@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from adapters.yaml.scalars import (
+from spork.adapters.yaml.scalars import (
     Address,
     Duration,
     Host,
@@ -24,10 +24,10 @@ from adapters.yaml.scalars import (
     Size,
     Unix,
 )
-from adapters.yaml.written.callers import Consumer, Issuer, Limit, Plan
-from adapters.yaml.written.form import Written
-from adapters.yaml.written.routes import Route
-from adapters.yaml.written.upstreams import Upstream
+from spork.adapters.yaml.written.callers import Consumer, Issuer, Limit, Plan
+from spork.adapters.yaml.written.form import Written
+from spork.adapters.yaml.written.routes import Route
+from spork.adapters.yaml.written.upstreams import Upstream
 
 Endpoint = Literal["health", "ready", "startup", "metrics", "discovery", "jwks", "auth"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from adapters.yaml.scalars import (
+from spork.adapters.yaml.scalars import (
     Count,
     Duration,
     HashKey,
@@ -19,7 +19,7 @@ from adapters.yaml.scalars import (
     TargetUrl,
     Weight,
 )
-from adapters.yaml.written.form import Written
+from spork.adapters.yaml.written.form import Written
 
 Balancing = Literal["round_robin", "weighted", "least_request", "peak_ewma"]
 

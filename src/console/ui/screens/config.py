@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from console.columns import no_fields
-from console.explaining import CONFIG_TABS, config_head, config_tab
-from console.session import Session
-from console.spans import BLANK, Line
-from console.ui.screens.pane import Pane, Selected
-from console.ui.widgets.lines import Bar, Box, Text
+from spork.console.columns import no_fields
+from spork.console.explaining import CONFIG_TABS, config_head, config_tab
+from spork.console.session import ConsoleSession
+from spork.console.spans import BLANK, Line
+from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.ui.widgets.lines import Bar, Box, Text
 
 TITLES = {
     "file": "running → file",
@@ -26,7 +26,7 @@ class Config(Pane):
     place = "config"
     topics = ("config",)
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ConsoleSession) -> None:
         super().__init__(session)
         self.tab = CONFIG_TABS[0]
         self.facts = Box("config-facts")

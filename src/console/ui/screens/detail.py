@@ -7,17 +7,17 @@ from typing import Any
 
 from textual.app import ComposeResult
 
-from application.views import TrafficView
-from console.columns import Table, order, select
-from console.details import DETAILS, TOPIC_OF
-from console.formats import clock, count, mask
-from console.session import Session
-from console.spans import BLANK, Line, titled
-from console.tables import TABLES
-from console.topics import target_key
-from console.ui.screens.pane import Pane, Selected
-from console.ui.widgets.lines import Text
-from console.ui.widgets.live_table import LiveTable
+from spork.application.views import TrafficView
+from spork.console.columns import Table, order, select
+from spork.console.details import DETAILS, TOPIC_OF
+from spork.console.formats import clock, count, mask
+from spork.console.session import ConsoleSession
+from spork.console.spans import BLANK, Line, titled
+from spork.console.tables import TABLES
+from spork.console.topics import target_key
+from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.ui.widgets.lines import Text
+from spork.console.ui.widgets.live_table import LiveTable
 
 BELOW: dict[str, str] = {"service": "targets", "target": "traffic", "consumer": "traffic", "quota": "traffic"}
 LAST_REQUESTS = 50
@@ -26,7 +26,7 @@ LAST_REQUESTS = 50
 class Detail(Pane):
     """The row `key` of a topic. It keeps showing what it knew when the row is gone, and says so."""
 
-    def __init__(self, session: Session, place: str, key: str) -> None:
+    def __init__(self, session: ConsoleSession, place: str, key: str) -> None:
         super().__init__(session)
         self.place = place
         self.subject = key

@@ -5,12 +5,12 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.widgets import Input
 
-from console import details, explaining
-from console.faults import Fault
-from console.session import Session
-from console.spans import BLANK, Line
-from console.ui.screens.pane import Pane, Selected
-from console.ui.widgets.lines import Box, Text
+from spork.console import details, explaining
+from spork.console.faults import LinkFault
+from spork.console.session import ConsoleSession
+from spork.console.spans import BLANK, Line
+from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.ui.widgets.lines import Box, Text
 
 
 class Explain(Pane):
@@ -19,7 +19,7 @@ class Explain(Pane):
     place = "route"
     topics = ("routes",)
 
-    def __init__(self, session: Session, key: str) -> None:
+    def __init__(self, session: ConsoleSession, key: str) -> None:
         super().__init__(session)
         self.subject = key
         self.asked = key if " " in key else ""
@@ -92,10 +92,10 @@ class Explain(Pane):
         client = self.session.client
         try:
             if client is None:
-                raise Fault("not connected")
+                raise LinkFault("not connected")
             found = await client.explain(method, url, {})
             self.answer = explaining.explanation(found, max(40, self.size.width - 4))
-        except Fault as fault:
+        except LinkFault as fault:
             self.answer = [[(f"{fault.word} ", "bad"), (str(fault), "")], BLANK]
         self.result.show(self.answer)
 

@@ -1,4 +1,4 @@
-"""A full-screen list: any of `console.tables`, filtered, sorted, marked, paused."""
+"""A full-screen list: any of `spork.console.tables`, filtered, sorted, marked, paused."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from textual.app import ComposeResult
 
-from console.columns import Table, order, select
-from console.details import DETAIL_OF
-from console.formats import count
-from console.session import Session
-from console.spans import Line, titled
-from console.standing import Standing
-from console.tables import TABLES
-from console.ui.screens.pane import Pane, Selected
-from console.ui.widgets.live_table import LiveTable
+from spork.console.columns import Table, order, select
+from spork.console.details import DETAIL_OF
+from spork.console.formats import count
+from spork.console.session import ConsoleSession
+from spork.console.spans import Line, titled
+from spork.console.standing import Standing
+from spork.console.tables import TABLES
+from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.ui.widgets.live_table import LiveTable
 
 MAX_MARKS = 20
 TAILS = ("traffic", "events")
@@ -26,7 +26,7 @@ LONG = 1_000
 class Listing(Pane):
     """One list. Its place is the table's name."""
 
-    def __init__(self, session: Session, table: Table) -> None:
+    def __init__(self, session: ConsoleSession, table: Table) -> None:
         super().__init__(session)
         self.table = table
         self.place = table.name

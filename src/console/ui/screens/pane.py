@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.containers import Container
 
-from console.columns import BadFilter, Test, compile_filter
-from console.freshness import Freshness, age
-from console.session import Session
-from console.spans import Line, titled
-from console.ui.widgets.live_table import LiveTable
+from spork.console.columns import BadFilter, Test, compile_filter
+from spork.console.freshness import Freshness, age
+from spork.console.session import ConsoleSession
+from spork.console.spans import Line, titled
+from spork.console.ui.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
-    from console.ui.main import MainScreen
+    from spork.console.ui.main import MainScreen
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Pane(Container):
     topics: tuple[str, ...] = ()
     subject = ""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ConsoleSession) -> None:
         super().__init__()
         self.session = session
         self.filter_text = ""

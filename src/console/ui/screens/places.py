@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from console.session import Session
-from console.tables import TABLES
-from console.ui.screens.pane import Pane
-from console.ui.screens.pulse import Pulse
+from spork.console.session import ConsoleSession
+from spork.console.tables import TABLES
+from spork.console.ui.screens.pane import Pane
+from spork.console.ui.screens.pulse import Pulse
 
 
-def pane_for(session: Session, place: str, key: str) -> Pane:
+def pane_for(session: ConsoleSession, place: str, key: str) -> Pane:
     """A new pane for a place of the registry and the key of what it shows ('' for lists)."""
     if place == "pulse":
         return Pulse(session)
     if place in TABLES:
-        from console.ui.screens.listing import Listing
+        from spork.console.ui.screens.listing import Listing
 
         return Listing(session, TABLES[place])
     if place == "config":
-        from console.ui.screens.config import Config
+        from spork.console.ui.screens.config import Config
 
         return Config(session)
     if place == "route":
-        from console.ui.screens.explain import Explain
+        from spork.console.ui.screens.explain import Explain
 
         return Explain(session, key)
-    from console.ui.screens.detail import Detail
+    from spork.console.ui.screens.detail import Detail
 
     return Detail(session, place, key)
 

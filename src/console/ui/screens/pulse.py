@@ -5,15 +5,15 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from console import pulse
-from console.attention import ATTENTION, concerns
-from console.columns import select, top
-from console.formats import count
-from console.session import Session
-from console.spans import Line
-from console.ui.screens.pane import Pane, Selected
-from console.ui.widgets.lines import Box
-from console.ui.widgets.live_table import LiveTable
+from spork.console import pulse
+from spork.console.attention import ATTENTION, concerns
+from spork.console.columns import select, top
+from spork.console.formats import count
+from spork.console.session import ConsoleSession
+from spork.console.spans import Line
+from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.ui.widgets.lines import Box
+from spork.console.ui.widgets.live_table import LiveTable
 
 SHOWN = 50
 """Rows of each short list; the rest is on its own screen."""
@@ -25,7 +25,7 @@ class Pulse(Pane):
     place = "pulse"
     topics = ("pulse", "services", "targets", "breakers", "quotas", "traffic", "events")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ConsoleSession) -> None:
         super().__init__(session)
         self.held = False
         self.held_total = 0

@@ -13,11 +13,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from console.spans import Line, cells, crop, crop_line, line_cells, quiet
-from console.ui.palette import Palette
+from spork.console.spans import Line, cells, crop, crop_line, line_cells, quiet
+from spork.console.ui.palette import Palette
 
 if TYPE_CHECKING:
-    from console.ui.app import ConsoleApp
+    from spork.console.ui.app import ConsoleApp
 
 
 def paint(line: Line, width: int, colours: Palette, on: str = "body") -> Strip:

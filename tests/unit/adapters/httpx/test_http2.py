@@ -13,9 +13,9 @@ import h2.connection
 import h2.events
 import pytest
 
-from adapters.httpx.transport import HttpxTransport
-from domain.outcomes import FaultKind
-from domain.upstreams import PoolPolicy, Target, TlsToTarget
+from spork.adapters.httpx.transport import HttpxTransport
+from spork.domain.outcomes import FaultKind
+from spork.domain.upstreams.model import PoolPolicy, Target, TlsToTarget
 from tests.contract.upstream_transport.certificates import Authority
 from tests.contract.upstream_transport.targets import Peer, answering, plain, scripted
 from tests.contract.upstream_transport.transports import Pieces, ask, exchange, fault_of, read_all, until

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.litestar.admin.access import Authenticated
-from adapters.litestar.admin.application import admin_application
-from adapters.litestar.admin.monitoring import monitoring_handlers
-from adapters.prometheus.exposition import expose
-from application.nodes import Heard, LoneNode, NodeReport, RouteReport
-from application.views import ConsumerView
+from spork.adapters.litestar.admin.access import Authenticated
+from spork.adapters.litestar.admin.application import admin_application
+from spork.adapters.litestar.admin.monitoring import monitoring_handlers
+from spork.adapters.prometheus.exposition import expose
+from spork.application.fleet.nodes import NodeReport, NodeState, RouteReport, SingleNodeRegistry
+from spork.application.views import ConsumerView
 from tests.admin_rig import AdminRig
 from tests.closed_exchanges import closed_exchange
 
@@ -193,10 +193,10 @@ async def test_a_silent_node_is_named_and_left_out(rig: AdminRig) -> None:
 
         async def announce(self, report: NodeReport, routes: RouteReport) -> None: ...
 
-        async def heard(self) -> list[Heard]:
+        async def nodes(self) -> list[NodeState]:
             busy = NodeReport("node-b", rig.clock.unix(), 0.0, in_flight=7)
             late = NodeReport("node-c", rig.clock.unix() - 20, 0.0, in_flight=100)
-            return [Heard(busy, 0.5), Heard(late, 20.0)]
+            return [NodeState(busy, 0.5), NodeState(late, 20.0)]
 
         async def leave(self, node: str) -> None: ...
 
@@ -338,16 +338,16 @@ async def test_consumers_are_added_up_sorted_searched_and_paged(rig: AdminRig) -
     def seen(name: str, admitted: int, refused: int) -> ConsumerView:
         return ConsumerView(name, None, None, 1.0, admitted, refused, 100.0)
 
-    class Three(LoneNode):
+    class Three(SingleNodeRegistry):
         alone = False
 
-        async def heard(self) -> list[Heard]:
+        async def nodes(self) -> list[NodeState]:
             at = rig.clock.unix()
             first = [seen("acme", 5, 1), seen("beta", 9, 0), seen("gamma", 0, 7)]
             return [
-                Heard(NodeReport("node-b", at, 0.0, consumers=first), 0.5),
-                Heard(NodeReport("node-c", at, 0.0, consumers=[seen("acme", 6, 2)]), 0.5),
-                Heard(NodeReport("late", at, 0.0, consumers=[seen("acme", 1000, 0)]), 30.0),
+                NodeState(NodeReport("node-b", at, 0.0, consumers=first), 0.5),
+                NodeState(NodeReport("node-c", at, 0.0, consumers=[seen("acme", 6, 2)]), 0.5),
+                NodeState(NodeReport("late", at, 0.0, consumers=[seen("acme", 1000, 0)]), 30.0),
             ]
 
     rig = AdminRig(nodes=Three())

@@ -8,12 +8,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from adapters.container import GatewayContainer
-from adapters.litestar.admin.application import acts_of, describe
-from adapters.litestar.admin.example_values import YAML
-from adapters.litestar.admin.examples import operations
-from adapters.yaml.load import loads
-from application.configuration import Configuration
+from spork.adapters.litestar.admin.application import acts_of, describe
+from spork.adapters.litestar.admin.example_values import YAML
+from spork.adapters.litestar.admin.examples import operations
+from spork.adapters.yaml.load import loads
+from spork.application.configuration.model import Configuration
+from spork.composition.gateway import GatewayContainer
 from tests.admin_rig import AdminRig
 
 Media = tuple[str, dict[str, Any]]

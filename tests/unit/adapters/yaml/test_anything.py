@@ -9,10 +9,10 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from adapters.yaml import written
-from adapters.yaml.load import Loaded, load, loads
-from adapters.yaml.shapes import fields_of
-from application.diagnostics import Problem, errors
+from spork.adapters.yaml import written
+from spork.adapters.yaml.load import Loaded, load, loads
+from spork.adapters.yaml.shapes import fields_of
+from spork.application.configuration.problems import Diagnostic, errors
 
 KEYS = sorted(
     {key for name in written.__all__ for key in fields_of(getattr(written, name))}
@@ -37,7 +37,7 @@ calm = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 
 def is_told(loaded: Loaded) -> None:
     assert (loaded.configuration is None) == bool(errors(loaded.problems))
-    assert all(isinstance(p, Problem) and p.message and "\n" not in str(p) for p in loaded.problems)
+    assert all(isinstance(p, Diagnostic) and p.message and "\n" not in str(p) for p in loaded.problems)
 
 
 @calm

@@ -15,9 +15,9 @@ import jsonschema
 import pytest
 import yaml
 
-from adapters.yaml.load import load
-from adapters.yaml.schema import schema
-from application.diagnostics import Problem, errors
+from spork.adapters.yaml.load import load
+from spork.adapters.yaml.schema import schema
+from spork.application.configuration.problems import Diagnostic, errors
 from tests.servers import python_env
 
 BROKEN = Path(__file__).parent / "broken"
@@ -37,7 +37,7 @@ def expectations(path: Path) -> list[tuple[Path, int, str]]:
     return [((path.parent / m["file"]) if m["file"] else path, int(m["line"]), m["words"]) for m in found]
 
 
-def is_it(problem: Problem, file: Path, line: int, words: str) -> bool:
+def is_it(problem: Diagnostic, file: Path, line: int, words: str) -> bool:
     text = f"{problem.path}: {problem.message}; {problem.suggestion}"
     return Path(problem.file).resolve() == file.resolve() and problem.line == line and words in text
 
@@ -75,7 +75,7 @@ def test_the_schema_sees_it_too(name: str) -> None:
 
 def test_the_command_shows_them_and_exits_1() -> None:
     path = BROKEN / "unknown_upstream.yaml"
-    command = [sys.executable, "-m", "adapters.cli", "check", "-c", str(path)]
+    command = [sys.executable, "-m", "spork.cli", "check", "-c", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, env=python_env(), timeout=60)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from adapters.yaml.load import load, loads
-from adapters.yaml.shapes import fields_of
-from adapters.yaml.written import Document
-from application.configuration import Configuration
-from application.diagnostics import errors
-from domain.routing import Matched, RouteTable
+from spork.adapters.yaml.load import load, loads
+from spork.adapters.yaml.shapes import fields_of
+from spork.adapters.yaml.written import Document
+from spork.application.configuration.model import Configuration
+from spork.application.configuration.problems import errors
+from spork.domain.routing.table import Matched, RouteTable
 
 ROOT = Path(__file__).parents[4]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -91,7 +91,7 @@ def test_shipped_configurations_pass_the_check(path: Path) -> None:
 
 
 def test_the_demo_is_the_one_people_copy() -> None:
-    copies = [ROOT / "config" / "demo.yaml", ROOT / "src" / "adapters" / "demo" / "demo.yaml"]
+    copies = [ROOT / "config" / "demo.yaml", ROOT / "src" / "cli" / "demo" / "demo.yaml"]
     assert copies[0].read_text(encoding="utf-8") == copies[1].read_text(encoding="utf-8")
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.yaml.load import Loaded, load, loads
-from application.configuration import Configuration, RouteConfig
-from application.diagnostics import errors
+from spork.adapters.yaml.load import Loaded, load, loads
+from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.configuration.problems import errors
 
 UPSTREAM = "upstreams: {users: {targets: [http://127.0.0.1:7001]}}\n"
 ROUTE = "routes: [{name: users, match: /users/*, upstream: users}]\n"

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.yaml.load import load, loads
-from adapters.yaml.render import MASK, render
-from adapters.yaml.scalars import format_duration, format_size, parse_duration, parse_size
+from spork.adapters.yaml.load import load, loads
+from spork.adapters.yaml.render import MASK, render
+from spork.adapters.yaml.scalars import format_duration, format_size, parse_duration, parse_size
 
 ROOT = Path(__file__).parents[4]
 ENVIRON = dict(

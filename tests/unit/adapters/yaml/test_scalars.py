@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.yaml import written
-from adapters.yaml.load import loads
-from adapters.yaml.scalars import parse_duration, parse_size, split_address, split_name_server
+from spork.adapters.yaml import written
+from spork.adapters.yaml.load import loads
+from spork.adapters.yaml.scalars import parse_duration, parse_size, split_address, split_name_server
 
 
 @pytest.mark.parametrize(

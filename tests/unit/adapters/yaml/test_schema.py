@@ -10,12 +10,12 @@ import jsonschema
 import pytest
 import yaml
 
-from adapters.yaml import written
-from adapters.yaml.schema import SCHEMA_ID, schema
-from adapters.yaml.shapes import fields_of
+from spork.adapters.yaml import written
+from spork.adapters.yaml.schema import SCHEMA_ID, schema
+from spork.adapters.yaml.shapes import fields_of
 
 ROOT = Path(__file__).parents[4]
-SHIPPED = [*sorted((ROOT / "config").glob("*.yaml")), ROOT / "src" / "adapters" / "demo" / "demo.yaml"]
+SHIPPED = [*sorted((ROOT / "config").glob("*.yaml")), ROOT / "src" / "cli" / "demo" / "demo.yaml"]
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
 

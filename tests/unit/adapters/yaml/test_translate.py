@@ -7,18 +7,26 @@ from typing import Any
 
 import pytest
 
-from adapters.yaml import written
-from adapters.yaml.load import loads
-from application.configuration import Configuration, EdgeLimits, HeaderEdit, ListenerTls, Mirror, RouteConfig, Split
-from domain.authorization import AuthPolicy, CorsPolicy, RequestSecurity
-from domain.circuit import BreakerPolicy
-from domain.consumers import Consumer
-from domain.health import OutlierPolicy, ProbePolicy
-from domain.matching import Match, PathPattern, Redirect, Rewrite
-from domain.quotas import Limit
-from domain.retries import RetryPolicy
-from domain.tokens import ClaimNames, Issuer
-from domain.upstreams import Balance, Fallback, PoolPolicy, Target, Timeouts, TlsToTarget, Upstream
+from spork.adapters.yaml import written
+from spork.adapters.yaml.load import loads
+from spork.application.configuration.model import (
+    Configuration,
+    EdgeLimits,
+    HeaderEdit,
+    ListenerTls,
+    Mirror,
+    RouteConfig,
+    Split,
+)
+from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
+from spork.domain.identity.consumers import Consumer
+from spork.domain.identity.tokens import ClaimNames, Issuer
+from spork.domain.limits.limit import Limit
+from spork.domain.routing.patterns import Match, PathPattern, Redirect, Rewrite
+from spork.domain.upstreams.circuit import BreakerPolicy
+from spork.domain.upstreams.health import OutlierPolicy, ProbePolicy
+from spork.domain.upstreams.model import Balance, Fallback, PoolPolicy, Target, Timeouts, TlsToTarget, Upstream
+from spork.domain.upstreams.retries import RetryPolicy
 
 #: Struct, domain type, and the domain's fields that are made from others or are the name above.
 PAIRS: list[tuple[Any, Any, set[str]]] = [

@@ -6,12 +6,22 @@ import asyncio
 
 import pytest
 
-from adapters.memory.idempotency import MemoryIdempotency
-from application.exchange import Exchange
-from application.guards.idempotency import IdempotencyGuard
-from application.ports import Verdict
-from domain.http import Header
-from domain.outcomes import Answered, Denial, Denied, Failed, Fault, FaultKind, Local, Outcome, Respond, Side
+from spork.adapters.memory.idempotency import MemoryIdempotency
+from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.guards.idempotency import IdempotencyGuard
+from spork.domain.http.head import Header
+from spork.domain.outcomes import (
+    Answered,
+    Denial,
+    Denied,
+    Failed,
+    Fault,
+    FaultKind,
+    Local,
+    LocalResponse,
+    Outcome,
+    Side,
+)
 from tests.exchanges import Body, exchange
 
 FAULT = Fault(FaultKind.HTTP_RESPONSE_INCOMPLETE, Side.UPSTREAM)
@@ -37,7 +47,7 @@ async def posted(guard: IdempotencyGuard) -> tuple[Exchange, Verdict]:
     sent = exchange("POST", "/orders", {"Idempotency-Key": "order-1"}, body=Body(b"{}"))
     sent.sink = Sink()  # type: ignore[assignment]
     asked = guard.admit(sent)
-    assert asked is not None and not isinstance(asked, Denial | Respond)
+    assert asked is not None and not isinstance(asked, Denial | LocalResponse)
     return sent, await asked
 
 
@@ -73,7 +83,7 @@ async def test_only_a_targets_final_answer_is_replayed(outcome: Outcome, kept: b
     await asyncio.gather(*guard._settling)
     _, again = await posted(guard)
     if kept:
-        assert isinstance(again, Respond)
+        assert isinstance(again, LocalResponse)
         assert (again.kind, again.status, again.body) == ("replay", status, b"done")
     else:
         assert again is None, "the key is free again"

@@ -6,19 +6,19 @@ from typing import Any, cast
 
 import pytest
 
-from adapters.memory.rate_limiter import MemoryRateLimiter
-from application.configuration import Configuration, RouteConfig
-from application.exchange import Exchange
-from application.guards.limits import LimitGuard, LimitGuards, limits_of, policy_item, quoted
-from application.limit_overrides import LimitOverrides, Override
-from application.usage_insight import UsageInsight
-from domain.authorization import AuthPolicy
-from domain.consumers import Plan
-from domain.http import RequestHead
-from domain.outcomes import Denial
-from domain.quotas import Limit
-from domain.routing import Match, PathPattern
-from domain.tokens import Principal
+from spork.adapters.memory.rate_limiter import MemoryRateLimiter
+from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.exchange import Exchange
+from spork.application.guards.limits import LimitGuard, LimitGuards, limits_of, policy_item, quoted
+from spork.application.limits.heavy_hitters import HeavyHitters
+from spork.application.limits.overrides import LimitOverrides, Override
+from spork.domain.http.head import RequestHead
+from spork.domain.identity.authorization import AuthPolicy
+from spork.domain.identity.consumers import Plan
+from spork.domain.identity.tokens import Principal
+from spork.domain.limits.limit import Limit
+from spork.domain.outcomes import Denial
+from spork.domain.routing.table import Match, PathPattern
 from tests.exchanges import NO_ROUTES
 
 T0 = 1_700_000_000.0
@@ -47,7 +47,7 @@ class House:
 
     def __init__(self, **configured: Any) -> None:
         self.limiter = MemoryRateLimiter(clock=lambda: T0)
-        self.insight = UsageInsight()
+        self.insight = HeavyHitters()
         self.overrides = LimitOverrides()
         self.plans: dict[str, str] = {}
         self.guards = LimitGuards(

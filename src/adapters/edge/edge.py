@@ -1,0 +1,225 @@
+"""What all connections of one listener share: limits, accepted hosts, the two front doors, and one sweeper.
+
+Deadlines cost nothing per request: a connection notes when it is due on a coarse clock, and one timer looks at all
+connections a few times a second. The timer runs only while there are connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final
+
+from spork.application.configuration.model import EdgeLimits
+from spork.application.exchange.answers import Gateway, GatewayResponse, ProblemResponses
+from spork.domain.http.authority import HostList, authority
+from spork.domain.http.head import BAD_HOST, UNKNOWN_HOST, header_name
+from spork.domain.outcomes import Denial, Fault
+
+if TYPE_CHECKING:
+    from spork.adapters.edge.connection import ClientConnection
+
+log = logging.getLogger("spork.edge")
+
+#: Fields that decide how a request is read: never in `Edge.names`, so that each is looked at.
+DECISIVE: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
+
+_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 64
+#: Connections above the limit that are still told so in an answer; those beyond are closed at once.
+_EXCESS: Final = 64
+
+Refused = Callable[[Denial, int, str, str], None]
+
+
+class Edge:
+    """One listener's edge. `in_flight` requests and `connections` are live; the rest is set at construction.
+
+    `gateway` serves every path that is not the gateway's own; None sends everything to the listener's ASGI application.
+    `own_paths`: exact (`/health`) or with everything below (`/auth/*`), served by the ASGI application, exempt from
+    overload refusals. `front_door` is `protocol` (straight to `gateway`) or `mount` (through the ASGI application, with
+    the `Cycle` in `scope["extensions"]["spork"]`). `on_refused(denial, status, peer, request_id)` hears of each refusal
+    made here. Not thread-safe: one event loop.
+    """
+
+    def __init__(
+        self,
+        refusals: ProblemResponses,
+        *,
+        gateway: Gateway | None = None,
+        limits: EdgeLimits | None = None,
+        own_paths: Iterable[str] = (),
+        hosts: Iterable[str] = (),
+        front_door: str | None = None,
+        new_request_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        on_refused: Refused | None = None,
+        linger: float = 2.0,
+    ) -> None:
+        self.refusals = refusals
+        self.gateway = gateway
+        self.limits = limits or EdgeLimits()
+        own = [path.encode("ascii") for path in own_paths]
+        self._own_exact = frozenset(path.removesuffix(b"/*") for path in own)
+        self._own_below = tuple(path[:-1] for path in own if path.endswith(b"/*"))
+        self.mounted = (front_door or self.limits.front_door) == "mount"
+        self.new_request_id = new_request_id
+        self.on_refused = on_refused
+        self.body_grace = self.limits.body_grace
+        self.linger = linger
+        self.connections: set[ClientConnection] = set()
+        self.in_flight = 0
+        self.draining = False
+        self.now = 0.0
+        self.date = b""
+        self.tick = self._tick()
+        self._hosts = HostList(hosts)
+        self._authorities: dict[bytes, bytes | Denial] = {}
+        #: Header names as sent -> lower-case, one object per name, filled by `name`; none that is refused or decisive.
+        self.names: dict[bytes, bytes] = {}
+        self._dated = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        state = "draining" if self.draining else "serving"
+        return f"<Edge {state}: {len(self.connections)} connections, {self.in_flight} in flight>"
+
+    def reconfigure(self, limits: EdgeLimits, hosts: Iterable[str]) -> None:
+        """Take new limits and accepted hosts, for requests that begin from now on."""
+        self.limits = limits
+        self.body_grace = limits.body_grace
+        self.mounted = limits.front_door == "mount"
+        self.tick = self._tick()
+        self._hosts = HostList(hosts)
+        self._authorities.clear()
+
+    def _tick(self) -> float:
+        """Seconds between two sweeps: fine enough for the shortest deadline."""
+        limits = self.limits
+        shortest = min(limits.header_timeout, limits.idle_timeout, self.body_grace, self.linger)
+        return max(0.01, min(0.25, shortest / 4))
+
+    # -- judgements that are remembered ------------------------------------------------------------------------------
+
+    def is_own(self, path: bytes) -> bool:
+        """Whether the gateway itself answers `path`."""
+        return self.gateway is None or path in self._own_exact or path.startswith(self._own_below)
+
+    def host(self, raw: bytes) -> bytes | Denial:
+        """The normal form of a Host value, or why it is refused."""
+        found = self._authorities.get(raw)
+        return found if found is not None else self._judge_host(raw)
+
+    def _judge_host(self, raw: bytes) -> bytes | Denial:
+        named = authority(raw.strip(b" \t"))
+        if named is None:
+            return BAD_HOST
+        if not self._hosts.accepts(named):
+            return UNKNOWN_HOST
+        if len(self._authorities) >= _REMEMBERED:
+            self._authorities.clear()
+        self._authorities[raw] = named
+        return named
+
+    def no_host(self) -> bytes | Denial:
+        """What stands for Host where a 1.0 client sent none: nothing, unless only some hosts are served."""
+        return b"" if self._hosts.accepts(b"") else UNKNOWN_HOST
+
+    def name(self, raw: bytes) -> bytes | None:
+        """The lower-case header name, one object per name, or None when it is refused."""
+        known = self.names.get(raw)
+        if known is not None:
+            return known
+        name = header_name(raw)
+        if name is not None and name not in DECISIVE and len(raw) <= _LONGEST_REMEMBERED:
+            if len(self.names) >= _REMEMBERED:
+                self.names.clear()
+            self.names[raw] = name
+        return name
+
+    def deny(self, denial: Denial, peer: str) -> GatewayResponse:
+        """The answer to a request refused here, and word of it to `on_refused`."""
+        request_id = self.new_request_id()
+        answer = self.refusals.deny(denial, request_id)
+        if self.on_refused is not None:
+            self.on_refused(denial, answer.status, peer, request_id)
+        return _named(answer, request_id)
+
+    def fail(self, fault: Fault) -> GatewayResponse:
+        """The answer to a request of an own endpoint whose body could not be had."""
+        request_id = self.new_request_id()
+        return _named(self.refusals.fail(fault, request_id), request_id)
+
+    # -- connections and the sweeper ---------------------------------------------------------------------------------
+
+    def admit(self, connection: ClientConnection) -> bool:
+        """Count a new connection in; whether it is within the limit and will be served."""
+        if self._timer is None:
+            self._wake(connection.loop)
+        self.connections.add(connection)
+        excess = len(self.connections) - self.limits.max_connections
+        if excess > _EXCESS:
+            connection.transport.abort()
+        return excess <= 0
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Advance the coarse clock and let each connection that is due, or watched, act."""
+        assert self._loop is not None
+        now = self._loop.time()
+        elapsed, self.now = min(now - self.now, 1.0), now
+        self._set_date()
+        for connection in tuple(self.connections):
+            if connection.deadline <= now:
+                connection.expire()
+            if connection.watched:
+                connection.watch(elapsed)
+        idle = not self.connections and self._timer is not None
+        self._timer = None if idle else self._loop.call_later(self.tick, self._sweep)
+
+    def _set_date(self) -> None:
+        unix = int(time.time())
+        if unix != self._dated:
+            self._dated = unix
+            self.date = b"date: " + formatdate(unix, usegmt=True).encode("ascii")
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """From now on every answer closes its connection."""
+        self.draining = True
+
+    def retire(self) -> None:
+        """Close idle connections, say goodbye on tunnels; the others end with their answer."""
+        self.draining = True
+        for connection in tuple(self.connections):
+            connection.shutdown()
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What works on requests right now."""
+        return [task for connection in self.connections for task in connection.work()]
+
+    def abort(self) -> None:
+        """End every connection now."""
+        for connection in tuple(self.connections):
+            connection.transport.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _named(answer: GatewayResponse, request_id: str) -> GatewayResponse:
+    """`answer` with its X-Request-Id and Content-Length."""
+    headers = answer.headers
+    if not any(name == b"x-request-id" for name, _ in headers):
+        headers = (*headers, (b"x-request-id", request_id.encode("ascii")))
+    if not any(name == b"content-length" for name, _ in headers):
+        headers = (*headers, (b"content-length", b"%d" % len(answer.body)))
+    return GatewayResponse(answer.status, headers, answer.body, answer.close)

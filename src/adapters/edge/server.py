@@ -1,0 +1,307 @@
+"""The gateway's listeners in one event loop, from start-up to the last answer.
+
+Shutdown, in order (each step has a test):
+1. `on_drain` is called: readiness turns to 503, so that load balancers look away.
+2. For `drain_delay` seconds everything is still accepted; every answer carries `Connection: close`.
+3. The listeners close. Idle connections close, WebSockets are told 1001.
+4. Requests in flight have until `grace` seconds after step 3; then they are cancelled.
+A second signal ends it at once. uvicorn's own order would refuse new connections before anybody knew of the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import uvicorn
+
+from spork.application.configuration.model import ListenerTls
+
+log = logging.getLogger("spork.edge")
+
+#: How often the end of the requests in flight is looked for, in seconds.
+_LOOK = 0.05
+#: What cancelled exchanges have to close themselves, in seconds.
+_LAST_WORDS = 1.0
+
+Callback = Callable[[], Awaitable[None] | None]
+
+
+class CannotStart(Exception):
+    """The server cannot start; str() is one sentence for the operator."""
+
+
+def _edge_module() -> Any:
+    """The modules above httptools; without it there is no edge to trust (h11 accepts far more)."""
+    try:
+        from spork.adapters.edge import protocol
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "httptools":
+            raise CannotStart("the httptools package is missing: the gateway reads HTTP with nothing else") from error
+        raise
+    return protocol
+
+
+class _Listener(uvicorn.Server):
+    """A uvicorn server that leaves signals to `EdgeServer` and gives a TLS handshake no longer than a request head."""
+
+    def __init__(self, config: uvicorn.Config, handshake_timeout: float) -> None:
+        super().__init__(config)
+        self._handshake_timeout = handshake_timeout
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        config = self.config
+        self.lifespan = config.lifespan_class(config)
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise CannotStart("the application of a listener failed to start")
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                partial(cast(Any, config.http_protocol_class), config, self.server_state, self.lifespan.state),
+                sock=sock,
+                ssl=config.ssl,
+                ssl_handshake_timeout=self._handshake_timeout if config.ssl is not None else None,
+                backlog=config.backlog,
+            )
+            for sock in sockets or ()
+        ]
+        self.started = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(slots=True)
+class Listener:
+    """One listening socket, its edge, and the ASGI application behind it. `lifespan`: uvicorn's on, off or auto."""
+
+    name: str
+    sock: socket.socket
+    edge: Any
+    app: Any
+    tls: ListenerTls | None = None
+    lifespan: str = "auto"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port it really listens on."""
+        name = self.sock.getsockname()
+        return name[0], name[1]
+
+
+class EdgeServer:
+    """Runs listeners until a signal or `stop`. Times in seconds.
+
+    `on_drain` is called once when draining begins, `on_reload` on SIGHUP; both may be coroutines.
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[Listener],
+        *,
+        drain_delay: float = 5.0,
+        grace: float = 25.0,
+        on_drain: Callback | None = None,
+        on_reload: Callback | None = None,
+    ) -> None:
+        self.listeners = list(listeners)
+        self.drain_delay = drain_delay
+        self.grace = grace
+        self._on_drain = on_drain
+        self._on_reload = on_reload
+        self._servers: list[_Listener] = []
+        self._contexts: list[tuple[ssl.SSLContext, ListenerTls]] = []
+        self._stop = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._started = asyncio.Event()
+        self._side_work: set[asyncio.Task[None]] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being worked on."""
+        return sum(listener.edge.in_flight for listener in self.listeners)
+
+    async def started(self) -> None:
+        """Wait until every listener accepts."""
+        await self._started.wait()
+
+    def stop(self) -> None:
+        """Begin to drain; called again, end at once. Safe from a signal handler of the loop."""
+        if self._stop.is_set():
+            self._at_once.set()
+        self._stop.set()
+
+    def reload_certificates(self) -> None:
+        """Read certificates and keys of all TLS listeners again, for connections that begin from now on.
+
+        Raises OSError or ssl.SSLError; what was loaded before then stays in force.
+        """
+        for context, tls in self._contexts:
+            server_context(tls)  # a broken pair must not replace a good one half-way
+            context.load_cert_chain(tls.cert, tls.key)
+
+    async def run(self) -> None:
+        """Serve until told to stop, then drain. Raises CannotStart, or OSError for unreadable certificates."""
+        try:
+            with self._signals():
+                for listener in self.listeners:
+                    await self._open(listener)
+                self._started.set()
+                await self._stop.wait()
+                await self._drain()
+        finally:
+            await self._close()
+
+    # -- start -------------------------------------------------------------------------------------------------------
+
+    async def _open(self, listener: Listener) -> None:
+        protocol = _edge_module().EdgeProtocol
+        config = uvicorn.Config(
+            listener.app,
+            http=cast(Any, partial(protocol, listener.edge)),
+            ws="none",
+            lifespan=cast(Any, listener.lifespan),
+            interface="asgi3",
+            loop="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+        )
+        config.load()
+        if listener.tls is not None:
+            context = server_context(listener.tls)
+            config.ssl = context
+            self._contexts.append((context, listener.tls))
+        server = _Listener(config, listener.edge.limits.header_timeout)
+        await server.startup([listener.sock])
+        self._servers.append(server)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT stop, SIGHUP reloads; as they were before, afterwards."""
+        loop = asyncio.get_running_loop()
+        handled: list[signal.Signals] = []
+        try:
+            for number, handler in (
+                (signal.SIGTERM, self.stop),
+                (signal.SIGINT, self.stop),
+                (signal.SIGHUP, self._reload),
+            ):
+                try:
+                    loop.add_signal_handler(number, handler)
+                    handled.append(number)
+                except (ValueError, RuntimeError, NotImplementedError):
+                    break  # not the main thread: whoever runs us there calls `stop`
+            yield
+        finally:
+            for undone in handled:
+                loop.remove_signal_handler(undone)
+
+    def _reload(self) -> None:
+        self._aside(self._reloaded())
+
+    async def _reloaded(self) -> None:
+        try:
+            self.reload_certificates()
+        except (OSError, ssl.SSLError) as error:
+            log.error("The certificates stay as they were: %s", error)
+        await _call(self._on_reload)
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._side_work.add(task)
+        task.add_done_callback(self._side_work.discard)
+
+    # -- end ---------------------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        for listener in self.listeners:
+            listener.edge.drain()
+        await _call(self._on_drain)
+        await self._unless_at_once(self.drain_delay)
+        for server in self._servers:
+            for accepting in server.servers:
+                accepting.close()
+        for listener in self.listeners:
+            listener.sock.close()
+            listener.edge.retire()
+        deadline = asyncio.get_running_loop().time() + self.grace
+        while self._busy() and not self._at_once.is_set():
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                log.warning("%d requests were still in flight after the grace period", self.in_flight)
+                break
+            await self._unless_at_once(min(_LOOK, left))
+
+    def _busy(self) -> bool:
+        return any(listener.edge.in_flight or listener.edge.connections for listener in self.listeners)
+
+    async def _unless_at_once(self, seconds: float) -> None:
+        """Sleep, but no longer than until the second signal."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._at_once.wait(), seconds)
+
+    async def _close(self) -> None:
+        for server in self._servers:
+            for accepting in server.servers:
+                accepting.close()
+        for listener in self.listeners:
+            listener.edge.abort()
+            listener.sock.close()
+        tasks = [task for listener in self.listeners for task in listener.edge.tasks()]
+        if tasks:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=_LAST_WORDS)
+        for server in self._servers:
+            await server.lifespan.shutdown()
+        if self._side_work:
+            await asyncio.wait(self._side_work, timeout=_LAST_WORDS)
+
+
+async def _call(callback: Callback | None) -> None:
+    """Call a hook of the process's life. Its failure must not keep the server from its next step."""
+    if callback is None:
+        return
+    try:
+        outcome = callback()
+        if outcome is not None:
+            await outcome
+    except Exception:
+        log.exception("A callback of the server failed")
+
+
+def server_context(tls: ListenerTls) -> ssl.SSLContext:
+    """TLS 1.2 or newer, HTTP/1.1; with `client_ca` a certificate is asked for, with `require_client` demanded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(tls.cert, tls.key)
+    if tls.client_ca is not None:
+        context.load_verify_locations(tls.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED if tls.require_client else ssl.CERT_OPTIONAL
+    return context
+
+
+def run_until_done(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `main` on uvloop, or on asyncio's loop where uvloop does not exist."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if sys.platform != "win32":
+        from uvicorn.loops.auto import auto_loop_factory
+
+        factory = auto_loop_factory(use_subprocess=False)
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())

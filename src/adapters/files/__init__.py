@@ -1,0 +1,1 @@
+"""Files that the gateway keeps: its state, and its log lines."""

@@ -1,0 +1,1 @@
+"""What nodes share through Redis: announcements, circuits, registrations, drains, events."""

@@ -1,0 +1,1 @@
+"""Connections to Redis, scripts, and the health of the store."""

@@ -1,0 +1,112 @@
+"""What other parts let operators see and do. Each part implements the port it can; a missing part answers nothing.
+
+Answers may be values or awaitables, as the ports of the request path: in memory they are at hand, a store must be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from spork.application.kernel.tasks import Soon
+from spork.application.views import (
+    ApiKeyView,
+    BreakerView,
+    ComponentHealth,
+    LimitView,
+    QuotaView,
+    SessionView,
+    TargetView,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Why and by whom an operator's action is done. `ttl` in seconds, None for until undone."""
+
+    by: str
+    reason: str
+    ttl: float | None = None
+
+
+class UpstreamControl(Protocol):
+    """Live upstreams of this process, and what operators may do to them (which the part shares with its replicas)."""
+
+    def breakers(self, now: float, unix: float) -> list[BreakerView]: ...
+
+    def targets(self, now: float, unix: float) -> list[TargetView]: ...
+
+    def probed(self, now: float) -> dict[str, tuple[int, int]]:
+        """(probes, those that passed) of the last hour, by upstream."""
+
+    def trip(self, name: str, act: Act, now: float) -> Soon[None]: ...
+
+    def reset(self, name: str, act: Act, now: float) -> Soon[None]: ...
+
+    def drain(self, upstream: str, target: str, act: Act, now: float) -> Soon[None]: ...
+
+    def undrain(self, upstream: str, target: str, act: Act, now: float) -> Soon[None]: ...
+
+    def probe(self, upstream: str, target: str) -> Soon[str]:
+        """Probe now; answers the verdict as a sentence."""
+
+
+class QuotaControl(Protocol):
+    """The limiter's windows, wherever they are kept."""
+
+    def limits(self) -> Soon[Sequence[LimitView]]: ...
+
+    def quotas(self, top: int, sort: str, text: str, offset: int) -> Soon[tuple[Sequence[QuotaView], int]]:
+        """Windows worst first by `sort` (used or refused), and how many there are in all."""
+
+    def quota(self, id: str) -> Soon[QuotaView | None]: ...
+
+    def reset(self, id: str, act: Act) -> Soon[None]: ...
+
+    def raise_to(self, id: str, quota: int, act: Act) -> Soon[None]: ...
+
+
+class KeyControl(Protocol):
+    """API keys in records. A secret is answered once, by `issue` and `rotate`."""
+
+    def keys(self) -> Soon[Sequence[ApiKeyView]]: ...
+
+    def issue(self, wanted: Mapping[str, object], act: Act) -> Soon[tuple[ApiKeyView, str]]: ...
+
+    def rotate(self, id: str, overlap: float, act: Act) -> Soon[tuple[ApiKeyView, str]]: ...
+
+    def revoke(self, id: str, act: Act) -> Soon[None]: ...
+
+
+class SessionControl(Protocol):
+    """Sessions and subjects whose tokens can be revoked."""
+
+    def sessions(self) -> Soon[Sequence[SessionView]]: ...
+
+    def revoke_session(self, id: str, act: Act) -> Soon[None]: ...
+
+    def revoke_subject(self, subject: str, act: Act) -> Soon[None]: ...
+
+
+class PlanControl(Protocol):
+    """Which plan a consumer is on."""
+
+    def put_on_plan(self, consumer: str, plan: str, act: Act) -> Soon[None]: ...
+
+
+class Component(Protocol):
+    """A part with a health of its own. Must answer within a second; what raises or is late is failing."""
+
+    def health(self) -> Soon[ComponentHealth]: ...
+
+
+@dataclass(slots=True)
+class Controls:
+    """The parts that are there in this process."""
+
+    upstreams: UpstreamControl | None = None
+    quotas: QuotaControl | None = None
+    keys: KeyControl | None = None
+    sessions: SessionControl | None = None
+    plans: PlanControl | None = None

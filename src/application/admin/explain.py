@@ -1,0 +1,255 @@
+"""What would happen to a request: the same phases as a real one, with everything that sends or consumes left out.
+
+The exchange is opened and routed by the forwarder itself, guards are asked for what they would say (`explain`, where a
+guard has it), the target comes from a copy of the balancer, and the request head is the sender's own. So what is shown is
+what would be sent, and nothing was counted, charged or dialled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from spork.application.admin.upstream_views import fallback_word
+from spork.application.exchange.exchange import Exchange, Guard, RoutePlan, Verdict
+from spork.application.fleet.overview import upstreams_of
+from spork.application.kernel.tasks import now_or_later
+from spork.application.pipeline.forwarder import Forwarder
+from spork.application.pipeline.redirects import redirect
+from spork.application.pipeline.sender import Sender
+from spork.application.pipeline.server_timing import TimedGuard
+from spork.application.upstreams.upstream import LiveUpstream
+from spork.application.views import Candidate, Explanation, GuardVerdict
+from spork.domain.http.head import Header, RequestHead, header_name, split_target
+from spork.domain.outcomes import Denial
+
+#: Phases whose guards read the request and nothing else: asking them consumes nothing.
+_PURE = frozenset(("addresses", "cors", "security"))
+#: Request headers whose value is shown only as present.
+_SECRET = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"x-api-key"))
+
+
+class NotARequest(Exception):
+    """What was asked about cannot be a request; str() says why."""
+
+
+class _NoBody:
+    """A request without a body."""
+
+    length: int | None = 0
+    received = 0
+
+    def whole(self) -> bytes | None:
+        return b""
+
+    async def read(self) -> bytes:
+        return b""
+
+    def limit(self, maximum: int) -> None:
+        """Nothing to bound."""
+
+
+class _NoSink:
+    """Nobody is answered."""
+
+    started = False
+    paused = False
+    sent = 0
+
+    def inform(self, status: int, headers: list[Header]) -> None: ...
+
+    def start(self, status: int, headers: list[Header]) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    def tunnel(self) -> Any:
+        raise NotImplementedError
+
+
+class Explainer:
+    """Explains requests against the snapshot in force."""
+
+    def __init__(self, forwarder: Forwarder, sender: Sender) -> None:
+        self._forwarder = forwarder
+        self._sender = sender
+
+    async def explain(
+        self, method: str, url: str, headers: Mapping[str, str] | Sequence[tuple[str, str]] = (), client: str = ""
+    ) -> Explanation:
+        """Raises NotARequest for a method, URL or header that cannot be sent at all."""
+        pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+        head = head_of(method, url, pairs, client)
+        if isinstance(head, Denial):
+            return _refused(f"{method} {url}", head)
+        exchange = self._forwarder.open(head, _NoBody(), _NoSink())
+        verdict = self._forwarder.route(exchange)
+        candidates = self._candidates(exchange)
+        plan = exchange.plan
+        if plan is None or isinstance(verdict, Denial):
+            assert isinstance(verdict, Denial)
+            return _refused(f"{method} {url}", verdict, candidates, plan)
+        guards = [await ask(guard, exchange) for guard in plan.guards]
+        refusal = next((f"{g.phase}: {g.detail}" for g in guards if g.verdict == "refuse"), None)
+        return self._explanation(f"{method} {url}", exchange, plan, candidates, tuple(guards), refusal)
+
+    def _candidates(self, exchange: Exchange) -> tuple[Candidate, ...]:
+        head = exchange.head
+        host = head.host.decode("ascii").rpartition(":")[0] or head.host.decode("ascii")
+        rows = exchange.snapshot.table.explain(host, head.path, head.method, head.headers, head.query)
+        return tuple(Candidate(plan.name, plan.config.match.path.text, won, why) for plan, won, why in rows)
+
+    def _explanation(
+        self,
+        request: str,
+        exchange: Exchange,
+        plan: RoutePlan,
+        candidates: tuple[Candidate, ...],
+        guards: tuple[GuardVerdict, ...],
+        refusal: str | None,
+    ) -> Explanation:
+        notes: list[str] = []
+        if plan.redirect is not None:
+            answer = redirect(plan.redirect, exchange)
+            notes.append(f"answered here: {answer.status} to {dict(answer.headers)[b'location'].decode()}")
+            return Explanation(
+                request,
+                refusal,
+                candidates,
+                plan.name,
+                exchange.params,
+                None,
+                None,
+                None,
+                guards,
+                (),
+                None,
+                tuple(notes),
+            )
+        upstream = _upstream(exchange, plan)
+        if upstream is None:
+            named = plan.config.upstream or "(none)"
+            return Explanation(
+                request, refusal or f"no_route: no upstream {named}", candidates, plan.name, exchange.params, None, None,
+                None, guards, (), None, ("the upstream that the path names is not configured",),
+            )  # fmt: skip
+        notes += _splits(exchange, plan)
+        breaker = _breaker(upstream, exchange.now)
+        if breaker is not None and breaker not in ("closed", "half_open") and refusal is None:
+            refusal = f"breaker_open: the circuit of {upstream.name} is {breaker}"
+        fallback = fallback_word(upstream.declared)
+        if fallback is not None:
+            notes.append(f"should {upstream.name} fail or its circuit be open, its fallback answers: {fallback}")
+        target = upstream.preview(exchange, exchange.now)
+        if target is None:
+            notes.append(f"no target of {upstream.name} may be used now")
+            return Explanation(
+                request, refusal or "destination_unavailable", candidates, plan.name, exchange.params, upstream.name,
+                None, None, guards, (), breaker, tuple(notes),
+            )  # fmt: skip
+        balance = upstream.declared.balance.algorithm
+        if len(upstream.targets) > 1 and balance != "hash":
+            notes.append(f"{balance} among {len(upstream.targets)} targets: another request may get another one")
+        sent = self._sender.upstream_request(exchange, plan, upstream, target, None)
+        return Explanation(
+            request, refusal, candidates, plan.name, exchange.params, upstream.name, target.name,
+            sent.target.decode("ascii", "backslashreplace"), guards, _shown(sent.headers), breaker, tuple(notes),
+        )  # fmt: skip
+
+
+async def ask(guard: Guard, exchange: Exchange) -> GuardVerdict:
+    """What a guard would say. A guard without `explain` is only named: asking it could consume."""
+    if isinstance(guard, TimedGuard):
+        guard = guard.guard
+    asks = getattr(guard, "explain", None)
+    try:
+        if asks is not None:
+            answer: GuardVerdict | Awaitable[GuardVerdict] = asks(exchange)
+            return await now_or_later(answer)
+        if guard.phase in _PURE:
+            return described(guard.phase, await now_or_later(guard.admit(exchange)), exchange)
+        return GuardVerdict(guard.phase, "unknown", "decided only on a real request")
+    except Exception as error:
+        return GuardVerdict(guard.phase, "unknown", f"could not be asked: {type(error).__name__}")
+
+
+def described(phase: str, verdict: Verdict, exchange: Exchange) -> GuardVerdict:
+    """A guard's answer in words for operators, who may know more than the client is told."""
+    if isinstance(verdict, Denial):
+        known = exchange.hints.get("credential")
+        detail = f"{verdict.reason} ({known})" if phase == "credentials" and known else verdict.reason
+        return GuardVerdict(phase, "refuse", detail)
+    if verdict is not None:
+        return GuardVerdict(phase, "pass", f"answered here: {verdict.kind}")
+    principal = exchange.principal
+    who = f"{principal.subject} by {principal.method}" if principal is not None else "nobody"
+    return GuardVerdict(phase, "pass", who if phase in ("credentials", "authorization") else "")
+
+
+def head_of(method: str, url: str, headers: Sequence[tuple[str, str]], client: str) -> RequestHead | Denial:
+    """The request head the edge would have read, or its refusal. Raises NotARequest."""
+    try:
+        parts = urlsplit(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query or url.endswith("?") else "")
+        raw = target.encode("ascii")
+        host = parts.netloc.rpartition("@")[2].lower().encode("ascii")
+        encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+    except (ValueError, UnicodeError) as error:
+        raise NotARequest(f"cannot be sent: {error}") from error
+    if not method.isascii() or not method.isalpha():
+        raise NotARequest("the method is a word of ASCII letters")
+    fields: list[Header] = []
+    for name, value in encoded:
+        known = header_name(name)
+        if known is None or any(octet in value for octet in b"\r\n\0"):
+            raise NotARequest(f"{name.decode('ascii')!r} is no acceptable header")
+        if known == b"host":
+            host = value.lower()
+        fields.append((known, value))
+    if not host:
+        host = b"localhost"
+    split = split_target(method.upper(), raw, host)
+    if isinstance(split, Denial):
+        return split
+    fields = [(b"host", host), *(f for f in fields if f[0] != b"host")]
+    return RequestHead(
+        method.upper(), split[0], split[1], tuple(fields), parts.scheme or "http", host, peer=client or "127.0.0.1"
+    )
+
+
+def _refused(
+    request: str, denial: Denial, candidates: tuple[Candidate, ...] = (), plan: RoutePlan | None = None
+) -> Explanation:
+    text = f"{denial.reason}: {denial.detail}".rstrip(": ")
+    route = plan.name if plan is not None else None
+    return Explanation(request, text, candidates, route, {}, None, None, None, (), (), None)
+
+
+def _upstream(exchange: Exchange, plan: RoutePlan) -> LiveUpstream | None:
+    return plan.upstream or exchange.snapshot.upstreams.get(exchange.params.get(plan.upstream_param, ""))
+
+
+def _splits(exchange: Exchange, plan: RoutePlan) -> list[str]:
+    notes = [f"{split.weight:.0%} of requests go to {split.upstream}" for split in plan.config.splits if split.weight]
+    if plan.config.mirror is not None:
+        notes.append(f"{plan.config.mirror.share:.0%} of requests are copied to {plan.config.mirror.upstream}")
+    others = upstreams_of(plan.config, exchange.snapshot.configuration)
+    if len(others) > 1 and plan.config.splits:
+        notes.append("upstreams in question: " + ", ".join(others))
+    return notes
+
+
+def _breaker(upstream: LiveUpstream, now: float) -> str | None:
+    return upstream.breaker.state.value if upstream.breaker is not None else None
+
+
+def _shown(headers: Sequence[Header]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name.decode("ascii"), "[present]" if name in _SECRET else value.decode("latin-1")) for name, value in headers
+    )

@@ -1,0 +1,306 @@
+"""API keys at work: finding the key behind a presented text, and issuing, rotating, revoking and listing keys.
+
+Looking a key up is a dictionary access once it is known; unknown ids are remembered too, for a shorter time, so that
+guessing costs the records one look-up per id and a caller cannot tell by time which ids exist. Changes made anywhere
+reach every replica's memory through announcements and the change feed (see `trust.py`).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import islice
+from typing import Final
+
+from spork.application.callers.ports import Conflict, KeyRecords
+from spork.domain.http.addresses import AddressSet
+from spork.domain.identity.consumers import (
+    ID_BYTES,
+    NO_SECRETS,
+    SECRET_BYTES,
+    ApiKey,
+    Consumer,
+    KeySecret,
+    KeyState,
+    KeyText,
+    good_until,
+    key_principal,
+    mint,
+    mint_id,
+    read_key,
+    revoke,
+    rotate,
+    secret_digest,
+)
+from spork.domain.identity.revocation import Revocation, RevocationKind, RevocationSet
+from spork.domain.identity.tokens import CredentialOutcome, Refused, Verified, identity_headers
+
+#: Seconds an answer of the records is remembered. The same for ids that exist and ids that do not, or the time of an
+#: answer would tell which is which.
+REMEMBER: Final = 60.0
+
+_MISSING: Final = Refused("key_unknown")
+_ENDED: Final = (KeyState.REVOKED, KeyState.EXPIRED)
+
+Chance = Callable[[int], bytes]
+ConsumerNamed = Callable[[str], Consumer | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A looked-up id: what to compare with, the verdict if it matches, and until when this is believed."""
+
+    id: str
+    key: ApiKey | None
+    secrets: tuple[KeySecret, ...]
+    verdict: Verified | Refused
+    addresses: AddressSet | None
+    routes: frozenset[str]
+    since: float
+    until: float
+
+
+class KeyRing:
+    """Says whether a presented key is good. One per process; `forget` is called when records change."""
+
+    def __init__(
+        self,
+        records: KeyRecords,
+        pepper: bytes,
+        revoked: RevocationSet,
+        consumer_named: ConsumerNamed = lambda name: None,
+        *,
+        capacity: int = 100_000,
+    ) -> None:
+        self._records = records
+        self._pepper = pepper
+        self._revoked = revoked
+        self._consumer_named = consumer_named
+        self._capacity = capacity
+        self._known: dict[str, _Known] = {}
+        # Apart, so that guessing at ids cannot push out the keys in use.
+        self._missing: dict[str, _Known] = {}
+        # Texts found good, by SHA-256: what a key in use costs is one digest and one look-up here.
+        self._good: dict[bytes, tuple[_Known, float]] = {}
+        self._used: dict[str, float] = {}
+        self._generation = 0
+
+    def __repr__(self) -> str:
+        return f"KeyRing({len(self._known)} ids known)"
+
+    def forget(self, key_id: str = "") -> None:
+        """Drop what is known of one key, or of all."""
+        self._generation += 1
+        self._good.clear()
+        if key_id:
+            self._known.pop(key_id, None)
+            self._missing.pop(key_id, None)
+        else:
+            self._known.clear()
+            self._missing.clear()
+
+    def check(
+        self, text: bytes, route: str, client: str, now: float
+    ) -> CredentialOutcome | Awaitable[CredentialOutcome]:
+        """The verdict on a presented key text, for this route and client address. At once when the id is known."""
+        digest = sha256(text).digest()
+        good = self._good.get(digest)
+        if good is not None and good[0].since <= now < good[1]:
+            return self._allow(good[0], route, client, now)
+        key_text = read_key(text)
+        if key_text is None:
+            return Refused("key_malformed")
+        known = self._known.get(key_text.id) or self._missing.get(key_text.id)
+        if known is None or not known.since <= now < known.until:
+            return self._look_up(digest, key_text, route, client, now)
+        return self._judge(known, digest, key_text, route, client, now)
+
+    async def _look_up(
+        self, digest: bytes, key_text: KeyText, route: str, client: str, now: float
+    ) -> CredentialOutcome:
+        generation = self._generation
+        key = await self._records.find(key_text.id)
+        known = self._make_known(key, now)
+        if generation == self._generation:
+            self._remember(key_text.id, known)
+        return self._judge(known, digest, key_text, route, client, now, generation == self._generation)
+
+    def _make_known(self, key: ApiKey | None, now: float) -> _Known:
+        if key is None:
+            return _Known("", None, NO_SECRETS, _MISSING, None, frozenset(), now, now + REMEMBER)
+        principal = key_principal(key, self._consumer_named(key.consumer))
+        state = key.state(now)
+        why = f"key_{state.value}" if state in _ENDED else self._revoked.covers(principal)
+        verdict = Refused(why) if why else Verified(principal, identity_headers(principal))
+        ends = [end for end in (key.expires_at, key.revoked_at) if end is not None and end > now]
+        until = min(now + REMEMBER, *ends) if ends else now + REMEMBER
+        addresses = AddressSet(key.cidrs) if key.cidrs else None
+        return _Known(key.id, key, key.secrets, verdict, addresses, key.routes, now, until)
+
+    def _judge(
+        self,
+        known: _Known,
+        digest: bytes,
+        key_text: KeyText,
+        route: str,
+        client: str,
+        now: float,
+        current: bool = True,
+    ) -> CredentialOutcome:
+        """The same work whether or not the id exists: one HMAC, two comparisons; only then what kind of no it is."""
+        until = good_until(known.secrets, secret_digest(self._pepper, key_text.secret), now)
+        if known.key is None:
+            return _MISSING
+        if not until:
+            return Refused("key_mismatch")
+        if current:
+            if len(self._good) >= self._capacity:
+                self._good.clear()
+            self._good[digest] = (known, min(known.until, until))
+        return self._allow(known, route, client, now)
+
+    def _allow(self, known: _Known, route: str, client: str, now: float) -> CredentialOutcome:
+        """The verdict on a key whose secret is good, for this route and address."""
+        if known.addresses is not None and client not in known.addresses:
+            return Refused("key_address")
+        if known.routes and route not in known.routes:
+            return Refused("key_route")
+        if known.verdict.__class__ is Verified:
+            self._used[known.id] = now
+        return known.verdict
+
+    def _remember(self, key_id: str, known: _Known) -> None:
+        kept = self._known if known.key is not None else self._missing
+        if len(kept) >= self._capacity:
+            for oldest in list(islice(kept, self._capacity // 10 or 1)):
+                del kept[oldest]
+        kept[key_id] = known
+
+    async def note_use(self) -> None:
+        """Write down when keys were last used: sampled, called every few seconds and at the end."""
+        used, self._used = self._used, {}
+        if used:
+            await self._records.used(used)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequest:
+    """What an operator asks for. `lifetime` in seconds, None for a key without an end."""
+
+    consumer: str
+    owner: str = ""
+    plan: str = ""
+    tenant: str = ""
+    scopes: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    routes: frozenset[str] = frozenset()
+    cidrs: tuple[str, ...] = ()
+    lifetime: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key's record with its text, which is shown this once."""
+
+    key: ApiKey
+    text: KeyText
+
+
+class UnknownKey(LookupError):
+    """There is no key with this id."""
+
+
+class Keys:
+    """Issue, rotate, revoke and list API keys. Every change is recorded first and announced then: `changed` tells this
+    process and the others of a key, `revoke_everywhere` those with records of their own."""
+
+    def __init__(
+        self,
+        records: KeyRecords,
+        pepper: bytes,
+        changed: Callable[[str], Awaitable[None]] | None = None,
+        chance: Chance = secrets.token_bytes,
+        revoke_everywhere: Callable[[Revocation], Awaitable[None]] | None = None,
+    ) -> None:
+        self._records = records
+        self._pepper = pepper
+        self._changed = changed
+        self._chance = chance
+        self._revoke_everywhere = revoke_everywhere
+
+    async def issue(self, request: KeyRequest, now: float) -> IssuedKey:
+        """A new key. Raises ValueError for a CIDR that is none, or a consumer without a name."""
+        if not request.consumer or not request.consumer.isprintable():
+            raise ValueError("a key belongs to a consumer, by name")
+        AddressSet(request.cidrs)
+        text = mint(mint_id(self._chance(ID_BYTES)), self._chance(SECRET_BYTES))
+        key = ApiKey(
+            id=text.id,
+            consumer=request.consumer,
+            secrets=(KeySecret(secret_digest(self._pepper, text.secret), now),),
+            created_at=now,
+            owner=request.owner,
+            plan=request.plan,
+            tenant=request.tenant,
+            scopes=request.scopes,
+            roles=request.roles,
+            routes=request.routes,
+            cidrs=request.cidrs,
+            expires_at=None if request.lifetime is None else now + request.lifetime,
+        )
+        await self._records.add(key)
+        await self._announce(key.id)
+        return IssuedKey(key, text)
+
+    async def rotate(self, key_id: str, now: float, overlap: float = 24 * 3600.0) -> IssuedKey:
+        """A new secret for the key; the present one stays good for `overlap` seconds. Raises UnknownKey, Conflict."""
+        before = await self.get(key_id)
+        if before.state(now) not in (KeyState.ACTIVE, KeyState.ROTATING):
+            raise Conflict(f"the key is {before.state(now).value}")
+        text = mint(key_id, self._chance(SECRET_BYTES))
+        after = rotate(before, secret_digest(self._pepper, text.secret), now, max(0.0, overlap))
+        await self._records.replace(before, after)
+        await self._announce(key_id)
+        return IssuedKey(after, text)
+
+    async def revoke(self, key_id: str, now: float, reason: str = "", actor: str = "") -> ApiKey:
+        """End the key everywhere. Revoking twice is the same as once. Raises UnknownKey."""
+        before = await self.get(key_id)
+        after = revoke(before, now)
+        if after is not before:
+            await self._records.replace(before, after)
+        await self._announce(key_id)
+        if self._revoke_everywhere is not None:
+            # Replicas with records of their own hear of it as a revocation.
+            await self._revoke_everywhere(
+                Revocation(RevocationKind.KEY, key_id, reason=reason, actor=actor, created_at=now)
+            )
+        return after
+
+    async def get(self, key_id: str) -> ApiKey:
+        key = await self._records.find(key_id)
+        if key is None:
+            raise UnknownKey(key_id)
+        return key
+
+    async def page(self, consumer: str = "", after: str = "", limit: int = 100) -> list[ApiKey]:
+        """Keys in order of id, from behind `after`."""
+        return await self._records.page(consumer, after, limit)
+
+    async def change(self, key_id: str, **changes: object) -> ApiKey:
+        """Change scopes, roles, routes, cidrs, plan, owner, tenant or expires_at of a key. Raises UnknownKey."""
+        allowed = {"scopes", "roles", "routes", "cidrs", "plan", "owner", "tenant", "expires_at"}
+        if not changes.keys() <= allowed:
+            raise ValueError(f"cannot change {', '.join(sorted(changes.keys() - allowed))}")
+        before = await self.get(key_id)
+        after = replace(before, **changes)  # type: ignore[arg-type]
+        AddressSet(after.cidrs)
+        await self._records.replace(before, after)
+        await self._announce(key_id)
+        return after
+
+    async def _announce(self, key_id: str) -> None:
+        if self._changed is not None:
+            await self._changed(key_id)

@@ -1,0 +1,164 @@
+"""Methods of proving who calls. Each looks for its own kind of credential and says what it is worth.
+
+A method answers at once when it can. "Not presented" lets the next method of the route look; "refused" ends the search,
+for a bad credential is not made good by another one beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from spork.application.callers.keys import KeyRing
+from spork.domain.http.addresses import AddressSet
+from spork.domain.identity.consumers import Consumer, consumer_principal
+from spork.domain.identity.tokens import (
+    CredentialOutcome,
+    NotPresented,
+    Refused,
+    TokenVerifier,
+    Verified,
+    identity_headers,
+)
+
+if TYPE_CHECKING:
+    from spork.application.exchange.exchange import Exchange
+    from spork.domain.http.head import Headers
+
+NOT_PRESENTED: Final = NotPresented()
+AMBIGUOUS: Final = Refused("ambiguous")
+
+
+class Method(Protocol):
+    """One kind of credential.
+
+    `challenge` is its WWW-Authenticate scheme with parameters, empty for none. `consumes` are the request headers it
+    takes, which a target does not get to see. `costly` methods are not tried for addresses that failed too often.
+    """
+
+    name: str
+    challenge: str
+    consumes: frozenset[bytes]
+    costly: bool
+
+    def authenticate(self, exchange: Exchange) -> CredentialOutcome | Awaitable[CredentialOutcome]: ...
+
+
+def credentials_of(headers: Headers, scheme: bytes) -> bytes | None:
+    """What stands after `scheme` (lower-case, with its space) in the Authorization header; b"" when it is ambiguous."""
+    found: bytes | None = None
+    for name, value in headers:
+        if name == b"authorization":
+            if found is not None:
+                return b""
+            found = value
+    if found is None or found[: len(scheme)].lower() != scheme:
+        return None
+    return found[len(scheme) :].strip(b" ")
+
+
+def only(headers: Headers, wanted: bytes) -> bytes | None:
+    """The one value of a header; b"" when it stands there twice, None when not at all."""
+    found: bytes | None = None
+    for name, value in headers:
+        if name == wanted:
+            if found is not None:
+                return b""
+            found = value
+    return found
+
+
+class BearerToken:
+    """A Bearer token (RFC 6750 2.1), judged by a verifier: JWT, introspection or an auth service."""
+
+    challenge = "Bearer"
+    consumes = frozenset((b"authorization",))
+
+    def __init__(self, name: str, verifier: TokenVerifier, costly: bool = False) -> None:
+        self.name = name
+        self.costly = costly
+        self._verify = verifier.verify
+
+    def authenticate(self, exchange: Exchange) -> CredentialOutcome | Awaitable[CredentialOutcome]:
+        token = credentials_of(exchange.head.headers, b"bearer ")
+        if token is None:
+            return NOT_PRESENTED
+        return self._verify(token, exchange.unix) if token else AMBIGUOUS
+
+
+class ApiKeyHeader:
+    """An API key in a header of its own (RFC 6750 has no word for it; `X-API-Key` is the custom)."""
+
+    name = "api_key"
+    challenge = "ApiKey"
+    costly = False
+
+    def __init__(self, ring: KeyRing, route: str, header: bytes = b"x-api-key") -> None:
+        self._check = ring.check
+        self._route = route
+        self._header = header
+        self.consumes = frozenset((header,))
+
+    def authenticate(self, exchange: Exchange) -> CredentialOutcome | Awaitable[CredentialOutcome]:
+        text = only(exchange.head.headers, self._header)
+        if text is None:
+            return NOT_PRESENTED
+        return self._check(text, self._route, exchange.client, exchange.unix) if text else AMBIGUOUS
+
+
+class ClientCertificate:
+    """The subject of a client certificate that TLS verified, here or at a trusted proxy that names it in a header."""
+
+    name = "mtls"
+    challenge = ""
+    costly = False
+
+    def __init__(self, consumers: dict[str, Consumer], header: bytes = b"", trusted: AddressSet | None = None) -> None:
+        self._consumers = {subject: c for c in consumers.values() for subject in (c.name, *c.subjects)}
+        self._header = header
+        self._trusted = trusted
+        self.consumes = frozenset((header,)) if header else frozenset()
+
+    def authenticate(self, exchange: Exchange) -> CredentialOutcome:
+        names = certificate_names(exchange.head.certificate) if exchange.head.certificate else self._proxied(exchange)
+        if names is None:
+            return NOT_PRESENTED
+        for name in names:
+            consumer = self._consumers.get(name)
+            if consumer is not None:
+                principal = consumer_principal(consumer, "mtls", name)
+                return Verified(principal, identity_headers(principal))
+        return Refused("certificate_unknown")
+
+    def _proxied(self, exchange: Exchange) -> tuple[str, ...] | None:
+        """The names a trusted peer says it verified: a subject, or the parts of an `X-Forwarded-Client-Cert`."""
+        if not self._header or self._trusted is None or exchange.head.peer not in self._trusted:
+            return None
+        given = only(exchange.head.headers, self._header)
+        if given is None:
+            return None
+        text = given.decode("latin-1")
+        return tuple(part.strip('" ') for part in (text, *forwarded_certificate_names(text)) if part.strip('" '))
+
+
+def certificate_names(certificate: dict[str, object]) -> tuple[str, ...]:
+    """URI, DNS and mail names, then subject and common name, of a certificate's facts as the edge gives them."""
+    found: list[str] = []
+    alternative = certificate.get("sans")
+    if isinstance(alternative, list | tuple):
+        parts = [str(name).partition(":") for name in alternative]
+        found += [value for kind, _, value in parts if kind in ("URI", "DNS", "email")]
+    found += [str(certificate.get("subject", "")), str(certificate.get("common_name", ""))]
+    return tuple(name for name in found if name)
+
+
+def forwarded_certificate_names(text: str) -> tuple[str, ...]:
+    """`URI=`, `DNS=` and the subject's `CN=` of the last element of an X-Forwarded-Client-Cert (Envoy's form)."""
+    found = []
+    for part in text.rsplit(",By=", 1)[-1].replace(",", ";").split(";"):
+        key, _, value = part.partition("=")
+        if key.strip().strip('"').lower() in ("uri", "dns", "cn"):
+            found.append(value.strip().strip('"'))
+        elif key.strip().lower() == "subject" and value.strip('" ').lower().startswith("cn="):
+            found.append(value.strip('" ')[3:])
+    return tuple(found)

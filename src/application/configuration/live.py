@@ -1,0 +1,371 @@
+"""The configuration while the gateway runs: where it may come from, what was wrong with it, what it was before.
+
+A configuration comes from the file (watched, SIGHUP, reload), from an operator (`PUT /admin/v1/config`, `spork apply`), from
+history (rollback) or from another replica. Each is read whole and checked whole; only one without errors is put into
+force, and that is one swap. What was refused is shown with its places, and the last good one goes on. What operators
+apply is told to every replica, and the answer waits until all that speak serve it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from spork.application.configuration.model import Configuration
+from spork.application.configuration.problems import Diagnostic, errors
+from spork.application.kernel.events import EventSink
+from spork.application.views import ConfigRevisionView, ConfigView
+
+log = logging.getLogger("spork.configuration")
+
+#: Settings that only take effect at start, with how they are called.
+AT_START = (
+    ("host", "listen"),
+    ("port", "listen"),
+    ("state_dir", "state_dir"),
+    ("shared", "shared"),
+    ("records", "records"),
+    ("tls", "tls"),
+    ("expose", "expose"),
+    ("trusted_proxies", "trusted_proxies"),
+    ("discovery_file", "discovery_file"),
+    ("name_servers", "name_servers"),
+)
+
+
+class ReadResult(Protocol):
+    """A configuration that was read. `text` is canonical with secrets replaced, `full` with secrets."""
+
+    @property
+    def configuration(self) -> Configuration | None: ...
+
+    @property
+    def problems(self) -> tuple[Diagnostic, ...]: ...
+
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def full(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One configuration that was in force. `full` holds secrets and is kept readable by the gateway's user only."""
+
+    revision: str
+    at: float
+    author: str
+    source: str
+    note: str
+    text: str
+    full: str
+
+
+class RevisionStore(Protocol):
+    """Keeps what was in force, newest last, across restarts. Called in a thread; raises OSError."""
+
+    def keep(self, revision: Revision) -> None: ...
+
+    def all(self) -> Sequence[Revision]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A configuration that an operator applied for the whole fleet."""
+
+    revision: str
+    at: float
+    author: str
+    note: str
+    full: str
+
+
+class ConfigExchange(Protocol):
+    """Where replicas find what operators applied. Raises OSError when the store is gone."""
+
+    def offer(self, shared: Shared) -> Awaitable[None]: ...
+
+    def latest(self) -> Awaitable[Shared | None]: ...
+
+
+class NotApplied(Exception):
+    """It has errors. `problems` has them all, warnings too."""
+
+    def __init__(self, problems: Sequence[Diagnostic]) -> None:
+        first = errors(problems)[0] if errors(problems) else None
+        super().__init__(str(first) if first is not None else "nothing to apply")
+        self.problems = tuple(problems)
+
+
+class LiveConfiguration:
+    """Puts configurations into force, one after the other, and remembers them.
+
+    `read_file` and `read_text` are called in a thread. `apply` runs on the event loop. `serving` answers which revision
+    each speaking node serves, for acknowledgement.
+    """
+
+    def __init__(
+        self,
+        read_file: Callable[[], ReadResult],
+        read_text: Callable[[str], ReadResult],
+        apply: Callable[[Configuration], object],
+        store: RevisionStore,
+        unix: Callable[[], float],
+        events: EventSink,
+        exchange: ConfigExchange | None = None,
+        serving: Callable[[], dict[str, str]] | None = None,
+        beat: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._read_file = read_file
+        self._read_text = read_text
+        self._apply = apply
+        self._store = store
+        self._unix = unix
+        self._events = events
+        self._exchange = exchange
+        self._serving = serving
+        self._beat = beat
+        self._turn = asyncio.Lock()
+        self._history: list[Revision] = []
+        self._first: Configuration | None = None
+        self.running: Configuration | None = None
+        self.problems: tuple[Diagnostic, ...] = ()
+        self.sources: tuple[str, ...] = ()
+        self.reloads: dict[tuple[str], int] = {("applied",): 0, ("refused",): 0}
+        self._heard_at = 0.0
+        self._signature: Callable[[Sequence[str]], object] | None = None
+        self._seen: object = None  # the files' signature when they were last taken, for the watch
+        self._read_as: object = None
+
+    # ------------------------------------------------------------------------------------------------------- at start
+
+    async def adopt(self, loaded: ReadResult, author: str = "start") -> None:
+        """Note what was put into force at start, and take over what an operator applied to the fleet since."""
+        assert loaded.configuration is not None
+        self._history = [*await asyncio.to_thread(self._stored)]
+        self._first = self.running = loaded.configuration
+        self.sources = loaded.sources
+        self.problems = loaded.problems
+        await self._remember(loaded, author, "file", "")
+
+    def _stored(self) -> Sequence[Revision]:
+        try:
+            return self._store.all()
+        except OSError as error:
+            log.warning("configuration history cannot be read: %s", error)
+            return ()
+
+    # ------------------------------------------------------------------------------------------------------- applying
+
+    async def reload(self, author: str, note: str = "") -> Configuration:
+        """Read the file again. Raises NotApplied; then the configuration in force stays."""
+        return await self._take(await asyncio.to_thread(self._read_file), author, "file", note)
+
+    async def put(self, loaded: ReadResult, author: str, note: str = "", source: str = "api") -> Configuration:
+        """Put what an operator sent into force, here and on every replica. Raises NotApplied, OSError."""
+        configuration = await self._take(loaded, author, source, note)
+        await self._offer(configuration, loaded, author, note)
+        return configuration
+
+    async def take_file(self, loaded: ReadResult, author: str, note: str = "") -> Configuration:
+        """Put what `read_file` read into force, here. Raises NotApplied."""
+        configuration = await self._take(loaded, author, "file", note)
+        # So that the watch does not bring the same file once more, perhaps after an operator went back behind it.
+        self._seen = self._read_as
+        return configuration
+
+    async def read(self, text: str) -> ReadResult:
+        """Only read and check: for dry runs and diffs."""
+        return await asyncio.to_thread(self._read_text, text)
+
+    async def read_file(self) -> ReadResult:
+        if self._signature is not None:
+            self._read_as = await asyncio.to_thread(self._signature, self.sources)
+        return await asyncio.to_thread(self._read_file)
+
+    async def _take(self, loaded: ReadResult, author: str, source: str, note: str) -> Configuration:
+        async with self._turn:
+            self.problems = loaded.problems
+            if loaded.configuration is None:
+                self.reloads["refused",] += 1
+                refused = NotApplied(loaded.problems)
+                self._events.publish(
+                    "config.refused", source, {"actor": author, "outcome": "refused", "detail": str(refused)}
+                )
+                raise refused
+            before = self.running.revision if self.running is not None else ""
+            self._apply(loaded.configuration)
+            self.running = loaded.configuration
+            if source == "file":
+                self.sources = loaded.sources
+            self.reloads["applied",] += 1
+            await self._remember(loaded, author, source, note)
+            detail = f"{before} -> {loaded.configuration.revision}" + (f": {note}" if note else "")
+            self._events.publish(
+                "config.applied",
+                loaded.configuration.revision,
+                {"actor": author, "outcome": "applied", "detail": detail},
+            )
+            return loaded.configuration
+
+    async def _remember(self, loaded: ReadResult, author: str, source: str, note: str) -> None:
+        assert loaded.configuration is not None
+        entry = Revision(
+            loaded.configuration.revision, self._unix(), author, source, note, loaded.text, loaded.full or loaded.text
+        )
+        if self._history and self._history[-1].revision == entry.revision:
+            return
+        self._history = [*self._history, entry][-50:]
+        try:
+            await asyncio.to_thread(self._store.keep, entry)
+        except OSError as error:
+            log.warning("configuration history cannot be kept: %s", error)
+
+    # ------------------------------------------------------------------------------------------------------- the fleet
+
+    async def _offer(self, configuration: Configuration, loaded: ReadResult, author: str, note: str) -> None:
+        if self._exchange is None:
+            return
+        shared = Shared(configuration.revision, self._unix(), author, note, loaded.full or loaded.text)
+        self._heard_at = shared.at
+        await self._exchange.offer(shared)
+
+    async def follow(self, newer_than: float | None = None) -> bool:
+        """Take over what an operator applied on another replica; True when something was. Called each second."""
+        if newer_than is not None:
+            self._heard_at = newer_than
+        if self._exchange is None:
+            return False
+        try:
+            shared = await self._exchange.latest()
+        except OSError:
+            return False
+        if shared is None or shared.at <= self._heard_at:
+            return False
+        self._heard_at = shared.at
+        if self.running is not None and shared.revision == self.running.revision:
+            return False
+        try:
+            loaded = await asyncio.to_thread(self._read_text, shared.full)
+            await self._take(loaded, shared.author, "fleet", shared.note)
+        except NotApplied as refused:
+            log.error("what %s applied to the fleet has errors here: %s", shared.author, refused)
+            return False
+        return True
+
+    async def acknowledged(self, revision: str, seconds: float = 5.0) -> tuple[str, ...]:
+        """Wait until every node that speaks serves `revision`; those that do not in time, by name."""
+        if self._serving is None:
+            return ()
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            if self._beat is not None:
+                await self._beat()
+            behind = tuple(sorted(node for node, serves in self._serving().items() if serves != revision))
+            if not behind or asyncio.get_running_loop().time() >= deadline:
+                return behind
+            await asyncio.sleep(0.1)
+
+    # ------------------------------------------------------------------------------------------------------- watching
+
+    async def watch(self, signature: Callable[[Sequence[str]], object], every: float = 1.0) -> None:
+        """Reload when the files change, once they have been still for a turn. Until cancelled."""
+        self._signature = signature
+        self._seen = await asyncio.to_thread(signature, self.sources)
+        pending: object = None
+        while True:
+            await asyncio.sleep(every)
+            now = await asyncio.to_thread(signature, self.sources)
+            if now == self._seen:
+                pending = None
+            elif now != pending:
+                pending = now
+            else:
+                self._seen, pending = now, None
+                try:
+                    await self.reload("file watch")
+                except NotApplied as refused:
+                    log.error("configuration refused, revision %s stays: %s", self.revision, refused)
+
+    # --------------------------------------------------------------------------------------------------------- showing
+
+    @property
+    def revision(self) -> str:
+        return self.running.revision if self.running is not None else ""
+
+    def find(self, revision: str) -> Revision | None:
+        return next((entry for entry in reversed(self._history) if entry.revision == revision), None)
+
+    def history(self) -> list[ConfigRevisionView]:
+        """Newest first."""
+        last = len(self._history) - 1
+        return [
+            ConfigRevisionView(e.revision, e.at, e.author, e.source, index == last, e.note)
+            for index, e in reversed(list(enumerate(self._history)))
+        ]
+
+    def restart_needed(self) -> tuple[str, ...]:
+        """Settings that differ from what the process started with and wait for a restart."""
+        if self._first is None or self.running is None:
+            return ()
+        first, running = self._first, self.running
+        found = [called for name, called in AT_START if getattr(first, name) != getattr(running, name)]
+        if replace(first.admin, tokens=()) != replace(running.admin, tokens=()):
+            found.append("admin.listen")
+        return tuple(dict.fromkeys(found))
+
+    async def view(self) -> ConfigView:
+        """What runs, what the file says now, and how they differ."""
+        on_disk = await self.read_file()
+        current = self._history[-1] if self._history else None
+        previous = self._history[-2] if len(self._history) > 1 else None
+        running = current.text if current is not None else ""
+        return ConfigView(
+            revision=self.revision,
+            applied_at=current.at if current is not None else 0.0,
+            author=current.author if current is not None else "",
+            running=running,
+            file=on_disk.text,
+            diff_file=diff(running, on_disk.text, "running", "file"),
+            diff_previous=diff(previous.text, running, previous.revision, "running") if previous is not None else "",
+            problems=tuple(
+                problem_row(p) for p in (on_disk.problems if on_disk.configuration is None else self.problems)
+            ),
+            restart_needed=self.restart_needed(),
+            history=tuple(self.history()),
+        )
+
+    def samples(self) -> list[tuple[str, tuple[str, ...], float]]:
+        found: list[tuple[str, tuple[str, ...], float]] = [
+            ("gateway_config_reloads_total", key, float(count)) for key, count in self.reloads.items()
+        ]
+        if self._history:
+            found.append(("gateway_config_applied_timestamp_seconds", (), self._history[-1].at))
+        return found
+
+
+def diff(before: str, after: str, before_name: str, after_name: str) -> str:
+    """A unified diff, empty when both are the same."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), before_name, after_name, lineterm="")
+    return "\n".join(lines)
+
+
+def problem_row(problem: Diagnostic) -> dict[str, object]:
+    """A problem as the admin API shows it."""
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "path": problem.path,
+        "message": problem.message,
+        "suggestion": problem.suggestion,
+        "severity": problem.severity,
+    }

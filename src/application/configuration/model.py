@@ -1,0 +1,165 @@
+"""What a valid configuration says, in the domain's own types: the result of reading, before it is compiled.
+
+`adapters/yaml` builds it from what the operator wrote; tests build it by hand. Immutable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
+from spork.domain.identity.consumers import Consumer, Plan
+from spork.domain.identity.tokens import Issuer
+from spork.domain.limits.limit import Limit
+from spork.domain.objectives import Objective
+from spork.domain.routing.table import Match, Redirect, Rewrite
+from spork.domain.upstreams.model import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLimits:
+    """Bounds of the wire edge. Sizes in bytes, times in seconds, `body_min_rate` in bytes per second."""
+
+    header_bytes: int = 32 * 1024
+    header_fields: int = 100
+    target_bytes: int = 8 * 1024
+    body_bytes: int = 10 * 1024 * 1024
+    header_timeout: float = 10.0
+    idle_timeout: float = 60.0
+    body_min_rate: float = 100.0
+    #: How long a client may send less than `body_min_rate`; a faster body earns it back.
+    body_grace: float = 20.0
+    max_in_flight: int = 4096
+    max_connections: int = 16384
+    drain_delay: float = 5.0
+    grace: float = 25.0
+    front_door: str = "protocol"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTls:
+    """PEM files of a TLS listener; `client_ca` asks for client certificates."""
+
+    cert: str
+    key: str
+    client_ca: str | None = None
+    require_client: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdminToken:
+    """A configured admin credential: SHA-256 of the token in hex, its role, and when it ends (Unix seconds)."""
+
+    name: str
+    sha256: str
+    role: str = "viewer"
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdminListener:
+    host: str = "127.0.0.1"
+    port: int = 9000
+    tokens: tuple[AdminToken, ...] = ()
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderEdit:
+    """Header transforms of one direction, applied after the gateway's own rules: remove, then set, then add."""
+
+    set: tuple[tuple[bytes, bytes], ...] = ()
+    add: tuple[tuple[bytes, bytes], ...] = ()
+    remove: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A share of a route's traffic for another upstream: by weight 0..1, or for a header value or consumer."""
+
+    upstream: str
+    weight: float = 0.0
+    header: tuple[bytes, bytes] | None = None
+    consumers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A copy of a share (0..1) of a route's requests for a shadow upstream, its answers thrown away."""
+
+    upstream: str
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """One route as declared. `upstream` may name a path parameter (`{service}`)."""
+
+    name: str
+    match: Match
+    upstream: str | None = None
+    redirect: Redirect | None = None
+    rewrite: Rewrite = Rewrite()
+    auth: AuthPolicy | None = None
+    limits: tuple[Limit, ...] = ()
+    cors: CorsPolicy | None = None
+    security: RequestSecurity | None = None
+    request_headers: HeaderEdit = HeaderEdit()
+    response_headers: HeaderEdit = HeaderEdit()
+    timeout: float | None = None
+    body_bytes: int | None = None
+    splits: tuple[Split, ...] = ()
+    mirror: Mirror | None = None
+    priority: str = "normal"
+    server_timing: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+    #: Where it was declared: "spork.yaml:41", "environment USERS_SERVICE_URL", "registration".
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventHub:
+    """Where events go besides the log: redis stream, nats or webhook by URL scheme."""
+
+    url: str = ""
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A whole configuration. `revision` is a short digest of what was written."""
+
+    revision: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    admin: AdminListener = AdminListener()
+    state_dir: str = ".spork"
+    shared: str = "memory"
+    records: str = "sqlite"
+    trusted_proxies: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    edge: EdgeLimits = EdgeLimits()
+    tls: ListenerTls | None = None
+    expose: tuple[str, ...] = ("health", "ready")
+    access_log: str = "stdout"
+    issuers: tuple[Issuer, ...] = ()
+    plans: tuple[Plan, ...] = ()
+    consumers: tuple[Consumer, ...] = ()
+    upstreams: tuple[Upstream, ...] = ()
+    routes: tuple[RouteConfig, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    auth_service: str = ""
+    registration: str = "off"
+    registration_allow: tuple[str, ...] = ()
+    #: A watched JSON file with further targets by upstream; empty for none.
+    discovery_file: str = ""
+    #: (address, port) of the DNS servers that look names of targets up; empty for the system's.
+    name_servers: tuple[tuple[str, int], ...] = ()
+    hub: EventHub = EventHub()
+    quarantine: bool = False
+    #: Service level objectives of routes and consumers.
+    objectives: tuple[Objective, ...] = ()
+    legacy_limit_headers: bool = False
+    signing_key: str = ""
+    mtls_header: str = ""
+    sources: tuple[str, ...] = ()

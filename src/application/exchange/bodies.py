@@ -1,0 +1,95 @@
+"""Request bodies that a guard has looked at: held whole, or their beginning held and the rest still to come."""
+
+from __future__ import annotations
+
+from spork.application.exchange.exchange import Exchange
+from spork.application.kernel.streams import RequestBody
+
+
+class HeldBody:
+    """`ports.RequestBody` over bytes that are here. `whole` answers again and again."""
+
+    __slots__ = ("_left", "_whole")
+
+    def __init__(self, whole: bytes) -> None:
+        self._whole = whole
+        self._left: bytes = whole
+
+    @property
+    def length(self) -> int:
+        return len(self._whole)
+
+    @property
+    def received(self) -> int:
+        return len(self._whole)
+
+    def whole(self) -> bytes:
+        return self._whole
+
+    async def read(self) -> bytes:
+        piece, self._left = self._left, b""
+        return piece
+
+    def limit(self, maximum: int) -> None:
+        """Nothing more comes."""
+
+
+class BegunBody:
+    """`ports.RequestBody` whose first pieces were read already; they are read again before the rest."""
+
+    __slots__ = ("_body", "_pieces")
+
+    def __init__(self, pieces: list[bytes], body: RequestBody) -> None:
+        self._pieces = pieces
+        self._body = body
+
+    @property
+    def length(self) -> int | None:
+        return self._body.length
+
+    @property
+    def received(self) -> int:
+        return self._body.received
+
+    def whole(self) -> bytes | None:
+        return None
+
+    async def read(self) -> bytes:
+        return self._pieces.pop(0) if self._pieces else await self._body.read()
+
+    def limit(self, maximum: int) -> None:
+        self._body.limit(maximum)
+
+
+def held(exchange: Exchange) -> bytes | None:
+    """The body, if all of it is here already. It stays on the exchange for those who come after."""
+    body = exchange.body
+    if body.length == 0:
+        return b""
+    whole = body.whole()
+    if whole is not None and not isinstance(body, HeldBody):
+        exchange.body = HeldBody(whole)
+    return whole
+
+
+async def hold(exchange: Exchange, maximum: int) -> bytes | None:
+    """Wait for the body and hold it, if it has no more than `maximum` bytes; else None, and it streams on from its
+    beginning. Raises FaultError as reading does."""
+    whole = held(exchange)
+    if whole is not None:
+        return whole if len(whole) <= maximum else None
+    body = exchange.body
+    if body.length is not None and body.length > maximum:
+        return None
+    pieces: list[bytes] = []
+    size = 0
+    while size <= maximum:
+        piece = await body.read()
+        if not piece:
+            whole = b"".join(pieces)
+            exchange.body = HeldBody(whole)
+            return whole
+        pieces.append(piece)
+        size += len(piece)
+    exchange.body = BegunBody(pieces, body)
+    return None

@@ -1,0 +1,232 @@
+"""One request in flight: everything its phases learn, in one place that every phase may read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from spork.application.configuration.model import Configuration, HeaderEdit, RouteConfig
+from spork.application.kernel.streams import RequestBody, ResponseSink
+from spork.application.upstreams.upstream import LiveUpstream
+from spork.domain.http.head import Header, RequestHead
+from spork.domain.identity.tokens import Principal
+from spork.domain.outcomes import Denial, LocalResponse, Outcome
+from spork.domain.routing.table import PathRewriter, Redirect, RouteTable
+from spork.domain.upstreams.splitting import SplitRule
+
+
+class Exchange:
+    """One request in flight.
+
+    Times are monotonic seconds unless named otherwise. `finalizers` run once in the close phase, last added first,
+    whatever happened; they must not raise. `response_headers` are added to whatever answer goes out.
+    """
+
+    __slots__ = (
+        "answer_started",
+        "attempts",
+        "body",
+        "client",
+        "consumed",
+        "finalizers",
+        "head",
+        "hints",
+        "looped",
+        "now",
+        "outcome",
+        "params",
+        "plan",
+        "principal",
+        "reason",
+        "request_headers",
+        "request_id_bytes",
+        "response_headers",
+        "rest",
+        "retry_stop",
+        "seconds",
+        "sink",
+        "snapshot",
+        "status",
+        "target_name",
+        "traceparent",
+        "unix",
+        "upstream_name",
+        "upstream_seconds",
+    )
+
+    def __init__(
+        self,
+        head: RequestHead,
+        body: RequestBody,
+        sink: ResponseSink,
+        snapshot: Snapshot,
+        now: float,
+        unix: float,
+    ) -> None:
+        self.head = head
+        self.body = body
+        self.sink = sink
+        self.snapshot = snapshot
+        self.now = now
+        self.unix = unix
+        #: The request id as it goes on the wire; ASCII.
+        self.request_id_bytes = b""
+        #: Our own pseudonym stood in Via.
+        self.looped = False
+        #: The client's address after trusted proxies were believed; textual, never with a port.
+        self.client = head.peer
+        self.plan: RoutePlan | None = None
+        self.params: dict[str, str] = {}
+        #: What a prefix route left of the path, with its leading slash, or b"".
+        self.rest = b""
+        #: Header names that carried a credential the gateway took for itself; not forwarded.
+        self.consumed: frozenset[bytes] = frozenset()
+        self.principal: Principal | None = None
+        #: Headers that guards want the target to receive (verified identity and the like).
+        self.request_headers: list[Header] = []
+        self.response_headers: list[Header] = []
+        self.finalizers: list[Callable[[Exchange], None]] | None = None
+        #: Free notes between phases of one exchange (limit states, cache keys): `hints["limits"] = ...`.
+        self.hints: dict[str, object] = {}
+        self.outcome: Outcome | None = None
+        self.status = 0
+        self.reason = ""
+        self.attempts = 0
+        #: Why the last failed try was not repeated (a slug of `spork.domain.upstreams.retries.Stop`), "" when it was not looked at.
+        self.retry_stop = ""
+        self.upstream_name = ""
+        self.target_name = ""
+        self.upstream_seconds = 0.0
+        self.traceparent = b""
+        self.answer_started = 0.0
+        #: Whole duration, set when the exchange closes.
+        self.seconds = 0.0
+
+    @property
+    def request_id(self) -> str:
+        """The id this request is known by in answers, logs and problems."""
+        return self.request_id_bytes.decode("ascii")
+
+    @property
+    def trace_id(self) -> str:
+        """The trace this request belongs to: 32 hex digits of `traceparent`."""
+        return self.traceparent[3:35].decode("ascii")
+
+    def at_close(self, finalizer: Callable[[Exchange], None]) -> None:
+        """Have `finalizer` called once when this exchange is over."""
+        if self.finalizers is None:
+            self.finalizers = [finalizer]
+        else:
+            self.finalizers.append(finalizer)
+
+
+Verdict = Denial | LocalResponse | None
+
+
+class Guard(Protocol):
+    """An admission check compiled for one route. `phase` is its word in metrics, trace and docs."""
+
+    phase: str
+
+    def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
+        """None lets the exchange go on; a Denial refuses it; a Respond answers it here. An awaitable is returned only when the guard really has to wait."""
+
+
+class Observer(Protocol):
+    """Sees each exchange once, when it is over. Must not raise, must not block, must not keep the exchange."""
+
+    def closed(self, exchange: Exchange) -> None: ...
+
+
+class HeaderTransform:
+    """A compiled `HeaderEdit`: remove, then set (replacing), then add."""
+
+    __slots__ = ("_append", "_drop")
+
+    def __init__(self, edit: HeaderEdit) -> None:
+        self._drop = edit.remove | {name for name, _ in edit.set}
+        self._append = [*edit.set, *edit.add]
+
+    @staticmethod
+    def compile(edit: HeaderEdit) -> HeaderTransform | None:
+        """None when there is nothing to change."""
+        return HeaderTransform(edit) if edit.set or edit.add or edit.remove else None
+
+    def apply(self, headers: list[Header]) -> list[Header]:
+        kept = [header for header in headers if header[0] not in self._drop] if self._drop else headers
+        return kept + self._append
+
+
+class RoutePlan:
+    """One route, ready to serve. `upstream` is None for redirects and for routes that name it by a path parameter."""
+
+    __slots__ = (
+        "body_bytes",
+        "config",
+        "gateway_owned_fields",
+        "guards",
+        "mirror",
+        "name",
+        "needs_rest",
+        "redirect",
+        "request_transform",
+        "response_transform",
+        "rewriter",
+        "splits",
+        "timed",
+        "timeout",
+        "upstream",
+        "upstream_param",
+    )
+
+    def __init__(
+        self,
+        config: RouteConfig,
+        guards: tuple[Guard, ...],
+        upstream: LiveUpstream | None,
+        body_bytes: int,
+        gateway_owned_fields: frozenset[bytes],
+    ) -> None:
+        self.config = config
+        self.name = config.name
+        self.guards = guards
+        self.upstream = upstream
+        name = config.upstream or ""
+        self.upstream_param = name[1:-1] if name[:1] == "{" else ""
+        self.redirect: Redirect | None = config.redirect
+        self.rewriter: PathRewriter | None = config.rewrite.compile()
+        #: Whether what a prefix leaves of the path is asked for at all.
+        self.needs_rest = self.rewriter is not None or config.redirect is not None
+        self.request_transform = HeaderTransform.compile(config.request_headers)
+        self.response_transform = HeaderTransform.compile(config.response_headers)
+        self.gateway_owned_fields = gateway_owned_fields
+        self.body_bytes = body_bytes
+        self.timeout = config.timeout
+        #: Whether answers carry Server-Timing; then the guards are timed.
+        self.timed = config.server_timing
+        self.splits = tuple(SplitRule(s.upstream, s.weight, s.header, s.consumers) for s in config.splits)
+        self.mirror = config.mirror
+
+    def __repr__(self) -> str:
+        return f"<RoutePlan {self.name} {self.config.match.path.text} -> {self.config.upstream}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The compiled configuration in force. Immutable but for the live state its upstreams carry."""
+
+    revision: str
+    configuration: Configuration
+    table: RouteTable[RoutePlan]
+    plans: Mapping[str, RoutePlan]
+    upstreams: Mapping[str, LiveUpstream]
+
+
+class Current:
+    """The snapshot in force, swapped as a whole."""
+
+    __slots__ = ("snapshot",)
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot

@@ -1,0 +1,51 @@
+"""A route compiled with everything its requests need, and the snapshot that holds all of them.
+
+Compiled once per configuration: nothing here is looked up, parsed or formatted per request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.exchange import Guard, RoutePlan, Snapshot
+from spork.application.guards.security import SECURITY_HEADERS
+from spork.application.pipeline.server_timing import TimedGuard
+from spork.application.upstreams.upstream import LiveUpstream
+from spork.domain.routing.table import RouteTable
+from spork.domain.security.cors import RESPONSE_FIELDS
+
+#: Makes the guard of one phase for one route, or None when the route does not ask for it.
+GuardMaker = Callable[[RouteConfig, Configuration], Guard | None]
+
+
+def gateway_owned_fields(config: RouteConfig) -> frozenset[bytes]:
+    """Header names that a target's answer loses because the gateway says them itself: two would contradict each other."""
+    names = {b"x-request-id"}
+    if config.cors is not None:
+        names |= RESPONSE_FIELDS
+    if config.security is not None:
+        if config.security.headers:
+            names |= {name for name, _ in SECURITY_HEADERS}
+        if config.security.hsts:
+            names.add(b"strict-transport-security")
+    return frozenset(names)
+
+
+def compile_snapshot(
+    configuration: Configuration,
+    upstreams: Mapping[str, LiveUpstream],
+    guard_makers: Sequence[GuardMaker],
+) -> Snapshot:
+    """Compile a configuration that `check` found no error in. `guard_makers` are in the order of admission."""
+    plans: dict[str, RoutePlan] = {}
+    for route in configuration.routes:
+        guards = tuple(guard for make in guard_makers if (guard := make(route, configuration)) is not None)
+        if route.server_timing:
+            guards = tuple(TimedGuard(guard, time.monotonic) for guard in guards)
+        upstream = upstreams.get(route.upstream) if route.upstream else None
+        body_bytes = configuration.edge.body_bytes if route.body_bytes is None else route.body_bytes
+        plans[route.name] = RoutePlan(route, guards, upstream, body_bytes, gateway_owned_fields(route))
+    table = RouteTable((plan.config.match, plan) for plan in plans.values())
+    return Snapshot(configuration.revision, configuration, table, plans, upstreams)

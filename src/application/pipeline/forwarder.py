@@ -1,0 +1,345 @@
+"""The life of a request, top to bottom: open, route, admit, choose, send, relay, close.
+
+Every front door (the Litestar mount, the protocol's own callbacks) drives these phases with a request head, a body and a
+sink. Phases that cannot wait are plain functions; the one coroutine awaits only what really suspends. `close` runs
+whatever happened. Exceptions here are faults already translated by an adapter, or the client leaving (cancellation).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from binascii import hexlify
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+from spork.application.exchange.answers import GatewayResponse, ProblemResponses
+from spork.application.exchange.exchange import Current, Exchange, Observer, RoutePlan
+from spork.application.kernel.clock import Clock
+from spork.application.kernel.faults import FaultError
+from spork.application.kernel.streams import RequestBody, ResponseSink
+from spork.application.pipeline.client_address import ClientAddress
+from spork.application.pipeline.redirects import redirect
+from spork.application.pipeline.sender import Sender
+from spork.application.pipeline.server_timing import server_timing
+from spork.application.pipeline.tunnel import splice
+from spork.application.upstreams.transport import UpstreamResponse
+from spork.domain.http import forwarding
+from spork.domain.http.head import Header, RequestHead
+from spork.domain.outcomes import (
+    ANSWERED,
+    Abandoned,
+    Denial,
+    Denied,
+    Failed,
+    Fault,
+    FaultKind,
+    Local,
+    LocalResponse,
+    Side,
+)
+from spork.domain.routing.table import Matched, MethodNotAllowed, NoRoute
+from spork.domain.upstreams.circuit import CallResult, result_of_fault
+
+log = logging.getLogger("spork.forward")
+
+_INTERNAL: Final = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
+_GONE: Final = Fault(FaultKind.CLIENT_GONE, Side.DOWNSTREAM)
+_NO_ROUTE: Final = Denial("no_route", "Nothing is served at this address.")
+#: Fields of a request that say something about how it came here.
+_NOTED: Final = frozenset((b"traceparent", b"x-request-id", b"via"))
+_LOOP: Final = Denial("loop_detected", "This request has been through this gateway before.")
+
+
+class _Nothing:
+    """Body and sink of a request that was refused before it had either."""
+
+    length = 0
+    received = 0
+    sent = 0
+    started = True
+
+
+_NOTHING: Final[Any] = _Nothing()
+
+
+class Forwarder:
+    """Serves requests from the current snapshot. One per process; implements `ports.Gateway`."""
+
+    def __init__(
+        self,
+        current: Current,
+        refusals: ProblemResponses,
+        clock: Clock,
+        observers: Sequence[Observer],
+        chance: random.Random,
+        clients: ClientAddress,
+        sender: Sender,
+    ) -> None:
+        self._current = current
+        self._refusals = refusals
+        self._monotonic = clock.monotonic
+        self._wall_clock = clock.unix
+        self._heard_by = tuple(observer.closed for observer in observers)
+        self._bits = chance.getrandbits
+        self._clients = clients
+        self._sender = sender
+
+    async def handle(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> None:
+        """Answer one request, whatever it takes. Raises nothing but the cancellation it was sent."""
+        exchange = self.open(head, body, sink)
+        try:
+            plan = self.route(exchange)
+            if isinstance(plan, Denial):
+                self.answer_verdict(exchange, plan)
+                return
+            for guard in plan.guards:
+                asked = guard.admit(exchange)
+                if asked is not None:
+                    verdict = asked if isinstance(asked, Denial | LocalResponse) else await asked
+                    if verdict is not None:
+                        self.answer_verdict(exchange, verdict)
+                        return
+            if plan.redirect is None:
+                await self.forward(exchange, plan)
+            else:
+                self.answer_verdict(exchange, redirect(plan.redirect, exchange))
+        except FaultError as error:
+            self.fail(exchange, error.fault)
+        except asyncio.CancelledError:
+            exchange.outcome = Abandoned()
+            exchange.status = exchange.status or self._refusals.fail(_GONE, exchange.request_id).status
+            exchange.reason = FaultKind.CLIENT_GONE.value
+            raise
+        except Exception:
+            log.exception("internal error, request %s", exchange.request_id)
+            self.fail(exchange, _INTERNAL)
+        finally:
+            self.close(exchange)
+
+    # ------------------------------------------------------------------------------------------------------ 2 open
+
+    def open(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> Exchange:
+        """Start the exchange: clocks read once, the snapshot taken, the client known, ids given."""
+        exchange = Exchange(head, body, sink, self._current.snapshot, self._monotonic(), self._wall_clock())
+        given: dict[bytes, bytes] | None = None
+        for name, value in head.headers:
+            if name in _NOTED:
+                given = {} if given is None else given
+                given[name] = value
+        token = hexlify(self._bits(128).to_bytes(16, "big"))
+        exchange.request_id_bytes = token
+        exchange.traceparent = b"00-%b-%b-00" % (token, token[16:])
+        if given is not None:
+            self.believe(exchange, given)
+        elif self._clients.trusts(head.peer):
+            exchange.client, head.scheme = self._clients.resolve(head)
+        return exchange
+
+    def believe(self, exchange: Exchange, given: dict[bytes, bytes]) -> None:
+        """What a client says of itself: a trace it began, and from a trusted proxy also the client and the id."""
+        head = exchange.head
+        if b"via" in given:
+            exchange.looped = forwarding.passed_through(head.headers)
+        traceparent = given.get(b"traceparent", b"")
+        if forwarding.valid_traceparent(traceparent):
+            exchange.traceparent = traceparent
+        if self._clients.trusts(head.peer):
+            exchange.client, head.scheme = self._clients.resolve(head)
+            request_id = given.get(b"x-request-id", b"")
+            if 0 < len(request_id) <= 128 and request_id.isascii() and b" " not in request_id:
+                exchange.request_id_bytes = request_id
+
+    # ----------------------------------------------------------------------------------------------------- 3 route
+
+    def route(self, exchange: Exchange) -> RoutePlan | Denial:
+        """Find the plan, or say why there is none, or why this request cannot have it."""
+        head = exchange.head
+        table = exchange.snapshot.table
+        host = "" if table.any_host else host_name(head.host)
+        resolution = table.resolve(host, head.path, head.method, head.headers, head.query)
+        if isinstance(resolution, MethodNotAllowed) and (method := preflight_for(head)):
+            retried = table.resolve(host, head.path, method, head.headers, head.query)
+            if isinstance(retried, Matched) and retried.route.config.cors is not None:
+                resolution = retried
+        if not isinstance(resolution, Matched):
+            return no_route(resolution)
+        exchange.plan = plan = resolution.route
+        exchange.params = resolution.params
+        if plan.needs_rest:
+            exchange.rest = resolution.rest
+        if exchange.looped:
+            return _LOOP
+        length = exchange.body.length
+        if length is not None and length > plan.body_bytes:
+            return Denial("body_too_large", "The request body is larger than this address takes.", close=True)
+        if length != 0:
+            exchange.body.limit(plan.body_bytes)
+        return plan
+
+    # ------------------------------------------------------------------------------------------ 5 choose and 6 send
+
+    async def forward(self, exchange: Exchange, plan: RoutePlan) -> None:
+        """Send to a target of the plan's upstream, again if that may be, and relay what it answers."""
+        upstream = plan.upstream or exchange.snapshot.upstreams.get(exchange.params.get(plan.upstream_param, ""))
+        if upstream is None:
+            return self.answer_verdict(exchange, _NO_ROUTE)
+        sent = await self._sender.send(exchange, plan, upstream)
+        if isinstance(sent, Denial | LocalResponse):
+            return self.answer_verdict(exchange, sent)
+        response, target, permit, seconds = sent
+        result = CallResult.IGNORED
+        try:
+            rest = self.relay(exchange, plan, response)
+            if rest is not None:
+                await rest
+            result = upstream.judge(response.status)
+        except FaultError as error:
+            result = result_of_fault(error.fault)
+            raise
+        finally:
+            response.close()
+            target.upstream.settle(target, permit, result, seconds, self._monotonic())
+        return None
+
+    # ----------------------------------------------------------------------------------------------------- 6 relay
+
+    def relay(
+        self, exchange: Exchange, plan: RoutePlan, response: UpstreamResponse
+    ) -> Coroutine[None, None, None] | None:
+        """Give the client the target's answer; what did not come with its head is streamed by what is returned."""
+        sink = exchange.sink
+        status = response.status
+        exchange.status = status
+        exchange.answer_started = self._monotonic()
+        sink.start(status, self.response_headers(exchange, plan, response.headers))
+        if status == 101:
+            exchange.outcome = ANSWERED[status]
+            return splice(sink.tunnel(), response.tunnel())
+        piece, ended = response.take()
+        if piece or not ended:  # an empty write sends a head that has no body yet (event streams)
+            sink.write(piece)
+        if not ended:
+            return self.stream(exchange, response)
+        sink.finish()
+        exchange.outcome = ANSWERED[status]
+        return None
+
+    async def stream(self, exchange: Exchange, response: UpstreamResponse) -> None:
+        """The rest of the target's answer, as fast as both sides go."""
+        sink = exchange.sink
+        while True:
+            if sink.paused:
+                await sink.drain()
+            piece = await response.read()
+            if not piece:
+                break
+            sink.write(piece)
+        sink.finish()
+        exchange.outcome = ANSWERED[exchange.status]
+
+    def response_headers(self, exchange: Exchange, plan: RoutePlan, received: list[Header]) -> list[Header]:
+        """A target's headers, with the gateway's own."""
+        gateway_owned_fields = plan.gateway_owned_fields
+        headers = [header for header in received if header[0] not in gateway_owned_fields]
+        headers.append((b"x-request-id", exchange.request_id_bytes))
+        headers.append(forwarding.VIA)
+        if exchange.response_headers:
+            headers += exchange.response_headers
+        if plan.response_transform is not None:
+            headers = plan.response_transform.apply(headers)
+        if plan.timed:
+            headers.append(server_timing(exchange, self._monotonic()))
+        return headers
+
+    # --------------------------------------------------------------------------------- answers of the gateway's own
+
+    def answer_verdict(self, exchange: Exchange, verdict: Denial | LocalResponse) -> None:
+        """Give the answer that a refusal, redirect or local reply calls for."""
+        if isinstance(verdict, Denial):
+            answer = self._refusals.deny(verdict, exchange.request_id)
+            exchange.reason = verdict.reason
+            exchange.outcome = Denied(verdict, answer.status)
+        else:
+            answer = self._refusals.respond(verdict, exchange.request_id)
+            exchange.outcome = Local(answer.status, verdict.kind)
+        self.answer(exchange, answer)
+
+    def fail(self, exchange: Exchange, fault: Fault) -> None:
+        """Answer a fault, or cut the answer that had begun."""
+        exchange.reason = fault.kind.value
+        if exchange.sink.started:
+            exchange.outcome = Failed(fault, 0)
+            exchange.sink.abort()
+            return
+        answer = self._refusals.fail(fault, exchange.request_id)
+        exchange.outcome = Failed(fault, answer.status)
+        self.answer(exchange, answer)
+
+    def answer(self, exchange: Exchange, answer: GatewayResponse) -> None:
+        """Send a whole answer of the gateway's own."""
+        exchange.status = answer.status
+        exchange.answer_started = self._monotonic()
+        headers = [*answer.headers, (b"x-request-id", exchange.request_id_bytes)]  # a Date is the sink's to add
+        headers += exchange.response_headers
+        if exchange.plan is not None and exchange.plan.timed:
+            headers.append(server_timing(exchange, exchange.answer_started))
+        if answer.close:
+            headers.append((b"connection", b"close"))
+        exchange.sink.start(answer.status, headers)
+        if answer.body:
+            exchange.sink.write(answer.body)
+        exchange.sink.finish()
+
+    # ----------------------------------------------------------------------------------------------------- 7 close
+
+    def close(self, exchange: Exchange) -> None:
+        """Settle everything the phases left open, then tell the observers."""
+        exchange.seconds = self._monotonic() - exchange.now
+        if exchange.finalizers is not None:
+            for finalize in reversed(exchange.finalizers):
+                self._safely(finalize, exchange)
+        for closed in self._heard_by:
+            try:
+                closed(exchange)
+            except Exception:
+                log.exception("closing request %s", exchange.request_id)
+
+    def refused(self, denial: Denial, status: int, peer: str, request_id: str) -> None:
+        """The edge refused a request before it had a head to speak of: observers hear of it like of any other."""
+        head = RequestHead("-", b"-", None, (), "http", b"", peer=peer)
+        exchange = Exchange(head, _NOTHING, _NOTHING, self._current.snapshot, self._monotonic(), self._wall_clock())
+        exchange.request_id_bytes = request_id.encode("ascii", "replace")
+        exchange.traceparent = b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"
+        exchange.status = status
+        exchange.reason = denial.reason
+        exchange.outcome = Denied(denial, status)
+        self.close(exchange)
+
+    def _safely(self, act: Callable[[Exchange], None], exchange: Exchange) -> None:
+        try:
+            act(exchange)
+        except Exception:
+            log.exception("closing request %s", exchange.request_id)
+
+
+def host_name(authority: bytes) -> str:
+    """The host of a validated authority, without its port."""
+    host = authority.decode("ascii")
+    return host if host[-1:] == "]" else host.rpartition(":")[0] or host
+
+
+def no_route(resolution: NoRoute | MethodNotAllowed) -> Denial:
+    """Why no route takes a request, as a refusal."""
+    if isinstance(resolution, NoRoute):
+        return _NO_ROUTE
+    allow = ", ".join(resolution.allow).encode("ascii")
+    return Denial("method_not_allowed", "This address takes other methods.", headers=((b"allow", allow),))
+
+
+def preflight_for(head: RequestHead) -> str:
+    """The method a CORS preflight asks about, or "" when this is none (Fetch standard, CORS-preflight request)."""
+    if head.method != "OPTIONS" or head.header(b"origin") is None:
+        return ""
+    return (head.header(b"access-control-request-method") or b"").decode("ascii", "replace")

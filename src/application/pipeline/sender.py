@@ -1,0 +1,358 @@
+"""Choose and send: leave from the circuit, a target, one try, and whether there may be another.
+
+1. `admit`: the upstream's circuit and balancing hand out a target, or refuse;
+2. the transport sends and answers with a response head, or a fault;
+3. a failed try is judged by `may_retry`; again means back to 1 with another target;
+4. when all tries are over, the upstream's fallback may answer instead.
+
+Every target handed out is settled exactly once: here when the try failed, by the caller once the answer was relayed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine, Mapping
+from typing import Final
+
+from spork.application.exchange.exchange import Exchange, RoutePlan
+from spork.application.exchange.replay import ReplayBody
+from spork.application.guards.stale import StaleAnswers
+from spork.application.kernel.clock import Clock
+from spork.application.kernel.faults import FaultError
+from spork.application.kernel.streams import RequestBody
+from spork.application.pipeline.client_address import ClientAddress
+from spork.application.pipeline.hedging import Runner, hedge_after, race
+from spork.application.pipeline.mirroring import Mirrors
+from spork.application.upstreams.target import LiveTarget
+from spork.application.upstreams.transport import UpstreamRequest, UpstreamResponse, UpstreamTransport
+from spork.application.upstreams.upstream import LiveUpstream
+from spork.domain.http import forwarding
+from spork.domain.http.head import Header
+from spork.domain.outcomes import Denial, Fault, FaultKind, LocalResponse, Side
+from spork.domain.upstreams.circuit import CallResult, Open, Permit, result_of_fault
+from spork.domain.upstreams.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
+from spork.domain.upstreams.splitting import split
+
+_NO_TARGET: Final = Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True)
+_FOREVER: Final = float("inf")
+
+#: Body bytes kept for a mirror or a fallback, when retries keep none.
+KEPT_BYTES: Final = 65536
+
+#: A response head, and what the caller settles once it is relayed: the target, its permit, the seconds it took.
+Sent = tuple[UpstreamResponse, LiveTarget, Permit, float]
+SentBody = RequestBody | bytes | None
+
+
+class Sender:
+    """Sends requests to upstreams. One per process."""
+
+    def __init__(
+        self,
+        transports: Mapping[str, UpstreamTransport],
+        clock: Clock,
+        clients: ClientAddress,
+        chance: random.Random,
+        mirrors: Mirrors | None = None,
+        stale: StaleAnswers | None = None,
+    ) -> None:
+        self._mirrors = mirrors
+        self._stale = stale
+        self._transports = dict(transports)
+        self._monotonic = clock.monotonic
+        self._clients = clients
+        self._chance = chance.random
+        self._said_of_clients: dict[tuple[str, str, bytes], tuple[Header, ...]] = {}
+
+    def send(
+        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream
+    ) -> Coroutine[None, None, Sent | Denial | LocalResponse]:
+        """A response head, the circuit's refusal, or the fallback's answer. Raises FaultError."""
+        if plan.splits:
+            upstream = self._split(exchange, plan, upstream)
+        body = self.body_to_send(exchange, plan, upstream)
+        if plan.mirror is not None and self._mirrors is not None:
+            self._mirrors.consider(plan.mirror, self, exchange, plan, body)
+        return self._send(exchange, plan, upstream, body)
+
+    def transport_of(self, upstream: LiveUpstream) -> UpstreamTransport:
+        return self._transports[upstream.declared.transport]
+
+    def _split(self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream) -> LiveUpstream:
+        """The upstream that a canary rule names, or the route's own."""
+        principal = exchange.principal
+        name = split(plan.splits, exchange.head, "" if principal is None else principal.consumer, self._chance())
+        return upstream if name is None else exchange.snapshot.upstreams.get(name, upstream)
+
+    async def _send(
+        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, body: SentBody, spare: bool = True
+    ) -> Sent | Denial | LocalResponse:
+        now = self._monotonic()  # not `exchange.now`: guards may have waited, which is not the target's time
+        declared = upstream.declared
+        transport = self._transports[declared.transport]
+        total = plan.timeout or declared.timeouts.total
+        deadline = now + total if total else _FOREVER
+        tried: tuple[LiveTarget, ...] = ()
+        hedges = hedge_after(declared.retries, exchange.head, body is None)
+        exchange.upstream_name = upstream.name
+        if upstream.retry_budget is not None:
+            upstream.retry_budget.deposit(now)
+        while True:
+            granted = upstream.admit(exchange, now, tried)
+            if granted is None or isinstance(granted, Open):
+                return await self._unserved(exchange, plan, upstream, body, granted, spare)
+            target, permit = granted
+            exchange.attempts += 1
+            exchange.target_name = target.name
+            response: UpstreamResponse | None = None
+            failure: FaultError | None = None
+            result = CallResult.IGNORED
+            try:
+                request = self.upstream_request(exchange, plan, upstream, target, body)
+                request.deadline = try_timeout(declared.retries, deadline, now)
+                if hedges is None:
+                    response = await transport.send(target.declared, request)
+                else:
+                    response, target, permit = await self._hedged(
+                        exchange, plan, upstream, target, permit, request, hedges
+                    )
+            except FaultError as error:
+                failure = error
+                result = result_of_fault(error.fault)
+                again = self._again(exchange, upstream, error.fault, None, body, deadline)
+            else:
+                result = upstream.judge(response.status)
+                if declared.retries is None or response.status not in declared.retries.statuses:
+                    return self._sent(exchange, response, target, permit, now)
+                again = self._again(exchange, upstream, None, response, body, deadline)
+                if isinstance(again, Stop):
+                    return self._sent(exchange, response, target, permit, now)
+                response.close()
+                response = None
+            finally:
+                if response is None:
+                    ended = self._monotonic()
+                    exchange.upstream_seconds += ended - now
+                    upstream.settle(target, permit, result, ended - now, ended)
+            if isinstance(again, Stop):
+                assert failure is not None
+                return await self._failed(exchange, plan, upstream, body, failure, spare)
+            tried += (target,)
+            if isinstance(body, ReplayBody):
+                body.rewind()
+            if again.delay:
+                await asyncio.sleep(again.delay)
+            now = self._monotonic()
+
+    async def _hedged(
+        self,
+        exchange: Exchange,
+        plan: RoutePlan,
+        upstream: LiveUpstream,
+        target: LiveTarget,
+        permit: Permit,
+        request: UpstreamRequest,
+        wait: float,
+    ) -> tuple[UpstreamResponse, LiveTarget, Permit]:
+        """Like one try, but with a second one on another target when no head came within `wait` seconds."""
+        transport = self._transports[upstream.declared.transport]
+
+        def second() -> Runner | None:
+            now = self._monotonic()
+            if upstream.retry_budget is not None and not upstream.retry_budget.withdraw(now):
+                return None
+            granted = upstream.admit(exchange, now, (target,))
+            if granted is None or isinstance(granted, Open):
+                return None
+            other, leave = granted
+            if other is target:
+                upstream.settle(other, leave, CallResult.IGNORED, 0.0, now)
+                return None
+            exchange.attempts += 1
+            again = self.upstream_request(exchange, plan, upstream, other, None)
+            again.deadline = request.deadline
+            return Runner(other, leave, now, asyncio.ensure_future(transport.send(other.declared, again)))
+
+        first = Runner(
+            target, permit, self._monotonic(), asyncio.ensure_future(transport.send(target.declared, request))
+        )
+        won = await race(first, second, wait, lambda runner, result: self._lost(upstream, runner, result))
+        exchange.target_name = won.target.name
+        return won.sending.result(), won.target, won.permit
+
+    def _lost(self, upstream: LiveUpstream, runner: Runner, result: CallResult) -> None:
+        now = self._monotonic()
+        upstream.settle(runner.target, runner.permit, result, now - runner.began, now)
+
+    def _sent(
+        self, exchange: Exchange, response: UpstreamResponse, target: LiveTarget, permit: Permit, began: float
+    ) -> Sent:
+        now = self._monotonic()
+        seconds = now - began
+        exchange.upstream_seconds += seconds
+        if permit.probe:
+            target.upstream.answered(target, permit, response.status, seconds, now)
+        return response, target, permit, seconds
+
+    def _again(
+        self,
+        exchange: Exchange,
+        upstream: LiveUpstream,
+        fault: Fault | None,
+        response: UpstreamResponse | None,
+        body: SentBody,
+        deadline: float,
+    ) -> Stop | Again:
+        """Whether this try may be followed by another."""
+        head = exchange.head
+        wait = None
+        if response is not None:
+            wait = next(
+                (retry_after_seconds(value) for name, value in response.headers if name == b"retry-after"), None
+            )
+        attempt = Attempt(
+            exchange.attempts,
+            head.method,
+            fault,
+            0 if response is None else response.status,
+            body is None or isinstance(body, bytes) or (isinstance(body, ReplayBody) and body.replayable),
+            exchange.sink.started or head.upgrade,
+            head.header(b"idempotency-key") is not None,
+            wait,
+        )
+        policy = upstream.declared.retries
+        again = may_retry(policy, upstream.retry_budget, attempt, self._monotonic(), deadline, self._chance())
+        if isinstance(again, Stop):
+            exchange.retry_stop = again.why
+        return again
+
+    # ------------------------------------------------------------------------------------------ nothing to send to
+
+    async def _unserved(
+        self,
+        exchange: Exchange,
+        plan: RoutePlan,
+        upstream: LiveUpstream,
+        body: SentBody,
+        refused: Open | None,
+        spare: bool,
+    ) -> Sent | Denial | LocalResponse:
+        """The circuit refuses, or there is no target: the fallback if there is one."""
+        fallen = await self._fall_back(exchange, plan, upstream, body, spare)
+        if fallen is not None:
+            return fallen
+        if refused is None:
+            raise FaultError(_NO_TARGET)
+        return Denial("breaker_open", "The service is not available right now.", retry_after=refused.retry_after)
+
+    async def _failed(
+        self,
+        exchange: Exchange,
+        plan: RoutePlan,
+        upstream: LiveUpstream,
+        body: SentBody,
+        error: FaultError,
+        spare: bool,
+    ) -> Sent | Denial | LocalResponse:
+        """The last try failed without an answer: the fallback if there is one, else the fault."""
+        if error.fault.side is Side.UPSTREAM and not exchange.sink.started:
+            fallen = await self._fall_back(exchange, plan, upstream, body, spare)
+            if fallen is not None:
+                return fallen
+        raise error
+
+    async def _fall_back(
+        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, body: SentBody, spare: bool
+    ) -> Sent | Denial | LocalResponse | None:
+        """What answers instead: a static answer, or another upstream, whose own fallback is not asked again."""
+        fallback = upstream.declared.fallback
+        if fallback is None or not spare or exchange.head.upgrade:
+            return None
+        exchange.hints["fallback"] = upstream.name
+        if fallback.stale and self._stale is not None:
+            kept = self._stale.find(exchange, fallback.stale)
+            if kept is not None:
+                return kept
+        if not fallback.upstream:
+            headers = ((b"content-type", fallback.content_type.encode("ascii")),)
+            return LocalResponse("fallback", headers, fallback.body, fallback.status)
+        other = exchange.snapshot.upstreams.get(fallback.upstream)
+        if other is None or (isinstance(body, ReplayBody) and not body.replayable):
+            return None
+        if isinstance(body, ReplayBody):
+            body.rewind()
+        elif body is not None and not isinstance(body, bytes) and body.received:
+            return None
+        return await self._send(exchange, plan, other, body, spare=False)
+
+    @staticmethod
+    def body_to_send(exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream) -> SentBody:
+        """The body in the handiest form: none, whole bytes, one that can be sent again, or the stream itself."""
+        body = exchange.body
+        length = body.length
+        if length == 0:
+            return None
+        whole = body.whole()
+        if whole is not None:
+            return whole
+        declared = upstream.declared
+        kept = declared.retries.replay_bytes if declared.retries is not None else 0
+        if plan.mirror is not None or declared.fallback is not None:
+            kept = max(kept, KEPT_BYTES)
+        return ReplayBody(body, kept) if length is not None and length <= kept else body
+
+    # ------------------------------------------------------------------------------------------- the request's head
+
+    def upstream_request(
+        self,
+        exchange: Exchange,
+        plan: RoutePlan,
+        upstream: LiveUpstream,
+        target: LiveTarget,
+        body: SentBody,
+    ) -> UpstreamRequest:
+        """The request as the target will see it."""
+        head = exchange.head
+        declared = upstream.declared
+        path = head.path if plan.rewriter is None else plan.rewriter.apply(head.path, exchange.params, exchange.rest)
+        if target.declared.base_path:
+            path = target.declared.base_path + path
+        headers = [(b"host", head.host if declared.pass_host else target.authority)]
+        headers += forwarding.end_to_end_request(head.headers, exchange.consumed)
+        if self._clients.trusts(head.peer):
+            headers += forwarding.gateway_headers_behind_proxy(
+                head.peer, exchange.client, head.scheme, head.host, head.headers
+            )
+        else:
+            headers += self.said_of_client(exchange.client, head.scheme, head.host)
+        headers += (
+            (b"x-request-id", exchange.request_id_bytes),
+            (b"traceparent", exchange.traceparent),
+            forwarding.VIA,
+        )
+        if exchange.request_headers:
+            headers += exchange.request_headers
+        if plan.request_transform is not None:
+            headers = plan.request_transform.apply(headers)
+        return UpstreamRequest(
+            head.method,
+            path if head.query is None else path + b"?" + head.query,
+            headers,
+            body,
+            declared.timeouts,
+            _FOREVER,
+            head.upgrade,
+            exchange.sink.inform if head.version == "1.1" else None,
+            declared.pool,
+        )
+
+    def said_of_client(self, client: str, scheme: str, host: bytes) -> tuple[Header, ...]:
+        """`gateway_headers`, remembered: most requests come from few clients."""
+        key = (client, scheme, host)
+        said = self._said_of_clients.get(key)
+        if said is None:
+            if len(self._said_of_clients) >= 4096:
+                self._said_of_clients.clear()
+            said = self._said_of_clients[key] = forwarding.gateway_headers(client, scheme, host)
+        return said

@@ -1,0 +1,198 @@
+"""`spork keys` and `spork records`: API keys, straight on the records. A running gateway follows within a second."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from spork.application.admin.callers import key_view
+from spork.application.callers.keys import IssuedKey, KeyRequest, Keys, UnknownKey
+from spork.application.callers.ports import Conflict
+from spork.application.configuration.model import Configuration
+from spork.application.views import ApiKeyView
+from spork.cli.commands.options import chosen_config, config_option
+
+T = TypeVar("T")
+
+
+def configuration_of(config: Path | None) -> Configuration:
+    """The configuration a command works on, or the reasons why there is none."""
+    from spork.adapters.yaml.load import load
+    from spork.application.configuration.problems import check_report
+
+    loaded = load(chosen_config(config), os.environ)
+    if loaded.configuration is None:
+        raise click.ClickException(check_report(loaded.problems))
+    return loaded.configuration
+
+
+@asynccontextmanager
+async def opened_keys(configuration: Configuration) -> AsyncIterator[Keys]:
+    """Keys over the configured records, which are upgraded first when they are an SQLite file."""
+    from spork.adapters.sqlalchemy.database import is_sqlite, open_database
+    from spork.adapters.sqlalchemy.identity import SqlRecords
+    from spork.adapters.sqlalchemy.migrations import upgrade
+    from spork.composition.secrets import key_pepper
+
+    engine = open_database(configuration.records, configuration.state_dir)
+    try:
+        if is_sqlite(engine):
+            await upgrade(engine)
+        records = SqlRecords(engine)
+        yield Keys(records, key_pepper(configuration.state_dir), revoke_everywhere=records.record)
+    finally:
+        await engine.dispose()
+
+
+def on_keys(config: Path | None, act: Callable[[Keys], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with opened_keys(configuration_of(config)) as keys:
+            return await act(keys)
+
+    try:
+        return asyncio.run(run())
+    except UnknownKey as error:
+        raise click.ClickException(f"there is no key {error}") from error
+    except (Conflict, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.group()
+def keys() -> None:
+    """Issue, rotate, revoke and list API keys."""
+
+
+def _words(given: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(word for text in given for word in text.replace(",", " ").split())
+
+
+@keys.command()
+@config_option
+@click.argument("consumer")
+@click.option("--plan", default="", help="Plan of this key; left out: its consumer's.")
+@click.option("--owner", default="", help="Who answers for it: a team or a mail address.")
+@click.option("--tenant", default="", help="Tenant it belongs to.")
+@click.option("--scope", "scopes", multiple=True, help="Scope it has; may be repeated.")
+@click.option("--role", "roles", multiple=True, help="Role it has; may be repeated.")
+@click.option("--route", "routes", multiple=True, help="Route it may call; left out: any.")
+@click.option("--cidr", "cidrs", multiple=True, help="Network it may be used from; left out: any.")
+@click.option("--days", type=click.FloatRange(0, 36500, min_open=True), help="How long it lives; left out: for ever.")
+def issue(
+    config: Path | None,
+    consumer: str,
+    plan: str,
+    owner: str,
+    tenant: str,
+    scopes: tuple[str, ...],
+    roles: tuple[str, ...],
+    routes: tuple[str, ...],
+    cidrs: tuple[str, ...],
+    days: float | None,
+) -> None:
+    """A new key for CONSUMER. Its text is shown this once."""
+    request = KeyRequest(
+        consumer,
+        owner,
+        plan,
+        tenant,
+        _words(scopes),
+        _words(roles),
+        _words(routes),
+        tuple(sorted(_words(cidrs))),
+        None if days is None else days * 86400,
+    )
+    _show(on_keys(config, lambda found: found.issue(request, time.time())))
+
+
+@keys.command()
+@config_option
+@click.argument("id")
+@click.option(
+    "--overlap", type=click.FloatRange(0), default=24.0, show_default=True, help="Hours the old one stays good."
+)
+def rotate(config: Path | None, id: str, overlap: float) -> None:
+    """A second secret for a key; the one it has ends after the overlap."""
+    _show(on_keys(config, lambda found: found.rotate(id, time.time(), overlap * 3600)))
+
+
+@keys.command()
+@config_option
+@click.argument("id")
+@click.option("--reason", default="", help="Kept with the revocation.")
+def revoke(config: Path | None, id: str, reason: str) -> None:
+    """End a key for good."""
+    on_keys(config, lambda found: found.revoke(id, time.time(), reason, "spork keys"))
+    click.echo(f"revoked {id}")
+
+
+@keys.command("list")
+@config_option
+@click.option("--consumer", default="", help="Only keys of this consumer.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=200, show_default=True)
+def list_keys(config: Path | None, consumer: str, limit: int) -> None:
+    """Keys and their state; nothing of their secrets."""
+    found = on_keys(config, lambda keys: keys.page(consumer, limit=limit))
+    rows = [_row(key_view(key, time.time())) for key in found]
+    heads = ("ID", "CONSUMER", "STATE", "PLAN", "SCOPES", "CREATED", "EXPIRES", "LAST USED")
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    for row in [heads, *rows]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _row(view: ApiKeyView) -> tuple[str, ...]:
+    return (
+        view.id,
+        view.consumer,
+        view.state,
+        view.plan or "-",
+        " ".join(view.scopes) or "-",
+        _date(view.created_at),
+        _date(view.expires_at),
+        _date(view.last_used_at),
+    )
+
+
+def _date(unix: float | None) -> str:
+    return "-" if unix is None else datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _show(issued: IssuedKey) -> None:
+    """The text alone on standard output, so that it can be piped; the rest beside it."""
+    click.echo(str(issued.text))
+    click.echo(f"key {issued.key.id} of {issued.key.consumer}; this text is not shown again", err=True)
+
+
+@click.group()
+def records() -> None:
+    """The database of consumers, keys, audit and usage."""
+
+
+@records.command("upgrade")
+@config_option
+def upgrade_records(config: Path | None) -> None:
+    """Bring the records' schema up to this version. SQLite files are upgraded by themselves."""
+    from spork.adapters.sqlalchemy.database import open_database
+    from spork.adapters.sqlalchemy.migrations import SchemaTooNew, upgrade
+
+    configuration = configuration_of(config)
+
+    async def run() -> list[str]:
+        engine = open_database(configuration.records, configuration.state_dir)
+        try:
+            return await upgrade(engine)
+        finally:
+            await engine.dispose()
+
+    try:
+        ran = asyncio.run(run())
+    except (SchemaTooNew, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"upgraded: {', '.join(ran)}" if ran else "up to date")

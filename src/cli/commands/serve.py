@@ -1,0 +1,78 @@
+"""`spork serve`."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import click
+
+from spork.cli.commands.options import chosen_config, config_option
+
+
+@click.command()
+@config_option
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
+def serve(config: Path | None, workers: int) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
+    try:
+        import httptools  # noqa: F401 - the edge reads HTTP with nothing else, so say so before anything fails deeper
+    except ImportError as error:
+        raise click.ClickException(
+            "the httptools package is missing: install it, the gateway reads HTTP with it"
+        ) from error
+    from spork.adapters.edge.server import CannotStart
+    from spork.adapters.edge.sockets import CannotListen, listening_socket
+    from spork.adapters.edge.workers import supervise
+    from spork.adapters.structlog.application_log import log_from_a_thread, set_up_logging
+    from spork.adapters.yaml.load import load
+    from spork.application.configuration.checks import needs_shared_state
+    from spork.application.configuration.problems import check_report
+    from spork.application.pipeline import forwarder as forward
+    from spork.composition.callers import RecordsNotReady
+    from spork.composition.material import material_problems
+    from spork.composition.process import Sockets, run
+
+    set_up_logging()
+    path = chosen_config(config)
+    loaded = load(path, os.environ, material_problems)
+    if loaded.problems:
+        click.echo(check_report(loaded.problems), err=True)
+    configuration = loaded.configuration
+    if configuration is None:
+        raise SystemExit(1)
+    if workers > 1 and (needs := needs_shared_state(configuration)):
+        reasons = "".join(f"\n  - {reason}" for reason in needs)
+        raise click.ClickException(
+            f"--workers {workers} needs state that processes share, and `shared: memory` is one process's own:{reasons}\n"
+            "Set `shared: redis://HOST:6379/0`, or serve with one worker."
+        )
+    try:
+        data = listening_socket(configuration.host, configuration.port)
+        admin = configuration.admin
+        sockets = Sockets(data, listening_socket(admin.host, admin.port) if admin.enabled else None)
+    except CannotListen as error:
+        option = "listen" if (error.host, error.port) == (configuration.host, configuration.port) else "admin.listen"
+        raise click.ClickException(f"{error}. End it, or set another address with {option}.") from error
+
+    def started() -> None:
+        how = "" if forward.__file__.endswith(".py") else " (request path compiled)"
+        click.echo(f"spork serves http://{configuration.host}:{configuration.port}{how}", err=True)
+
+    os.environ["SPORK_RUN"] = f"{os.getpid()}-{int(time.time() * 1000)}"
+
+    def work(index: int) -> None:
+        log_from_a_thread()  # after the fork: threads do not survive it
+        if workers > 1:
+            os.environ["SPORK_WORKER"] = str(index)
+        try:
+            run(configuration, path, sockets, started if index == 0 else None)
+        except (CannotStart, RecordsNotReady) as error:
+            click.echo(f"Error: {error}", err=True)
+            raise SystemExit(1) from error
+
+    if workers == 1:
+        work(0)
+    else:
+        raise SystemExit(supervise(workers, work))

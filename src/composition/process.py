@@ -1,0 +1,142 @@
+"""One gateway process from start to end: build the graph, put the configuration into force, serve, close everything.
+
+Whatever has a lifecycle is opened here in one AsyncExitStack, in the order in which the graph needs it, and closed in
+reverse whatever happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from spork.adapters.edge.edge import Edge
+from spork.adapters.edge.server import EdgeServer, Listener, run_until_done
+from spork.application.configuration.checks.routes import EXPOSED
+from spork.application.configuration.live import LiveConfiguration, NotApplied
+from spork.application.configuration.model import Configuration
+from spork.composition.gateway import GatewayContainer
+from spork.domain.upstreams.circuit import Transition, TransitionListener
+
+log = logging.getLogger("spork")
+
+
+@dataclass(slots=True)
+class Sockets:
+    """The listening sockets of one process; workers share them."""
+
+    data: socket.socket
+    admin: socket.socket | None
+
+
+async def serve(
+    configuration: Configuration, path: Path | None, sockets: Sockets, on_started: Callable[[], None] | None = None
+) -> None:
+    """Serve `configuration` on `sockets` until a signal ends it."""
+    container = GatewayContainer(configuration=configuration, config_path=path)
+    lifecycle = container.lifecycle()
+    async with AsyncExitStack() as stack:
+        for transport in container.transports().values():
+            stack.push_async_callback(transport.close)
+        operators = container.operators()
+        limits = container.limits()
+        limits.nodes = lambda: operators.reporter.fleet_state().nodes.seen
+        await stack.enter_async_context(limits.running())
+        container.breakers().on_transition = both(container.registry().circuit_moved, operators.circuit_moved)
+        callers = container.callers()
+        stack.push_async_callback(container.database().dispose)
+        operators.controls.keys = operators.controls.sessions = operators.controls.plans = callers.control
+        operators.usage.plan_of = callers.consumers.plan_and_owner
+        limits.control.owner_of = lambda name: callers.consumers.plan_and_owner(name)[1] or ""
+        container.configurator().apply(configuration)
+        upstreams = container.upstream_side()
+        upstreams.join(operators)
+        await stack.enter_async_context(upstreams.running())
+        container.configurator().on_swap.append(lambda _, after: callers.configured(after.configuration))
+        await stack.enter_async_context(callers.running())
+        await stack.enter_async_context(operators.running())
+        server = _server(container, configuration, sockets, lambda: reload(operators.live))
+        serving = asyncio.ensure_future(server.run())
+        starting = asyncio.ensure_future(server.started())
+        await asyncio.wait((serving, starting), return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            _settle_memory()
+            lifecycle.became_ready(container.clock().unix())
+            if on_started is not None:
+                on_started()
+        starting.cancel()
+        await serving
+    log.info("ended")
+
+
+def _server(
+    container: GatewayContainer, configuration: Configuration, sockets: Sockets, reload: Callable[[], Awaitable[None]]
+) -> EdgeServer:
+    own = [path for name in configuration.expose for path in EXPOSED.get(name, ())]
+    edge = Edge(
+        container.refusals(),
+        gateway=container.gateway(),
+        limits=configuration.edge,
+        own_paths=own,
+        hosts=configuration.hosts,
+        on_refused=container.gateway().refused,
+    )
+
+    def follow(_before: object, after: object) -> None:
+        changed = container.current().snapshot.configuration
+        edge.reconfigure(changed.edge, changed.hosts)
+
+    container.configurator().on_swap.append(follow)
+    listeners = [Listener("data", sockets.data, edge, container.data_app(), configuration.tls, "off")]
+    if sockets.admin is not None:
+        admin_edge = Edge(container.refusals(), limits=configuration.edge)
+        listeners.append(Listener("admin", sockets.admin, admin_edge, container.admin_app(), None, "off"))
+    return EdgeServer(
+        listeners,
+        drain_delay=configuration.edge.drain_delay,
+        grace=configuration.edge.grace,
+        on_drain=container.lifecycle().drain,
+        on_reload=reload,
+    )
+
+
+async def reload(live: LiveConfiguration) -> None:
+    """Read the configuration file again, as SIGHUP asks; with errors the configuration in force stays."""
+    try:
+        await live.reload("SIGHUP")
+    except NotApplied as refused:
+        for problem in refused.problems:
+            log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
+        log.error("the configuration in force stays: %s", live.revision)
+
+
+def _settle_memory() -> None:
+    """Take everything that start-up made out of the garbage collector's sight, and let it look less often.
+
+    Requests make next to no reference cycles; walking the whole object graph every 700 allocations finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def both(one: TransitionListener, other: TransitionListener) -> TransitionListener:
+    """Has two parts hear of every transition."""
+
+    def hear(name: str, transition: Transition) -> None:
+        one(name, transition)
+        other(name, transition)
+
+    return hear
+
+
+def run(
+    configuration: Configuration, path: Path | None, sockets: Sockets, on_started: Callable[[], None] | None
+) -> None:
+    """`serve` in an event loop of its own."""
+    run_until_done(lambda: serve(configuration, path, sockets, on_started))

@@ -1,0 +1,1 @@
+"""Callers: tokens, consumers, what they may do, revocation, signed requests."""

@@ -1,0 +1,1 @@
+"""Routing: patterns, the route table, precedence, conflicts."""

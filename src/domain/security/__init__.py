@@ -1,0 +1,1 @@
+"""Request security: CORS, CSRF, threat rules, server-side request forgery."""

@@ -1,0 +1,1 @@
+"""Upstreams: targets, balancing, health, circuits, retries."""
