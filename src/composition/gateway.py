@@ -22,6 +22,7 @@ from spork.application.exchange.exchange import Current, Snapshot
 from spork.application.fleet.lifecycle import Lifecycle
 from spork.application.fleet.nodes import NodeRegistry, SingleNodeRegistry
 from spork.application.kernel.clock import Clock
+from spork.application.pipeline.admission import Admission
 from spork.application.pipeline.client_address import ClientAddress
 from spork.application.pipeline.compiler import GuardMaker
 from spork.application.pipeline.configurator import Configurator
@@ -101,7 +102,7 @@ def fleet(shared: str) -> NodeRegistry:
     return RedisNodes(connect(shared, connections=4, operation=1.0).client)
 
 
-def admission(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -> list[GuardMaker]:
+def guard_makers(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -> list[GuardMaker]:
     """Every guard maker, in the order in which a request meets them."""
     return [
         *callers.makers([limits.guards.before], [limits.guards.after]),
@@ -146,11 +147,11 @@ class GatewayContainer(containers.DeclarativeContainer):
         limiter=limits.provided.limiter,
         events=events,
     )
-    guard_makers = providers.Callable(admission, callers=callers, limits=limits, upstreams=upstream_side)
+    makers = providers.Callable(guard_makers, callers=callers, limits=limits, upstreams=upstream_side)
     clients = providers.Singleton(ClientAddress, trusted=configuration.provided.trusted_proxies)
 
     configurator = providers.Singleton(
-        Configurator, current=current, registry=registry, guard_makers=guard_makers, clock=clock
+        Configurator, current=current, registry=registry, guard_makers=makers, clock=clock
     )
     operators = providers.Singleton(
         OperatorSide,
@@ -176,14 +177,13 @@ class GatewayContainer(containers.DeclarativeContainer):
         mirrors=upstream_side.provided.mirrors,
         stale=upstream_side.provided.stale,
     )
+    admission = providers.Singleton(Admission, current=current, clock=clock, chance=random_numbers, clients=clients)
     gateway = providers.Singleton(
         Forwarder,
-        current=current,
+        admission=admission,
         refusals=refusals,
         clock=clock,
         observers=operators.provided.observers,
-        chance=random_numbers,
-        clients=clients,
         sender=sender,
     )
     data_app = providers.Singleton(
@@ -197,5 +197,5 @@ class GatewayContainer(containers.DeclarativeContainer):
         operators,
         upstream_side,
     )
-    explainer = providers.Singleton(Explainer, forwarder=gateway, sender=sender)
+    explainer = providers.Singleton(Explainer, admission=admission, sender=sender)
     admin_app = providers.Singleton(admin_application, operators, explainer, upstream_side)

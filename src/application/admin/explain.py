@@ -1,6 +1,6 @@
 """What would happen to a request: the same phases as a real one, with everything that sends or consumes left out.
 
-The exchange is opened and routed by the forwarder itself, guards are asked for what they would say (`explain`, where a
+The exchange is opened and routed by the admission of real requests, guards are asked for what they would say (`explain`, where a
 guard has it), the target comes from a copy of the balancer, and the request head is the sender's own. So what is shown is
 what would be sent, and nothing was counted, charged or dialled.
 """
@@ -15,7 +15,7 @@ from spork.application.admin.upstream_views import fallback_word
 from spork.application.exchange.exchange import Exchange, Guard, RoutePlan, Verdict
 from spork.application.fleet.overview import upstreams_of
 from spork.application.kernel.tasks import now_or_later
-from spork.application.pipeline.forwarder import Forwarder
+from spork.application.pipeline.admission import Admission, route
 from spork.application.pipeline.redirects import redirect
 from spork.application.pipeline.sender import Sender
 from spork.application.pipeline.server_timing import TimedGuard
@@ -76,8 +76,8 @@ class _NoSink:
 class Explainer:
     """Explains requests against the snapshot in force."""
 
-    def __init__(self, forwarder: Forwarder, sender: Sender) -> None:
-        self._forwarder = forwarder
+    def __init__(self, admission: Admission, sender: Sender) -> None:
+        self._admission = admission
         self._sender = sender
 
     async def explain(
@@ -88,8 +88,8 @@ class Explainer:
         head = head_of(method, url, pairs, client)
         if isinstance(head, Denial):
             return _refused(f"{method} {url}", head)
-        exchange = self._forwarder.open(head, _NoBody(), _NoSink())
-        verdict = self._forwarder.route(exchange)
+        exchange = self._admission.open(head, _NoBody(), _NoSink())
+        verdict = route(exchange)
         candidates = self._candidates(exchange)
         plan = exchange.plan
         if plan is None or isinstance(verdict, Denial):

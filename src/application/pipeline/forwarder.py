@@ -1,4 +1,4 @@
-"""The life of a request, top to bottom: open, route, admit, choose, send, relay, close.
+"""The life of a request, top to bottom: open, route, admit (pipeline/admission), choose, send, relay, close.
 
 Every front door (the Litestar mount, the protocol's own callbacks) drives these phases with a request head, a body and a
 sink. Phases that cannot wait are plain functions; the one coroutine awaits only what really suspends. `close` runs
@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from binascii import hexlify
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from typing import Final
 
 from spork.application.exchange.answers import GatewayResponse, ProblemResponses
-from spork.application.exchange.exchange import Current, Exchange, Observer, RoutePlan
+from spork.application.exchange.exchange import Exchange, Observer, RoutePlan
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.faults import FaultError
 from spork.application.kernel.streams import RequestBody, ResponseSink
-from spork.application.pipeline.client_address import ClientAddress
+from spork.application.pipeline.admission import NO_ROUTE, Admission, admit, route
 from spork.application.pipeline.redirects import redirect
 from spork.application.pipeline.sender import Sender
 from spork.application.pipeline.server_timing import server_timing
@@ -39,29 +37,12 @@ from spork.domain.outcomes import (
     LocalResponse,
     Side,
 )
-from spork.domain.routing.table import Matched, MethodNotAllowed, NoRoute
 from spork.domain.upstreams.circuit import CallResult, result_of_fault
 
 log = logging.getLogger("spork.forward")
 
 _INTERNAL: Final = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
 _GONE: Final = Fault(FaultKind.CLIENT_GONE, Side.DOWNSTREAM)
-_NO_ROUTE: Final = Denial("no_route", "Nothing is served at this address.")
-#: Fields of a request that say something about how it came here.
-_NOTED: Final = frozenset((b"traceparent", b"x-request-id", b"via"))
-_LOOP: Final = Denial("loop_detected", "This request has been through this gateway before.")
-
-
-class _Nothing:
-    """Body and sink of a request that was refused before it had either."""
-
-    length = 0
-    received = 0
-    sent = 0
-    started = True
-
-
-_NOTHING: Final[Any] = _Nothing()
 
 
 class Forwarder:
@@ -69,38 +50,32 @@ class Forwarder:
 
     def __init__(
         self,
-        current: Current,
+        admission: Admission,
         refusals: ProblemResponses,
         clock: Clock,
         observers: Sequence[Observer],
-        chance: random.Random,
-        clients: ClientAddress,
         sender: Sender,
     ) -> None:
-        self._current = current
+        self._admission = admission
         self._refusals = refusals
         self._monotonic = clock.monotonic
-        self._wall_clock = clock.unix
-        self._heard_by = tuple(observer.closed for observer in observers)
-        self._bits = chance.getrandbits
-        self._clients = clients
+        self._observers = tuple(observer.closed for observer in observers)
         self._sender = sender
 
     async def handle(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> None:
         """Answer one request, whatever it takes. Raises nothing but the cancellation it was sent."""
-        exchange = self.open(head, body, sink)
+        exchange = self._admission.open(head, body, sink)
         try:
-            plan = self.route(exchange)
+            plan = route(exchange)
             if isinstance(plan, Denial):
                 self.answer_verdict(exchange, plan)
                 return
-            for guard in plan.guards:
-                asked = guard.admit(exchange)
-                if asked is not None:
-                    verdict = asked if isinstance(asked, Denial | LocalResponse) else await asked
-                    if verdict is not None:
-                        self.answer_verdict(exchange, verdict)
-                        return
+            asked = admit(exchange, plan)
+            if asked is not None:
+                verdict = asked if isinstance(asked, Denial | LocalResponse) else await asked
+                if verdict is not None:
+                    self.answer_verdict(exchange, verdict)
+                    return
             if plan.redirect is None:
                 await self.forward(exchange, plan)
             else:
@@ -118,73 +93,13 @@ class Forwarder:
         finally:
             self.close(exchange)
 
-    # ------------------------------------------------------------------------------------------------------ 2 open
-
-    def open(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> Exchange:
-        """Start the exchange: clocks read once, the snapshot taken, the client known, ids given."""
-        exchange = Exchange(head, body, sink, self._current.snapshot, self._monotonic(), self._wall_clock())
-        given: dict[bytes, bytes] | None = None
-        for name, value in head.headers:
-            if name in _NOTED:
-                given = {} if given is None else given
-                given[name] = value
-        token = hexlify(self._bits(128).to_bytes(16, "big"))
-        exchange.request_id_bytes = token
-        exchange.traceparent = b"00-%b-%b-00" % (token, token[16:])
-        if given is not None:
-            self.believe(exchange, given)
-        elif self._clients.trusts(head.peer):
-            exchange.client, head.scheme = self._clients.resolve(head)
-        return exchange
-
-    def believe(self, exchange: Exchange, given: dict[bytes, bytes]) -> None:
-        """What a client says of itself: a trace it began, and from a trusted proxy also the client and the id."""
-        head = exchange.head
-        if b"via" in given:
-            exchange.looped = forwarding.passed_through(head.headers)
-        traceparent = given.get(b"traceparent", b"")
-        if forwarding.valid_traceparent(traceparent):
-            exchange.traceparent = traceparent
-        if self._clients.trusts(head.peer):
-            exchange.client, head.scheme = self._clients.resolve(head)
-            request_id = given.get(b"x-request-id", b"")
-            if 0 < len(request_id) <= 128 and request_id.isascii() and b" " not in request_id:
-                exchange.request_id_bytes = request_id
-
-    # ----------------------------------------------------------------------------------------------------- 3 route
-
-    def route(self, exchange: Exchange) -> RoutePlan | Denial:
-        """Find the plan, or say why there is none, or why this request cannot have it."""
-        head = exchange.head
-        table = exchange.snapshot.table
-        host = "" if table.any_host else host_name(head.host)
-        resolution = table.resolve(host, head.path, head.method, head.headers, head.query)
-        if isinstance(resolution, MethodNotAllowed) and (method := preflight_for(head)):
-            retried = table.resolve(host, head.path, method, head.headers, head.query)
-            if isinstance(retried, Matched) and retried.route.config.cors is not None:
-                resolution = retried
-        if not isinstance(resolution, Matched):
-            return no_route(resolution)
-        exchange.plan = plan = resolution.route
-        exchange.params = resolution.params
-        if plan.needs_rest:
-            exchange.rest = resolution.rest
-        if exchange.looped:
-            return _LOOP
-        length = exchange.body.length
-        if length is not None and length > plan.body_bytes:
-            return Denial("body_too_large", "The request body is larger than this address takes.", close=True)
-        if length != 0:
-            exchange.body.limit(plan.body_bytes)
-        return plan
-
     # ------------------------------------------------------------------------------------------ 5 choose and 6 send
 
     async def forward(self, exchange: Exchange, plan: RoutePlan) -> None:
         """Send to a target of the plan's upstream, again if that may be, and relay what it answers."""
         upstream = plan.upstream or exchange.snapshot.upstreams.get(exchange.params.get(plan.upstream_param, ""))
         if upstream is None:
-            return self.answer_verdict(exchange, _NO_ROUTE)
+            return self.answer_verdict(exchange, NO_ROUTE)
         sent = await self._sender.send(exchange, plan, upstream)
         if isinstance(sent, Denial | LocalResponse):
             return self.answer_verdict(exchange, sent)
@@ -300,7 +215,7 @@ class Forwarder:
         if exchange.finalizers is not None:
             for finalize in reversed(exchange.finalizers):
                 self._safely(finalize, exchange)
-        for closed in self._heard_by:
+        for closed in self._observers:
             try:
                 closed(exchange)
             except Exception:
@@ -308,10 +223,7 @@ class Forwarder:
 
     def refused(self, denial: Denial, status: int, peer: str, request_id: str) -> None:
         """The edge refused a request before it had a head to speak of: observers hear of it like of any other."""
-        head = RequestHead("-", b"-", None, (), "http", b"", peer=peer)
-        exchange = Exchange(head, _NOTHING, _NOTHING, self._current.snapshot, self._monotonic(), self._wall_clock())
-        exchange.request_id_bytes = request_id.encode("ascii", "replace")
-        exchange.traceparent = b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"
+        exchange = self._admission.refused_at_the_edge(peer, request_id)
         exchange.status = status
         exchange.reason = denial.reason
         exchange.outcome = Denied(denial, status)
@@ -322,24 +234,3 @@ class Forwarder:
             act(exchange)
         except Exception:
             log.exception("closing request %s", exchange.request_id)
-
-
-def host_name(authority: bytes) -> str:
-    """The host of a validated authority, without its port."""
-    host = authority.decode("ascii")
-    return host if host[-1:] == "]" else host.rpartition(":")[0] or host
-
-
-def no_route(resolution: NoRoute | MethodNotAllowed) -> Denial:
-    """Why no route takes a request, as a refusal."""
-    if isinstance(resolution, NoRoute):
-        return _NO_ROUTE
-    allow = ", ".join(resolution.allow).encode("ascii")
-    return Denial("method_not_allowed", "This address takes other methods.", headers=((b"allow", allow),))
-
-
-def preflight_for(head: RequestHead) -> str:
-    """The method a CORS preflight asks about, or "" when this is none (Fetch standard, CORS-preflight request)."""
-    if head.method != "OPTIONS" or head.header(b"origin") is None:
-        return ""
-    return (head.header(b"access-control-request-method") or b"").decode("ascii", "replace")

@@ -19,6 +19,7 @@ from spork.application.configuration.model import Configuration, EdgeLimits, Hea
 from spork.application.exchange.exchange import Current, Exchange, Snapshot
 from spork.application.guards.stale import StaleAnswers
 from spork.application.kernel.faults import FaultError
+from spork.application.pipeline.admission import Admission
 from spork.application.pipeline.client_address import ClientAddress
 from spork.application.pipeline.configurator import Configurator
 from spork.application.pipeline.forwarder import Forwarder
@@ -86,9 +87,8 @@ class House:
         clients = ClientAddress(declared.trusted_proxies)
         self.mirrors = Mirrors(clock, random.Random(2).random)
         sender = Sender({"httptools": self.transport}, clock, clients, random.Random(1), self.mirrors, stale)
-        self.gateway = Forwarder(
-            current, JsonProblemResponses(), clock, [Closed(self.closed)], random.Random(1), clients, sender
-        )
+        self.admission = Admission(current, clock, random.Random(1), clients)
+        self.gateway = Forwarder(self.admission, JsonProblemResponses(), clock, [Closed(self.closed)], sender)
 
     def closed_one(self) -> Exchange:
         assert len(self.closed) == 1, "close runs exactly once"

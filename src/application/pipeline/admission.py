@@ -1,0 +1,162 @@
+"""Admission of a request: open the exchange, find its route, ask the guards. The first three phases of every front door.
+
+The Forwarder goes on from here to a target; a front door that only decides (for another proxy) stops here. Plain functions
+wherever nothing suspends: `admit` answers a verdict at once, or an awaitable from the first guard that has to wait.
+"""
+
+from __future__ import annotations
+
+import random
+from binascii import hexlify
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from spork.application.exchange.exchange import Current, Exchange, RoutePlan, Verdict
+from spork.application.kernel.clock import Clock
+from spork.application.kernel.streams import RequestBody, ResponseSink
+from spork.application.pipeline.client_address import ClientAddress
+from spork.domain.http import forwarding
+from spork.domain.http.head import RequestHead
+from spork.domain.outcomes import Denial, LocalResponse
+from spork.domain.routing.table import Matched, MethodNotAllowed, NoRoute
+
+NO_ROUTE: Final = Denial("no_route", "Nothing is served at this address.")
+_LOOP: Final = Denial("loop_detected", "This request has been through this gateway before.")
+#: Fields of a request that say something about how it came here.
+_NOTED: Final = frozenset((b"traceparent", b"x-request-id", b"via"))
+
+
+class _Nothing:
+    """Body and sink of a request that was refused before it had either."""
+
+    length = 0
+    received = 0
+    sent = 0
+    started = True
+
+
+_NOTHING: Final[Any] = _Nothing()
+
+
+class Admission:
+    """Opens exchanges on the snapshot in force. One per process, shared by every front door."""
+
+    def __init__(self, current: Current, clock: Clock, chance: random.Random, clients: ClientAddress) -> None:
+        self._current = current
+        self._monotonic = clock.monotonic
+        self._wall_clock = clock.unix
+        self._bits = chance.getrandbits
+        self._clients = clients
+
+    def open(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> Exchange:
+        """Start the exchange: clocks read once, the snapshot taken, the client known, ids given."""
+        exchange = Exchange(head, body, sink, self._current.snapshot, self._monotonic(), self._wall_clock())
+        given: dict[bytes, bytes] | None = None
+        for name, value in head.headers:
+            if name in _NOTED:
+                given = {} if given is None else given
+                given[name] = value
+        token = hexlify(self._bits(128).to_bytes(16, "big"))
+        exchange.request_id_bytes = token
+        exchange.traceparent = b"00-%b-%b-00" % (token, token[16:])
+        if given is not None:
+            self.believe(exchange, given)
+        elif self._clients.trusts(head.peer):
+            exchange.client, head.scheme = self._clients.resolve(head)
+        return exchange
+
+    def believe(self, exchange: Exchange, given: dict[bytes, bytes]) -> None:
+        """What a client says of itself: a trace it began, and from a trusted proxy also the client and the id."""
+        head = exchange.head
+        if b"via" in given:
+            exchange.looped = forwarding.passed_through(head.headers)
+        traceparent = given.get(b"traceparent", b"")
+        if forwarding.valid_traceparent(traceparent):
+            exchange.traceparent = traceparent
+        if self._clients.trusts(head.peer):
+            exchange.client, head.scheme = self._clients.resolve(head)
+            request_id = given.get(b"x-request-id", b"")
+            if 0 < len(request_id) <= 128 and request_id.isascii() and b" " not in request_id:
+                exchange.request_id_bytes = request_id
+
+    def refused_at_the_edge(self, peer: str, request_id: str) -> Exchange:
+        """The exchange of a request that the edge refused before it had a head to speak of."""
+        head = RequestHead("-", b"-", None, (), "http", b"", peer=peer)
+        exchange = Exchange(head, _NOTHING, _NOTHING, self._current.snapshot, self._monotonic(), self._wall_clock())
+        exchange.request_id_bytes = request_id.encode("ascii", "replace")
+        exchange.traceparent = b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"
+        return exchange
+
+
+def route(exchange: Exchange) -> RoutePlan | Denial:
+    """Find the plan, or say why there is none, or why this request cannot have it."""
+    head = exchange.head
+    table = exchange.snapshot.table
+    host = "" if table.any_host else host_name(head.host)
+    resolution = table.resolve(host, head.path, head.method, head.headers, head.query)
+    if isinstance(resolution, MethodNotAllowed) and (method := preflight_for(head)):
+        retried = table.resolve(host, head.path, method, head.headers, head.query)
+        if isinstance(retried, Matched) and retried.route.config.cors is not None:
+            resolution = retried
+    if not isinstance(resolution, Matched):
+        return no_route(resolution)
+    exchange.plan = plan = resolution.route
+    exchange.params = resolution.params
+    if plan.needs_rest:
+        exchange.rest = resolution.rest
+    if exchange.looped:
+        return _LOOP
+    length = exchange.body.length
+    if length is not None and length > plan.body_bytes:
+        return Denial("body_too_large", "The request body is larger than this address takes.", close=True)
+    if length != 0:
+        exchange.body.limit(plan.body_bytes)
+    return plan
+
+
+def admit(exchange: Exchange, plan: RoutePlan) -> Verdict | Awaitable[Verdict]:
+    """What the plan's guards say, in their order: None lets the exchange go on, the first other verdict ends it.
+
+    An awaitable only when a guard has to wait; awaiting it asks the guards behind that one, too.
+    """
+    for at, guard in enumerate(plan.guards):
+        asked = guard.admit(exchange)
+        if asked is not None:
+            if isinstance(asked, Denial | LocalResponse):
+                return asked
+            return _wait(exchange, plan, at + 1, asked)
+    return None
+
+
+async def _wait(exchange: Exchange, plan: RoutePlan, at: int, waiting: Awaitable[Verdict]) -> Verdict:
+    verdict = await waiting
+    if verdict is not None:
+        return verdict
+    for guard in plan.guards[at:]:
+        asked = guard.admit(exchange)
+        if asked is not None:
+            verdict = asked if isinstance(asked, Denial | LocalResponse) else await asked
+            if verdict is not None:
+                return verdict
+    return None
+
+
+def host_name(authority: bytes) -> str:
+    """The host of a validated authority, without its port."""
+    host = authority.decode("ascii")
+    return host if host[-1:] == "]" else host.rpartition(":")[0] or host
+
+
+def no_route(resolution: NoRoute | MethodNotAllowed) -> Denial:
+    """Why no route takes a request, as a refusal."""
+    if isinstance(resolution, NoRoute):
+        return NO_ROUTE
+    allow = ", ".join(resolution.allow).encode("ascii")
+    return Denial("method_not_allowed", "This address takes other methods.", headers=((b"allow", allow),))
+
+
+def preflight_for(head: RequestHead) -> str:
+    """The method a CORS preflight asks about, or "" when this is none (Fetch standard, CORS-preflight request)."""
+    if head.method != "OPTIONS" or head.header(b"origin") is None:
+        return ""
+    return (head.header(b"access-control-request-method") or b"").decode("ascii", "replace")
