@@ -38,17 +38,20 @@ from spork.application.callers.shared_secrets import BasicPassword, SignedReques
 from spork.application.callers.trust import RevocationSync
 from spork.application.callers.verdicts import TokenCache
 from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.reading import BodyReader
 from spork.application.guards.addresses import AddressGuard
 from spork.application.guards.authorization import AuthorizationGuard
 from spork.application.guards.cors import CorsGuard
 from spork.application.guards.credentials import CredentialsGuard, Sign
 from spork.application.guards.csrf import CsrfGuard
+from spork.application.guards.decode import DecodeGuard
 from spork.application.guards.schema import SchemaGuard
 from spork.application.guards.screen import ScreenGuard
 from spork.application.guards.security import SecurityGuard
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.events import EventSink
 from spork.application.pipeline.compiler import GuardMaker
+from spork.composition.codings import codings
 from spork.composition.lazily import LazyFetcher
 from spork.composition.secrets import key_pepper, signing_key
 from spork.domain.http.addresses import AddressSet
@@ -310,7 +313,11 @@ class CallerSide:
         policy = route.security or RequestSecurity()
         if policy.screen == "off":
             return None
-        return ScreenGuard(self._screen, policy.screen == "block", self._events, policy.screen_bytes)
+        bodies = BodyReader(codings(), route.decode)
+        return ScreenGuard(self._screen, policy.screen == "block", self._events, policy.screen_bytes, bodies)
+
+    def decode(self, route: RouteConfig, configuration: Configuration) -> DecodeGuard | None:
+        return DecodeGuard(BodyReader(codings(), route.decode)) if route.decode is not None else None
 
     def schema(self, route: RouteConfig, configuration: Configuration) -> SchemaGuard | None:
         policy = route.security
@@ -318,7 +325,7 @@ class CallerSide:
             return None
         from spork.adapters.jsonschema.body_schema import JsonBodySchema
 
-        return SchemaGuard(JsonBodySchema(Path(policy.schema).read_text()))
+        return SchemaGuard(JsonBodySchema(Path(policy.schema).read_text()), bodies=BodyReader(codings(), route.decode))
 
     def makers(self, before: list[GuardMaker] | None = None, after: list[GuardMaker] | None = None) -> list[GuardMaker]:
         """Every guard maker in the order of admission. `before` (limits by address) stand before credentials, `after`
@@ -332,6 +339,7 @@ class CallerSide:
             self.credentials,
             self.authorization,
             *(after or ()),
+            self.decode,
             self.screen,
             self.schema,
         ]

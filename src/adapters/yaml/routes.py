@@ -11,6 +11,7 @@ from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.limits import translate_limits
 from spork.application.configuration.model import HeaderEdit, Mirror, RouteConfig, Split
 from spork.application.configuration.problems import child
+from spork.domain.http.coding import DecodePolicy
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from spork.domain.routing.table import Match, PathPattern, Redirect, Rewrite
 
@@ -58,6 +59,7 @@ def _route(route: written.Route, name: str, path: str, findings: Findings) -> Ro
         mirror=Mirror(route.mirror) if isinstance(route.mirror, str) else _mirror(route.mirror),
         priority=route.priority,
         server_timing=route.server_timing,
+        decode=None if route.decode is None else DecodePolicy(route.decode.codings, route.decode.ratio),
         metadata=dict(route.metadata),
         origin=str(findings.place(path)),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from spork.domain.http.coding import DecodePolicy
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from spork.domain.identity.consumers import Consumer, Plan
 from spork.domain.identity.tokens import Issuer
@@ -112,6 +113,7 @@ class RouteConfig:
     mirror: Mirror | None = None
     priority: str = "normal"
     server_timing: bool = False
+    decode: DecodePolicy | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     #: Where it was declared: "spork.yaml:41", "environment USERS_SERVICE_URL", "registration".
     origin: str = ""

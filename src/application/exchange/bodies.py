@@ -1,4 +1,4 @@
-"""Request bodies that a guard has looked at: held whole, or their beginning held and the rest still to come."""
+"""Request bodies that a policy has looked at: held whole, or their beginning held and the rest still to come."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ from spork.application.kernel.streams import RequestBody
 
 
 class HeldBody:
-    """`ports.RequestBody` over bytes that are here. `whole` answers again and again."""
+    """`RequestBody` over bytes that are here. `whole` answers again and again.
 
-    __slots__ = ("_left", "_whole")
+    `wire` is what the client sent, which fingerprints and signatures are about; `plain` the same without its content
+    coding once somebody decoded it. `replace` changes what the target gets: retries, hedges and mirrors send that, too.
+    """
 
-    def __init__(self, whole: bytes) -> None:
-        self._whole = whole
-        self._left: bytes = whole
+    __slots__ = ("_left", "_sent", "plain", "wire")
+
+    def __init__(self, wire: bytes) -> None:
+        self.wire = wire
+        self.plain: bytes | None = None
+        self._sent = wire
+        self._left: bytes = wire
 
     @property
     def length(self) -> int:
-        return len(self._whole)
+        return len(self._sent)
 
     @property
     def received(self) -> int:
-        return len(self._whole)
+        return len(self.wire)
 
     def whole(self) -> bytes:
-        return self._whole
+        return self._sent
 
     async def read(self) -> bytes:
         piece, self._left = self._left, b""
@@ -33,9 +39,13 @@ class HeldBody:
     def limit(self, maximum: int) -> None:
         """Nothing more comes."""
 
+    def replace(self, sent: bytes) -> None:
+        """Send these bytes instead."""
+        self._sent = self._left = sent
+
 
 class BegunBody:
-    """`ports.RequestBody` whose first pieces were read already; they are read again before the rest."""
+    """`RequestBody` whose first pieces were read already; they are read again before the rest."""
 
     __slots__ = ("_body", "_pieces")
 

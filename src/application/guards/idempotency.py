@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from spork.application.exchange.bodies import HeldBody, hold
 from spork.application.exchange.exchange import Verdict
 from spork.application.exchange.recording import KeepingSink
 from spork.domain.http.head import Header
@@ -73,36 +74,6 @@ class IdempotencyStore(Protocol):
         """Keep `answer` for `keep` seconds, or free the key when it is None. Nothing if `token` lost the key."""
 
 
-class ArrivedBody:
-    """`ports.RequestBody` over bytes that were read already."""
-
-    __slots__ = ("_data", "_taken")
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._taken = False
-
-    @property
-    def length(self) -> int:
-        return len(self._data)
-
-    @property
-    def received(self) -> int:
-        return len(self._data)
-
-    def whole(self) -> bytes | None:
-        if self._taken:
-            return None
-        self._taken = True
-        return self._data
-
-    async def read(self) -> bytes:
-        return self.whole() or b""
-
-    def limit(self, maximum: int) -> None:
-        """It is all here and was counted."""
-
-
 class IdempotencyGuard:
     """`ports.Guard` for one route. `lease` and `keep` in seconds; bodies up to `most` bytes, both ways."""
 
@@ -130,17 +101,11 @@ class IdempotencyGuard:
         return self._admit(exchange, keys[0])
 
     async def _admit(self, exchange: Exchange, given: bytes) -> Verdict:
-        body = exchange.body.whole()
+        body = await hold(exchange, self._most)
         if body is None:
-            pieces: list[bytes] = []
-            size = 0
-            while piece := await exchange.body.read():
-                size += len(piece)
-                if size > self._most:
-                    return _TOO_LARGE
-                pieces.append(piece)
-            body = b"".join(pieces)
-        exchange.body = ArrivedBody(body)
+            return _TOO_LARGE
+        if isinstance(exchange.body, HeldBody):
+            body = exchange.body.wire  # what the client sent, whatever became of it since
         key, fingerprint = key_of(exchange, given), fingerprint_of(exchange, body)
         try:
             stands = await self._store.begin(key, fingerprint, self._lease)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from spork.application.callers.ports import BodySchema
-from spork.application.exchange.bodies import held, hold
+from spork.application.exchange.codings import Codings
 from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.exchange.reading import BodyReader, Read
 from spork.application.guards.screen import content_type
 from spork.domain.outcomes import Denial
 
@@ -19,12 +20,13 @@ _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 
 
 class SchemaGuard:
-    """Holds the body, checks it, and lets it go on to the target as it came."""
+    """Reads the body without its content coding, checks it, and lets it go on to the target as it came."""
 
     phase = "schema"
 
-    def __init__(self, schema: BodySchema, maximum: int = MAX_BODY) -> None:
+    def __init__(self, schema: BodySchema, maximum: int = MAX_BODY, bodies: BodyReader | None = None) -> None:
         self._schema = schema
+        self._bodies = bodies or BodyReader(Codings())
         self._maximum = maximum
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
@@ -36,14 +38,17 @@ class SchemaGuard:
             return TOO_LARGE
         if content_type(head.headers) != b"application/json":
             return NOT_JSON
-        whole = held(exchange)
-        return self._later(exchange) if whole is None else self._judge(whole)
+        read = self._bodies.read(exchange, self._maximum)
+        return self._judge(read) if read is None or isinstance(read, bytes | Denial) else self._later(read)
 
-    async def _later(self, exchange: Exchange) -> Verdict:
-        whole = await hold(exchange, self._maximum)
-        return TOO_LARGE if whole is None else self._judge(whole)
+    async def _later(self, read: Awaitable[Read]) -> Verdict:
+        return self._judge(await read)
 
-    def _judge(self, whole: bytes) -> Verdict:
+    def _judge(self, whole: Read) -> Verdict:
+        if whole is None:
+            return TOO_LARGE
+        if isinstance(whole, Denial):
+            return whole
         problem = self._schema.problem(whole)
         if problem is None:
             return None

@@ -6,8 +6,9 @@ import copy
 import json
 from collections.abc import Awaitable, Iterator
 
-from spork.application.exchange.bodies import held, hold
+from spork.application.exchange.codings import Codings
 from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.exchange.reading import BodyReader, Read
 from spork.application.guards.explaining import explained
 from spork.application.kernel.events import EventSink
 from spork.application.views import GuardVerdict
@@ -25,16 +26,25 @@ _TEXTS = (b"application/json", b"application/x-www-form-urlencoded", b"text/plai
 class ScreenGuard:
     """`block` refuses what a rule matches; otherwise it is only noted: `hints["screen"]` and an event say what.
 
-    A body of more than `maximum` bytes passes unseen: this is a net for the common case, and looking takes time.
+    A body of more than `maximum` decoded bytes passes unseen: this is a net for the common case, and looking takes time.
+    One in a coding that cannot be taken off is refused where matches are, for it could hide any of them.
     """
 
     phase = "screen"
 
-    def __init__(self, screen: Screen, block: bool, events: EventSink | None = None, maximum: int = 16 * 1024) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        block: bool,
+        events: EventSink | None = None,
+        maximum: int = 16 * 1024,
+        bodies: BodyReader | None = None,
+    ) -> None:
         self._look = screen.look
         self._block = block
         self._events = events
         self._maximum = maximum
+        self._bodies = bodies or BodyReader(Codings())
 
     def quiet(self) -> ScreenGuard:
         """The same guard with nothing told: for explaining."""
@@ -50,12 +60,13 @@ class ScreenGuard:
         length = exchange.body.length
         if length == 0 or kind not in _TEXTS or (length is not None and length > self._maximum):
             return None
-        whole = held(exchange)
-        return self._later(exchange, kind) if whole is None else self._body(exchange, whole, kind)
+        read = self._bodies.read(exchange, self._maximum)
+        if read is None or isinstance(read, bytes | Denial):
+            return self._body(exchange, read, kind)
+        return self._later(exchange, read, kind)
 
-    async def _later(self, exchange: Exchange, kind: bytes) -> Verdict:
-        whole = await hold(exchange, self._maximum)
-        return None if whole is None else self._body(exchange, whole, kind)
+    async def _later(self, exchange: Exchange, read: Awaitable[Read], kind: bytes) -> Verdict:
+        return self._body(exchange, await read, kind)
 
     def explain(self, exchange: Exchange) -> GuardVerdict:
         hit = self._head(exchange)
@@ -77,9 +88,11 @@ class ScreenGuard:
                 return hit
         return None
 
-    def _body(self, exchange: Exchange, whole: bytes, kind: bytes) -> Verdict:
-        if len(whole) > self._maximum:
+    def _body(self, exchange: Exchange, whole: Read, kind: bytes) -> Verdict:
+        if whole is None:
             return None
+        if isinstance(whole, Denial):
+            return whole if self._block else None
         for text in texts_of_body(whole, kind):
             if (hit := self._look(text, "body")) is not None:
                 return self._found(exchange, hit)

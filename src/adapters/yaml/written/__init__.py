@@ -14,6 +14,7 @@ from spork.adapters.yaml.written.callers import (
 from spork.adapters.yaml.written.routes import (
     Auth,
     Cors,
+    Decode,
     HeaderEdits,
     Headers,
     Match,
@@ -55,6 +56,7 @@ __all__ = [
     "ClaimNames",
     "Consumer",
     "Cors",
+    "Decode",
     "Document",
     "Edge",
     "Events",

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from spork.adapters.yaml.scalars import Duration, HeaderName, Host, Method, Network, Ratio, RoutePath, Size, Slashed
+from spork.adapters.yaml.scalars import (
+    Duration,
+    HeaderName,
+    Host,
+    Method,
+    Network,
+    Positive,
+    Ratio,
+    RoutePath,
+    Size,
+    Slashed,
+)
 from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
 
@@ -130,6 +141,19 @@ class Mirror(Written, frozen=True):
     share: Annotated[Ratio, "Share of requests that is copied."] = 1.0
 
 
+class Decode(Written, frozen=True):
+    """Content codings of request bodies; what is decoded is bounded by body_bytes, too."""
+
+    codings: Annotated[tuple[Literal["gzip", "zstd", "br"], ...], "Codings taken; any other is answered 415."] = (
+        "gzip",
+        "zstd",
+        "br",
+    )
+    ratio: Annotated[
+        Positive, "Decoded bytes that one coded byte may become; more is refused (above 64KiB decoded)."
+    ] = 100
+
+
 class Route(Written, frozen=True, kw_only=True):
     """Selects requests and says what happens to them."""
 
@@ -152,6 +176,11 @@ class Route(Written, frozen=True, kw_only=True):
     priority: Annotated[
         Literal["high", "normal", "low"], "Which requests go first, and which are shed first, under load."
     ] = "normal"
+    decode: Annotated[
+        Decode | None,
+        "Send the target decoded request bodies. Left out: coded ones go on as they are, decoded only for policies"
+        " that look into them.",
+    ] = None
     server_timing: Annotated[bool, "Add Server-Timing to answers: where the time went."] = False
     metadata: Annotated[dict[str, str], "Free notes (owner, ticket) shown in views; no meaning to the gateway."] = (
         msgspec.field(default_factory=dict)
