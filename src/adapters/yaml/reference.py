@@ -48,6 +48,7 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.HeaderEdits, "header edits"),
     (written.Split, "splits"),
     (written.Mirror, "mirror"),
+    (written.Decode, "decode"),
 )
 _TITLES = dict(SECTIONS)
 
