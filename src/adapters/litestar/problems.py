@@ -96,12 +96,11 @@ def retry_after(seconds: float) -> bytes:
 class JsonProblemResponses:
     """Implements `ports.Refusals`."""
 
-    def deny(self, denial: Denial, request_id: str) -> GatewayResponse:
+    def deny(self, denial: Denial, request_id: str, trace_id: str = "") -> GatewayResponse:
         status, title = REASONS.get(denial.reason, (500, "Internal error"))
         uri = QUOTA_TYPE if denial.reason == "quota_exceeded" else TYPE_PREFIX + denial.reason
-        return _problem(
-            status, title, uri, denial.detail, request_id, denial.members, self._headers(denial), denial.close
-        )
+        members = denial.members | {"trace_id": trace_id} if trace_id else denial.members
+        return _problem(status, title, uri, denial.detail, request_id, members, self._headers(denial), denial.close)
 
     @staticmethod
     def _headers(denial: Denial) -> list[Header]:
@@ -110,7 +109,7 @@ class JsonProblemResponses:
             headers.append((b"retry-after", retry_after(denial.retry_after)))
         return headers
 
-    def fail(self, fault: Fault, request_id: str) -> GatewayResponse:
+    def fail(self, fault: Fault, request_id: str, trace_id: str = "") -> GatewayResponse:
         default = (
             (504, "The service took too long to answer")
             if fault.kind in TIMEOUTS
@@ -123,7 +122,8 @@ class JsonProblemResponses:
         if status == 503:
             headers.append((b"retry-after", b"1"))
         close = fault.side is Side.DOWNSTREAM
-        return _problem(status, title, TYPE_PREFIX + fault.kind.value, "", request_id, {}, headers, close)
+        members: dict[str, object] = {"trace_id": trace_id} if trace_id else {}
+        return _problem(status, title, TYPE_PREFIX + fault.kind.value, "", request_id, members, headers, close)
 
     def respond(self, respond: LocalResponse, request_id: str) -> GatewayResponse:
         status = respond.status or _RESPONSES.get(respond.kind, 200)

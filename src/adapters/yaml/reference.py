@@ -20,6 +20,10 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.AdminToken, "admin tokens"),
     (written.ListenerTls, "tls"),
     (written.Registration, "registration"),
+    (written.Telemetry, "telemetry"),
+    (written.Otlp, "otlp"),
+    (written.Traces, "traces"),
+    (written.Force, "force"),
     (written.Events, "events"),
     (written.Objective, "objectives"),
     (written.Issuer, "issuers"),
@@ -49,6 +53,7 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.Split, "splits"),
     (written.Mirror, "mirror"),
     (written.Decode, "decode"),
+    (written.RouteTrace, "trace"),
 )
 _TITLES = dict(SECTIONS)
 

@@ -9,6 +9,7 @@ from typing import Any
 from spork.adapters.yaml import written
 from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.limits import translate_limits
+from spork.adapters.yaml.telemetry import translate_route_trace
 from spork.application.configuration.model import HeaderEdit, Mirror, RouteConfig, Split
 from spork.application.configuration.problems import child
 from spork.domain.http.coding import DecodePolicy
@@ -60,6 +61,7 @@ def _route(route: written.Route, name: str, path: str, findings: Findings) -> Ro
         priority=route.priority,
         server_timing=route.server_timing,
         decode=None if route.decode is None else DecodePolicy(route.decode.codings, route.decode.ratio),
+        trace=translate_route_trace(route.trace),
         metadata=dict(route.metadata),
         origin=str(findings.place(path)),
     )

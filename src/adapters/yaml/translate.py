@@ -11,6 +11,7 @@ from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.limits import translate_limits, translate_plan
 from spork.adapters.yaml.routes import translate_routes
 from spork.adapters.yaml.scalars import split_address, split_name_server
+from spork.adapters.yaml.telemetry import translate_telemetry
 from spork.adapters.yaml.upstreams import translate_upstream
 from spork.application.configuration.model import (
     AdminListener,
@@ -64,6 +65,7 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
         registration_allow=document.registration.allow,
         discovery_file=document.discovery_file,
         name_servers=tuple(split_name_server(text) for text in document.name_servers if text is not FAILED),
+        telemetry=translate_telemetry(document.telemetry),
         hub=EventHub(document.events.url, document.events.kinds),
         quarantine=document.quarantine,
         objectives=tuple(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from spork.application.configuration.telemetry import RouteTrace, Telemetry
 from spork.domain.http.coding import DecodePolicy
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from spork.domain.identity.consumers import Consumer, Plan
@@ -114,6 +115,7 @@ class RouteConfig:
     priority: str = "normal"
     server_timing: bool = False
     decode: DecodePolicy | None = None
+    trace: RouteTrace = RouteTrace()
     metadata: dict[str, str] = field(default_factory=dict)
     #: Where it was declared: "spork.yaml:41", "environment USERS_SERVICE_URL", "registration".
     origin: str = ""
@@ -164,4 +166,6 @@ class Configuration:
     legacy_limit_headers: bool = False
     signing_key: str = ""
     mtls_header: str = ""
+    #: Tracing and telemetry that is sent out; None: nothing is.
+    telemetry: Telemetry | None = None
     sources: tuple[str, ...] = ()

@@ -21,13 +21,13 @@ class GatewayResponse:
 
 
 class ProblemResponses(Protocol):
-    """Turns a refusal or a fault into an answer. The adapter behind it is the only place that knows status codes."""
+    """Turns a refusal or a fault into an answer, which names `trace_id` where there is one. The adapter behind it is the only place that knows status codes."""
 
-    def deny(self, denial: Denial, request_id: str) -> GatewayResponse: ...
+    def deny(self, denial: Denial, request_id: str, trace_id: str = "") -> GatewayResponse: ...
 
     def respond(self, respond: LocalResponse, request_id: str) -> GatewayResponse: ...
 
-    def fail(self, fault: Fault, request_id: str) -> GatewayResponse: ...
+    def fail(self, fault: Fault, request_id: str, trace_id: str = "") -> GatewayResponse: ...
 
 
 class Gateway(Protocol):

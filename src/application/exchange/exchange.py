@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spork.application.configuration.model import Configuration, HeaderEdit, RouteConfig
+from spork.application.exchange.tracing import RequestTrace, RouteTracing
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.domain.http.head import Header, RequestHead
@@ -36,6 +37,7 @@ class Exchange:
         "now",
         "outcome",
         "params",
+        "passed_fields",
         "plan",
         "principal",
         "reason",
@@ -49,6 +51,9 @@ class Exchange:
         "snapshot",
         "status",
         "target_name",
+        "trace",
+        "trace_fields",
+        "trace_trusted",
         "traceparent",
         "unix",
         "upstream_name",
@@ -98,7 +103,15 @@ class Exchange:
         self.upstream_name = ""
         self.target_name = ""
         self.upstream_seconds = 0.0
+        #: Our place in the request's trace: `00-trace-span-flags`; for logs also where nothing is traced.
         self.traceparent = b""
+        #: Trace fields that came with the request, and whether a trusted proxy sent them.
+        self.trace_fields: list[Header] | None = None
+        self.trace_trusted = False
+        #: Trace fields that go to targets as they came, where this gateway does not trace.
+        self.passed_fields: tuple[Header, ...] = ()
+        #: None where this request is not traced.
+        self.trace: RequestTrace | None = None
         self.answer_started = 0.0
         #: Whole duration, set when the exchange closes.
         self.seconds = 0.0
@@ -176,6 +189,8 @@ class RoutePlan:
         "splits",
         "timed",
         "timeout",
+        "tracing",
+        "trusts_traces",
         "upstream",
         "upstream_param",
     )
@@ -187,6 +202,7 @@ class RoutePlan:
         upstream: LiveUpstream | None,
         body_bytes: int,
         gateway_owned_fields: frozenset[bytes],
+        tracing: RouteTracing | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -207,6 +223,9 @@ class RoutePlan:
         self.timed = config.server_timing
         self.splits = tuple(SplitRule(s.upstream, s.weight, s.header, s.consumers) for s in config.splits)
         self.mirror = config.mirror
+        #: How its requests are traced; None where they are not.
+        self.tracing = tracing
+        self.trusts_traces = config.trace.trust
 
     def __repr__(self) -> str:
         return f"<RoutePlan {self.name} {self.config.match.path.text} -> {self.config.upstream}>"
@@ -221,6 +240,8 @@ class Snapshot:
     table: RouteTable[RoutePlan]
     plans: Mapping[str, RoutePlan]
     upstreams: Mapping[str, LiveUpstream]
+    #: How requests are traced that no route takes; None where nothing is.
+    tracing: RouteTracing | None = None
 
 
 class Current:

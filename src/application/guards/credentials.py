@@ -152,7 +152,7 @@ class CredentialsGuard:
         if self._issuers and principal.method in _TOKEN_METHODS and principal.issuer not in self._issuers:
             return self._refuse(exchange, "issuer_not_accepted", principal.method)
         exchange.principal = principal
-        exchange.consumed = self.consumes
+        exchange.consumed = exchange.consumed | self.consumes if exchange.consumed else self.consumes
         exchange.request_headers.extend(verdict.identity)
         if self._sign is not None:
             exchange.request_headers.append((IDENTITY_TOKEN, self._sign(verdict, exchange.unix)))

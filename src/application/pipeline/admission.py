@@ -12,6 +12,7 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from spork.application.exchange.exchange import Current, Exchange, RoutePlan, Verdict
+from spork.application.exchange.tracing import pass_on
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.application.pipeline.client_address import ClientAddress
@@ -19,11 +20,12 @@ from spork.domain.http import forwarding
 from spork.domain.http.head import RequestHead
 from spork.domain.outcomes import Denial, LocalResponse
 from spork.domain.routing.table import Matched, MethodNotAllowed, NoRoute
+from spork.domain.tracing.propagation import TRACE_FIELDS
 
 NO_ROUTE: Final = Denial("no_route", "Nothing is served at this address.")
 _LOOP: Final = Denial("loop_detected", "This request has been through this gateway before.")
 #: Fields of a request that say something about how it came here.
-_NOTED: Final = frozenset((b"traceparent", b"x-request-id", b"via"))
+_NOTED: Final = frozenset((b"x-request-id", b"via")) | TRACE_FIELDS
 
 
 class _Nothing:
@@ -52,13 +54,16 @@ class Admission:
         """Start the exchange: clocks read once, the snapshot taken, the client known, ids given."""
         exchange = Exchange(head, body, sink, self._current.snapshot, self._monotonic(), self._wall_clock())
         given: dict[bytes, bytes] | None = None
-        for name, value in head.headers:
-            if name in _NOTED:
+        for header in head.headers:
+            if header[0] in _NOTED:
                 given = {} if given is None else given
-                given[name] = value
-        token = hexlify(self._bits(128).to_bytes(16, "big"))
-        exchange.request_id_bytes = token
-        exchange.traceparent = b"00-%b-%b-00" % (token, token[16:])
+                if header[0] not in TRACE_FIELDS:
+                    given[header[0]] = header[1]
+                elif exchange.trace_fields is None:
+                    exchange.trace_fields = [header]
+                else:
+                    exchange.trace_fields.append(header)
+        self._name(exchange)
         if given is not None:
             self.believe(exchange, given)
         elif self._clients.trusts(head.peer):
@@ -66,14 +71,12 @@ class Admission:
         return exchange
 
     def believe(self, exchange: Exchange, given: dict[bytes, bytes]) -> None:
-        """What a client says of itself: a trace it began, and from a trusted proxy also the client and the id."""
+        """What a client says of itself; of who it is, what it is called and its trace only from a trusted proxy."""
         head = exchange.head
         if b"via" in given:
             exchange.looped = forwarding.passed_through(head.headers)
-        traceparent = given.get(b"traceparent", b"")
-        if forwarding.valid_traceparent(traceparent):
-            exchange.traceparent = traceparent
         if self._clients.trusts(head.peer):
+            exchange.trace_trusted = True
             exchange.client, head.scheme = self._clients.resolve(head)
             request_id = given.get(b"x-request-id", b"")
             if 0 < len(request_id) <= 128 and request_id.isascii() and b" " not in request_id:
@@ -83,9 +86,16 @@ class Admission:
         """The exchange of a request that the edge refused before it had a head to speak of."""
         head = RequestHead("-", b"-", None, (), "http", b"", peer=peer)
         exchange = Exchange(head, _NOTHING, _NOTHING, self._current.snapshot, self._monotonic(), self._wall_clock())
+        self._name(exchange)
         exchange.request_id_bytes = request_id.encode("ascii", "replace")
-        exchange.traceparent = b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"
         return exchange
+
+    def _name(self, exchange: Exchange) -> None:
+        """Draw the ids of the request: its trace and span of our own, until a trusted caller's are found."""
+        ids = hexlify(self._bits(192).to_bytes(24, "big"))
+        token = ids[:32]
+        exchange.request_id_bytes = token
+        exchange.traceparent = b"00-%b-%b-02" % (token, ids[32:])
 
 
 def route(exchange: Exchange) -> RoutePlan | Denial:
@@ -112,6 +122,16 @@ def route(exchange: Exchange) -> RoutePlan | Denial:
     if length != 0:
         exchange.body.limit(plan.body_bytes)
     return plan
+
+
+def begin_trace(exchange: Exchange) -> None:
+    """Begin the request's trace as its route says, or, where it is not traced, let a trusted caller's fields pass."""
+    plan = exchange.plan
+    tracing = exchange.snapshot.tracing if plan is None else plan.tracing
+    if tracing is not None:
+        tracing.begin(exchange)
+    elif exchange.trace_fields is not None:
+        pass_on(exchange, exchange.trace_trusted or (plan is not None and plan.trusts_traces))
 
 
 def admit(exchange: Exchange, plan: RoutePlan) -> Verdict | Awaitable[Verdict]:

@@ -5,11 +5,13 @@ Compiled once per configuration: nothing here is looked up, parsed or formatted 
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import Guard, RoutePlan, Snapshot
+from spork.application.exchange.tracing import TracingPlan
 from spork.application.guards.security import SECURITY_HEADERS
 from spork.application.pipeline.server_timing import TimedGuard
 from spork.application.upstreams.upstream import LiveUpstream
@@ -37,15 +39,19 @@ def compile_snapshot(
     configuration: Configuration,
     upstreams: Mapping[str, LiveUpstream],
     guard_makers: Sequence[GuardMaker],
+    bits: Callable[[int], int] = random.getrandbits,
 ) -> Snapshot:
     """Compile a configuration that `check` found no error in. `guard_makers` are in the order of admission."""
+    tracer = None if configuration.telemetry is None else TracingPlan(configuration.telemetry.traces, bits)
     plans: dict[str, RoutePlan] = {}
     for route in configuration.routes:
         guards = tuple(guard for make in guard_makers if (guard := make(route, configuration)) is not None)
-        if route.server_timing:
-            guards = tuple(TimedGuard(guard, time.monotonic) for guard in guards)
+        tracing = tracer.of(route) if tracer is not None else None
+        if route.server_timing or (tracing is not None and tracing.phases != "off"):
+            guards = tuple(TimedGuard(guard, time.monotonic, route.server_timing) for guard in guards)
         upstream = upstreams.get(route.upstream) if route.upstream else None
         body_bytes = configuration.edge.body_bytes if route.body_bytes is None else route.body_bytes
-        plans[route.name] = RoutePlan(route, guards, upstream, body_bytes, gateway_owned_fields(route))
+        plans[route.name] = RoutePlan(route, guards, upstream, body_bytes, gateway_owned_fields(route), tracing)
     table = RouteTable((plan.config.match, plan) for plan in plans.values())
-    return Snapshot(configuration.revision, configuration, table, plans, upstreams)
+    unrouted = tracer.of(None) if tracer is not None else None
+    return Snapshot(configuration.revision, configuration, table, plans, upstreams, unrouted)

@@ -17,7 +17,7 @@ from spork.application.exchange.exchange import Exchange, Observer, RoutePlan
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.faults import FaultError
 from spork.application.kernel.streams import RequestBody, ResponseSink
-from spork.application.pipeline.admission import NO_ROUTE, Admission, admit, route
+from spork.application.pipeline.admission import NO_ROUTE, Admission, admit, begin_trace, route
 from spork.application.pipeline.redirects import redirect
 from spork.application.pipeline.sender import Sender
 from spork.application.pipeline.server_timing import server_timing
@@ -67,6 +67,7 @@ class Forwarder:
         exchange = self._admission.open(head, body, sink)
         try:
             plan = route(exchange)
+            begin_trace(exchange)
             if isinstance(plan, Denial):
                 self.answer_verdict(exchange, plan)
                 return
@@ -112,6 +113,8 @@ class Forwarder:
             result = upstream.judge(response.status)
         except FaultError as error:
             result = result_of_fault(error.fault)
+            if exchange.trace is not None and error.fault.side is Side.UPSTREAM:
+                exchange.trace.cut(error.fault.kind.value, self._monotonic())
             raise
         finally:
             response.close()
@@ -173,7 +176,7 @@ class Forwarder:
     def answer_verdict(self, exchange: Exchange, verdict: Denial | LocalResponse) -> None:
         """Give the answer that a refusal, redirect or local reply calls for."""
         if isinstance(verdict, Denial):
-            answer = self._refusals.deny(verdict, exchange.request_id)
+            answer = self._refusals.deny(verdict, exchange.request_id, _traced(exchange))
             exchange.reason = verdict.reason
             exchange.outcome = Denied(verdict, answer.status)
         else:
@@ -188,7 +191,7 @@ class Forwarder:
             exchange.outcome = Failed(fault, 0)
             exchange.sink.abort()
             return
-        answer = self._refusals.fail(fault, exchange.request_id)
+        answer = self._refusals.fail(fault, exchange.request_id, _traced(exchange))
         exchange.outcome = Failed(fault, answer.status)
         self.answer(exchange, answer)
 
@@ -234,3 +237,8 @@ class Forwarder:
             act(exchange)
         except Exception:
             log.exception("closing request %s", exchange.request_id)
+
+
+def _traced(exchange: Exchange) -> str:
+    """The trace that a problem document names: only one that operators can find."""
+    return exchange.trace_id if exchange.trace is not None else ""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from spork.application.exchange.tracing import TryRecord
 from spork.application.kernel.faults import FaultError
 from spork.application.upstreams.target import LiveTarget
 from spork.application.upstreams.transport import UpstreamResponse
@@ -16,12 +17,17 @@ from spork.domain.upstreams.retries import RetryPolicy
 
 @dataclass(slots=True, eq=False)
 class Runner:
-    """One of the tries: where it went, with what leave, since when (monotonic seconds), and its response to come."""
+    """One of the tries: where it went, with what leave, since when (monotonic seconds), and its response to come.
+
+    `record` is its place in the trace; `fault` the slug of what ended it, if anything but the other's victory did.
+    """
 
     target: LiveTarget
     permit: Permit
     began: float
     sending: asyncio.Future[UpstreamResponse]
+    record: TryRecord | None = None
+    fault: str = ""
 
 
 #: Settles a try that did not win.
@@ -83,4 +89,5 @@ def _give_up(runner: Runner, settle: Settle) -> None:
             sending.result().close()
         elif isinstance(error, FaultError):
             result = result_of_fault(error.fault)
+            runner.fault = error.fault.kind.value
     settle(runner, result)

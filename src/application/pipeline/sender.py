@@ -17,6 +17,7 @@ from typing import Final
 
 from spork.application.exchange.exchange import Exchange, RoutePlan
 from spork.application.exchange.replay import ReplayBody
+from spork.application.exchange.tracing import CANCELLED, TryRecord
 from spork.application.guards.stale import StaleAnswers
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.faults import FaultError
@@ -105,24 +106,29 @@ class Sender:
             target, permit = granted
             exchange.attempts += 1
             exchange.target_name = target.name
+            record = self._begin_try(exchange, target, now)
             response: UpstreamResponse | None = None
             failure: FaultError | None = None
             result = CallResult.IGNORED
             try:
-                request = self.upstream_request(exchange, plan, upstream, target, body)
+                request = self.upstream_request(exchange, plan, upstream, target, body, record)
                 request.deadline = try_timeout(declared.retries, deadline, now)
                 if hedges is None:
                     response = await transport.send(target.declared, request)
                 else:
-                    response, target, permit = await self._hedged(
-                        exchange, plan, upstream, target, permit, request, hedges
+                    response, target, permit, record = await self._hedged(
+                        exchange, plan, upstream, target, permit, request, hedges, record
                     )
             except FaultError as error:
                 failure = error
                 result = result_of_fault(error.fault)
+                if record is not None:
+                    record.fault = error.fault.kind.value
                 again = self._again(exchange, upstream, error.fault, None, body, deadline)
             else:
                 result = upstream.judge(response.status)
+                if record is not None:
+                    record.status = response.status
                 if declared.retries is None or response.status not in declared.retries.statuses:
                     return self._sent(exchange, response, target, permit, now)
                 again = self._again(exchange, upstream, None, response, body, deadline)
@@ -134,6 +140,8 @@ class Sender:
                 if response is None:
                     ended = self._monotonic()
                     exchange.upstream_seconds += ended - now
+                    if record is not None:
+                        record.ended = ended
                     upstream.settle(target, permit, result, ended - now, ended)
             if isinstance(again, Stop):
                 assert failure is not None
@@ -154,7 +162,8 @@ class Sender:
         permit: Permit,
         request: UpstreamRequest,
         wait: float,
-    ) -> tuple[UpstreamResponse, LiveTarget, Permit]:
+        record: TryRecord | None,
+    ) -> tuple[UpstreamResponse, LiveTarget, Permit, TryRecord | None]:
         """Like one try, but with a second one on another target when no head came within `wait` seconds."""
         transport = self._transports[upstream.declared.transport]
 
@@ -170,20 +179,32 @@ class Sender:
                 upstream.settle(other, leave, CallResult.IGNORED, 0.0, now)
                 return None
             exchange.attempts += 1
-            again = self.upstream_request(exchange, plan, upstream, other, None)
+            beside = self._begin_try(exchange, other, now)
+            again = self.upstream_request(exchange, plan, upstream, other, None, beside)
             again.deadline = request.deadline
-            return Runner(other, leave, now, asyncio.ensure_future(transport.send(other.declared, again)))
+            return Runner(other, leave, now, asyncio.ensure_future(transport.send(other.declared, again)), beside)
 
         first = Runner(
-            target, permit, self._monotonic(), asyncio.ensure_future(transport.send(target.declared, request))
+            target, permit, self._monotonic(), asyncio.ensure_future(transport.send(target.declared, request)), record
         )
         won = await race(first, second, wait, lambda runner, result: self._lost(upstream, runner, result))
         exchange.target_name = won.target.name
-        return won.sending.result(), won.target, won.permit
+        return won.sending.result(), won.target, won.permit, won.record
 
     def _lost(self, upstream: LiveUpstream, runner: Runner, result: CallResult) -> None:
         now = self._monotonic()
+        if runner.record is not None:
+            runner.record.ended = now
+            runner.record.fault = runner.fault or CANCELLED
         upstream.settle(runner.target, runner.permit, result, now - runner.began, now)
+
+    @staticmethod
+    def _begin_try(exchange: Exchange, target: LiveTarget, now: float) -> TryRecord | None:
+        """The span of the try that begins, where the request's trace keeps its tries."""
+        trace = exchange.trace
+        if trace is None or not trace.recording:
+            return None
+        return trace.begin_try(target.declared, exchange.attempts, now)
 
     def _sent(
         self, exchange: Exchange, response: UpstreamResponse, target: LiveTarget, permit: Permit, began: float
@@ -311,8 +332,9 @@ class Sender:
         upstream: LiveUpstream,
         target: LiveTarget,
         body: SentBody,
+        record: TryRecord | None = None,
     ) -> UpstreamRequest:
-        """The request as the target will see it."""
+        """The request as the target will see it; `record` is the try it is sent in."""
         head = exchange.head
         declared = upstream.declared
         path = head.path if plan.rewriter is None else plan.rewriter.apply(head.path, exchange.params, exchange.rest)
@@ -326,18 +348,21 @@ class Sender:
             )
         else:
             headers += self.said_of_client(exchange.client, head.scheme, head.host)
-        headers += (
-            (b"x-request-id", exchange.request_id_bytes),
-            (b"traceparent", exchange.traceparent),
-            forwarding.VIA,
-        )
+        headers += ((b"x-request-id", exchange.request_id_bytes), forwarding.VIA)
+        if exchange.trace is not None:
+            headers += exchange.trace.fields(record)
+        elif exchange.passed_fields:
+            headers += exchange.passed_fields
         if exchange.request_headers:
             headers += exchange.request_headers
         if plan.request_transform is not None:
             headers = plan.request_transform.apply(headers)
+        sent_target = path if head.query is None else path + b"?" + head.query
+        if record is not None:
+            record.path = sent_target
         return UpstreamRequest(
             head.method,
-            path if head.query is None else path + b"?" + head.query,
+            sent_target,
             headers,
             body,
             declared.timeouts,

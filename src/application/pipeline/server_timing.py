@@ -1,6 +1,7 @@
 """`Server-Timing` (W3C) on routes that ask for it: one entry per phase, in milliseconds, with the words of the code.
 
-Only such routes pay: their guards are wrapped when the route is compiled, and note when they were done.
+Only such routes pay, and traced ones: their guards are wrapped when the route is compiled, and note when they were done.
+Header and trace are written from the same notes, so that they agree.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ _HINT = "server_timing"
 
 
 class TimedGuard:
-    """A guard that notes how long it took."""
+    """A guard that notes how long it took: for the header with `always`, else for traces that are kept only."""
 
-    def __init__(self, guard: Guard, monotonic: Callable[[], float]) -> None:
+    def __init__(self, guard: Guard, monotonic: Callable[[], float], always: bool = True) -> None:
+        self._always = always
         self.phase = guard.phase
         self.guard = guard
         self._monotonic = monotonic
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
+        if not self._always and (exchange.trace is None or not exchange.trace.recording):
+            return self.guard.admit(exchange)
         began = self._monotonic()
         answer = self.guard.admit(exchange)
         if isinstance(answer, Awaitable):
@@ -37,6 +41,10 @@ class TimedGuard:
 
     def _note(self, exchange: Exchange, began: float) -> None:
         took = self._monotonic() - began
+        if exchange.trace is not None and exchange.trace.recording:
+            exchange.trace.note_phase(self.phase, began, took)
+        if not self._always:
+            return
         entries = exchange.hints.setdefault(_HINT, [])
         assert isinstance(entries, list)
         entries.append((self.phase, took))

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from spork.domain.http.head import GATEWAY_OWNED, GATEWAY_OWNED_PREFIXES, HOP_BY_HOP, Header
+from spork.domain.tracing.propagation import TRACE_FIELDS
 
 PSEUDONYM: Final = b"spork"
 VIA: Final = (b"via", b"1.1 spork")
 
 #: Replaced on the way, whatever the client sent: framing is the transport's, Host and the rest are ours.
-_DROPPED_FROM_REQUESTS: Final = HOP_BY_HOP | GATEWAY_OWNED | {b"host", b"content-length", b"expect", b"traceparent"}
+#: Trace fields too: those of strangers go no further, those of trusted callers are set anew.
+_DROPPED_FROM_REQUESTS: Final = HOP_BY_HOP | GATEWAY_OWNED | TRACE_FIELDS | {b"host", b"content-length", b"expect"}
 _CONNECTION_OPTIONS_WITHOUT_FIELDS: Final = frozenset((b"close", b"keep-alive", b"upgrade", b""))
 #: Fields that Connection may not name away: losing them would change what a request means (RFC 9110 7.6.1 allows it,
 #: and stripping a credential or an address this way is a known attack).
@@ -96,21 +98,3 @@ def gateway_headers_behind_proxy(
     own = f"for={forwarded_for(peer)};proto={scheme}".encode("ascii")
     base[b"forwarded"] = b", ".join([*elements, own]) if elements else base[b"forwarded"]
     return tuple(base.items())
-
-
-_HEX: Final = frozenset(b"0123456789abcdef")
-
-
-def valid_traceparent(value: bytes) -> bool:
-    """Level 1 of W3C Trace Context: version 00 exactly, no all-zero ids, lower-case hex."""
-    return (
-        len(value) == 55
-        and value[:3] == b"00-"
-        and value[35:36] == b"-"
-        and value[52:53] == b"-"
-        and _HEX.issuperset(value[3:35])
-        and _HEX.issuperset(value[36:52])
-        and _HEX.issuperset(value[53:55])
-        and value[3:35] != b"0" * 32
-        and value[36:52] != b"0" * 16
-    )

@@ -34,6 +34,7 @@ from spork.adapters.yaml.written.server import (
     Objective,
     Registration,
 )
+from spork.adapters.yaml.written.telemetry import Force, Otlp, RouteTrace, Telemetry, Traces
 from spork.adapters.yaml.written.upstreams import (
     Breaker,
     Fallback,
@@ -61,6 +62,7 @@ __all__ = [
     "Edge",
     "Events",
     "Fallback",
+    "Force",
     "HashBalance",
     "HeaderEdits",
     "Headers",
@@ -70,6 +72,7 @@ __all__ = [
     "Match",
     "Mirror",
     "Objective",
+    "Otlp",
     "Outliers",
     "Plan",
     "Pool",
@@ -78,10 +81,13 @@ __all__ = [
     "Registration",
     "Retries",
     "Route",
+    "RouteTrace",
     "Security",
     "Split",
     "Target",
     "TargetTls",
+    "Telemetry",
     "Timeouts",
+    "Traces",
     "Upstream",
 ]

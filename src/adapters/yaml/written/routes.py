@@ -20,6 +20,7 @@ from spork.adapters.yaml.scalars import (
 )
 from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
+from spork.adapters.yaml.written.telemetry import RouteTrace
 
 AuthMethod = Literal["jwt", "introspection", "api_key", "basic", "signature", "mtls", "auth_service", "anonymous"]
 
@@ -182,6 +183,7 @@ class Route(Written, frozen=True, kw_only=True):
         " that look into them.",
     ] = None
     server_timing: Annotated[bool, "Add Server-Timing to answers: where the time went."] = False
+    trace: Annotated[Literal["off"] | RouteTrace | None, "Tracing of this route; off: never traced."] = None
     metadata: Annotated[dict[str, str], "Free notes (owner, ticket) shown in views; no meaning to the gateway."] = (
         msgspec.field(default_factory=dict)
     )

@@ -27,6 +27,7 @@ from spork.adapters.yaml.scalars import (
 from spork.adapters.yaml.written.callers import Consumer, Issuer, Limit, Plan
 from spork.adapters.yaml.written.form import Written
 from spork.adapters.yaml.written.routes import Route
+from spork.adapters.yaml.written.telemetry import Telemetry
 from spork.adapters.yaml.written.upstreams import Upstream
 
 Endpoint = Literal["health", "ready", "startup", "metrics", "discovery", "jwks", "auth"]
@@ -145,6 +146,7 @@ class Document(Written, frozen=True):
         tuple[NameServer, ...],
         "Asked for the names of dns:// and srv:// targets and of registered ones; empty: as the system does.",
     ] = ()
+    telemetry: Annotated[Telemetry | None, "Tracing, and telemetry sent to a collector; left out: nothing is."] = None
     events: Annotated[Events, "Where events go besides the log."] = Events()
     quarantine: Annotated[bool, "Leave out an included file that is broken, and serve the rest."] = False
     legacy_limit_headers: Annotated[bool, "Also send the older X-RateLimit-* headers."] = False

@@ -12,6 +12,7 @@ from spork.application.configuration.checks.callers import check_auth, check_con
 from spork.application.configuration.checks.limits import check_limits
 from spork.application.configuration.checks.objectives import check_objectives
 from spork.application.configuration.checks.routes import check_routes
+from spork.application.configuration.checks.telemetry import check_telemetry
 from spork.application.configuration.checks.upstreams import check_upstreams
 from spork.application.configuration.model import Configuration
 from spork.application.configuration.problems import Diagnostic
@@ -36,6 +37,7 @@ def check(
         *check_auth(configuration, unread, is_file),
         *check_limits(configuration),
         *check_objectives(configuration, unread),
+        *check_telemetry(configuration),
     ]
 
 

@@ -191,16 +191,39 @@ async def test_an_untrusted_peers_request_id_and_chain_are_not_believed() -> Non
     assert house.closed_one().request_id != "forged"
 
 
-async def test_traceparent_passes_when_valid_and_is_made_when_not() -> None:
-    house = House()
-    good = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    await house.get("/x", (b"traceparent", good))
-    await house.get("/x", (b"traceparent", b"00-" + b"0" * 32 + b"-b7ad6b7169203331-01"))
+TRACED = (
+    (b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    (b"tracestate", b"rojo=1"),
+    (b"baggage", b"k=v"),
+    (b"b3", b"0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1"),
+    (b"x-b3-traceid", b"0af7651916cd43dd8448eb211c80319c"),
+    (b"x-datadog-trace-id", b"1"),
+    (b"x-cloud-trace-context", b"1/1;o=1"),
+    (b"uber-trace-id", b"0af7651916cd43dd8448eb211c80319c:b7ad6b7169203331:0:1"),
+)
+
+
+def trace_fields(request: Any) -> list[Any]:
+    return [header for header in request.headers if header in TRACED or header[0] == b"traceparent"]
+
+
+async def test_without_tracing_no_trace_is_made_up_for_a_target() -> None:
+    house = House(trusted_proxies=("10.0.0.0/8",))
     await house.get("/x")
-    first, second, third = (r.header(b"traceparent") for r in house.transport.requests)
-    assert first == good
-    for made in (second, third):
-        assert made is not None and len(made) == 55 and made[3:35] != b"0" * 32
+    await house.get("/x", peer="10.0.0.1")
+    assert [trace_fields(r) for r in house.transport.requests] == [[], []]
+    assert all(len(e.trace_id) == 32 for e in house.closed), "logs have an id all the same"
+
+
+async def test_without_tracing_a_trusted_proxys_trace_passes_unchanged_and_a_strangers_not_at_all() -> None:
+    house = House(trusted_proxies=("10.0.0.0/8",))
+    await house.get("/x", *TRACED, peer="10.0.0.1")
+    await house.get("/x", *TRACED, peer="192.0.2.7")
+    trusted, stranger = house.transport.requests
+    assert trace_fields(trusted) == list(TRACED)
+    assert trace_fields(stranger) == []
+    assert house.closed[0].trace_id == "0af7651916cd43dd8448eb211c80319c"
+    assert house.closed[1].trace_id != "0af7651916cd43dd8448eb211c80319c"
 
 
 async def test_rewrites_transforms_and_base_paths() -> None:
