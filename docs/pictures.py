@@ -18,8 +18,8 @@ sys.path[:0] = [str(ROOT), str(ROOT)]
 
 from tests.unit.console.fake_gateway import FakeGateway, fake_gateway  # noqa: E402
 
-from spork.console.contexts import Context  # noqa: E402
-from spork.console.session import ConsoleSession  # noqa: E402
+from spork.console.gateway.contexts import Context  # noqa: E402
+from spork.console.session.session import ConsoleSession  # noqa: E402
 from spork.console.ui.app import ConsoleApp  # noqa: E402
 
 OUT = ROOT / "docs" / "pictures"

@@ -71,8 +71,8 @@ class Meter:
 
 
 def console_at(url: str) -> Any:
-    from spork.console.contexts import Context
-    from spork.console.session import ConsoleSession
+    from spork.console.gateway.contexts import Context
+    from spork.console.session.session import ConsoleSession
     from spork.console.ui.app import ConsoleApp
 
     return ConsoleApp(ConsoleSession(Context("bench", url, False, "admin-token"), {}), {})

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spork.console.contexts import BadContext, Context, choose, default_path, load
+from spork.console.gateway.contexts import BadContext, Context, choose, default_path, load
 
 USAGE = 2
 INTERRUPTED = 130
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{'*' if name == default else ' '} {name:<20} {context.url}{'  PROD' if context.production else ''}")
         return 0
     if options.command is not None or options.plain or os.environ.get("TERM", "") == "dumb":
-        from spork.console import printing
+        from spork.console.plain import printing
 
         return printing.run(options, chosen)
     return _screen(options, chosen, contexts)
@@ -121,8 +121,8 @@ def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Co
         os.environ.setdefault(
             "TEXTUAL_FPS", "15"
         )  # read once, when textual is imported; a slow link must not stall the loop
-    from spork.console.keymap import load_commands
-    from spork.console.opening import Opening
+    from spork.console.keys.keymap import load_commands
+    from spork.console.plain.splash import Splash
 
     try:
         commands = load_commands(default_path(os.environ))
@@ -131,8 +131,8 @@ def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Co
         return USAGE
     theme = options.theme or chosen.theme or os.environ.get("SPORK_CONSOLE_THEME", "")
     try:
-        with Opening(chosen, theme) as opening:
-            from spork.console.session import ConsoleSession
+        with Splash(chosen, theme) as opening:
+            from spork.console.session.session import ConsoleSession
             from spork.console.ui import guard
             from spork.console.ui.app import ConsoleApp
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from textual.widgets import Button
 
-from spork.console import feed as feeding
-from spork.console.faults import AccessDenied
+from spork.console.gateway.faults import AccessDenied
+from spork.console.session import feed as feeding
 from tests.servers import GatewayProcess, free_port, gateway_process, python_env, redis_process, wait_until
 from tests.unit.console.driving import console
 from tests.unit.console.test_dialogs import confirm, dialog, fill

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from spork.console import tiers
+from spork.console.session import tiers
 from spork.console.ui.secret import SecretWindow
 from tests.servers import GatewayProcess, free_port, gateway_process, python_env, wait_until
 from tests.system.test_console import Admin

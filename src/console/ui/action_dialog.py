@@ -16,15 +16,15 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from spork.application.views import ActionResult
-from spork.console.clean import clean
-from spork.console.faults import LinkFault
-from spork.console.freshness import age
-from spork.console.spans import BLANK, Line, crop, wrap
-from spork.console.tiers import Gate
+from spork.console.gateway.faults import LinkFault
+from spork.console.session.tiers import Gate
+from spork.console.session.writes import Input as Typed
+from spork.console.session.writes import Write, body
+from spork.console.text.freshness import age
+from spork.console.text.labels import is_state, state
+from spork.console.text.sanitize import clean
+from spork.console.text.spans import BLANK, Line, crop, wrap
 from spork.console.ui.widgets.lines import Box
-from spork.console.words import is_state, state
-from spork.console.writes import Input as Typed
-from spork.console.writes import Write, body
 
 if TYPE_CHECKING:
     from spork.console.ui.app import ConsoleApp

@@ -11,16 +11,16 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from spork.console.actions import COMMANDS, Command
-from spork.console.clean import clean
-from spork.console.colours import THEMES
-from spork.console.contexts import BadContext, Context
-from spork.console.faults import LinkFault
-from spork.console.formats import clock
-from spork.console.keymap import keys_of
-from spork.console.session import ConsoleSession
-from spork.console.spans import plain
-from spork.console.topics import TOPICS
+from spork.console.gateway.contexts import BadContext, Context
+from spork.console.gateway.faults import LinkFault
+from spork.console.gateway.topics import TOPICS
+from spork.console.keys.actions import COMMANDS, Command
+from spork.console.keys.keymap import keys_of
+from spork.console.session.session import ConsoleSession
+from spork.console.text.colours import THEMES
+from spork.console.text.formats import clock
+from spork.console.text.sanitize import clean
+from spork.console.text.spans import plain
 from spork.console.ui.clipboard import osc52
 from spork.console.ui.main import MainScreen
 from spork.console.ui.palette import Palette, palette, textual_theme

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spork.console import actions, pulse, status
-from spork.console.actions import Command
-from spork.console.freshness import Freshness, age
-from spork.console.keymap import key_name
-from spork.console.spans import BLANK, Line, crop_line, spread
-from spork.console.tiers import allowed
+from spork.console.keys import actions
+from spork.console.keys.actions import Command
+from spork.console.keys.keymap import key_name
+from spork.console.pictures import pulse, status
+from spork.console.session.tiers import allowed
+from spork.console.text.freshness import Freshness, age
+from spork.console.text.spans import BLANK, Line, crop_line, spread
 from spork.console.ui.screens.pane import Pane
 from spork.console.ui.widgets.lines import Bar, Box
 
@@ -121,7 +122,7 @@ class Chrome:
 
     def paint_card(self, width: int, height: int) -> None:
         """What fits into a window too small for screens: the counters and the worst concerns."""
-        from spork.console.attention import concerns
+        from spork.console.pictures.attention import concerns
 
         session = self.app.session
         needs = f" spork-console needs {MIN_WIDTH}x{MIN_HEIGHT}, has {width}x{height}"

@@ -9,9 +9,9 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from spork.console.actions import GROUPS, Command
-from spork.console.keymap import keys_of
-from spork.console.spans import BLANK, Line, crop, fit
+from spork.console.keys.actions import GROUPS, Command
+from spork.console.keys.keymap import keys_of
+from spork.console.text.spans import BLANK, Line, crop, fit
 from spork.console.ui.widgets.lines import Box, Text
 
 

@@ -16,10 +16,10 @@ from textual.containers import Container, Horizontal
 from textual.screen import Screen
 from textual.widgets import Input
 
-from spork.console import actions, command_line
-from spork.console.actions import Command
-from spork.console.columns import Table
-from spork.console.tables import TABLES
+from spork.console.keys import actions, command_line
+from spork.console.keys.actions import Command
+from spork.console.pictures.columns import Table
+from spork.console.pictures.tables import TABLES
 from spork.console.ui.chrome import MIN_HEIGHT, MIN_WIDTH, Chrome
 from spork.console.ui.history import History, Place
 from spork.console.ui.screens.pane import Pane
@@ -235,7 +235,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.run_command(typed.command, typed.argument)
 
     def _complete(self, line: str) -> list[str]:
-        from spork.console.colours import THEMES
+        from spork.console.text.colours import THEMES
 
         known = {"context": sorted(self.desk.contexts), "theme": list(THEMES)}
         if self.pane is not None and self.pane.place in TABLES:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from rich.style import Style
 from textual.theme import Theme
 
-from spork.console.colours import THEMES
+from spork.console.text.colours import THEMES
 
 
 class Palette:

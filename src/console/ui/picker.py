@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from spork.console.spans import fit
+from spork.console.text.spans import fit
 from spork.console.ui.widgets.lines import Box
 
 

@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button
 
-from spork.console.spans import BLANK, Line
+from spork.console.text.spans import BLANK, Line
 from spork.console.ui.widgets.lines import Box
 
 if TYPE_CHECKING:

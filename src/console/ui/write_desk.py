@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from spork.console.faults import Invalid, LinkFault
-from spork.console.spans import crop
-from spork.console.tiers import gate
-from spork.console.topics import TOPICS
+from spork.console.gateway.faults import Invalid, LinkFault
+from spork.console.gateway.topics import TOPICS
+from spork.console.session.tiers import gate
+from spork.console.session.writes import APPLIED, CHANGED, UNKNOWN, WRITES, Outcome, Write, body
+from spork.console.text.spans import crop
 from spork.console.ui.screens.pane import Pane, Selected
-from spork.console.writes import APPLIED, CHANGED, UNKNOWN, WRITES, Outcome, Write, body
 
 if TYPE_CHECKING:
     from spork.application.views import ActionResult

@@ -8,8 +8,8 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from spork.console.contexts import Context
-from spork.console.session import ConsoleSession
+from spork.console.gateway.contexts import Context
+from spork.console.session.session import ConsoleSession
 from spork.console.ui.app import ConsoleApp, screen_text
 from tests.unit.console.fake_gateway import FakeGateway
 

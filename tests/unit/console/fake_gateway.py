@@ -29,7 +29,7 @@ from spork.application.views import (
     Nodes,
     TrafficView,
 )
-from spork.console.topics import LIVE, TOPICS
+from spork.console.gateway.topics import LIVE, TOPICS
 from tests.servers import free_port, wait_until
 from tests.unit.console import seeds
 

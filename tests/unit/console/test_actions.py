@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from spork.console import actions
-from spork.console.actions import BY_NAME, COMMANDS, for_place
-from spork.console.command_line import UnknownCommand, complete, parse
-from spork.console.details import TOPIC_OF
-from spork.console.keymap import key_table
-from spork.console.status import footer
-from spork.console.tables import TABLES
+from spork.console.keys import actions
+from spork.console.keys.actions import BY_NAME, COMMANDS, for_place
+from spork.console.keys.command_line import UnknownCommand, complete, parse
+from spork.console.keys.keymap import key_table
+from spork.console.pictures.details import TOPIC_OF
+from spork.console.pictures.status import footer
+from spork.console.pictures.tables import TABLES
+from spork.console.session.writes import WRITES
 from spork.console.ui.app import ConsoleApp
 from spork.console.ui.main import MainScreen
 from spork.console.ui.screens.config import Config
@@ -22,7 +23,6 @@ from spork.console.ui.screens.explain import Explain
 from spork.console.ui.screens.listing import Listing
 from spork.console.ui.screens.pane import Pane
 from spork.console.ui.screens.pulse import Pulse
-from spork.console.writes import WRITES
 
 ROOT = Path(__file__).resolve().parents[3]
 PLACES = {"pulse", "config", *TABLES, *TOPIC_OF}
@@ -101,7 +101,7 @@ def test_completion_offers_words_and_arguments() -> None:
 
 def test_the_key_table_in_the_docs_is_current() -> None:
     text = (ROOT / "docs" / "console.md").read_text()
-    begin, end = "<!-- keys: from src/console/actions.py -->\n", "<!-- end of keys -->"
+    begin, end = "<!-- keys: from src/console/keys/actions.py -->\n", "<!-- end of keys -->"
     assert text.partition(begin)[2].partition(end)[0].strip() == key_table().strip()
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spork.console.columns import BadFilter, Moment, Table, compile_filter, layout, order, select, total_width
-from spork.console.spans import cells, crop, fit
-from spork.console.tables import TABLES
+from spork.console.pictures.columns import BadFilter, Table, compile_filter, layout, order, select, total_width
+from spork.console.pictures.tables import TABLES
+from spork.console.text.moment import Moment
+from spork.console.text.spans import cells, crop, fit
 from tests.unit.console import seeds
 
 AT = 1_795_262_671.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spork.console.contexts import BadContext, Context, choose, default_path, load, local
+from spork.console.gateway.contexts import BadContext, Context, choose, default_path, load, local
 
 FILE = """
 default = "lab"

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from spork.console import feed as feeding
-from spork.console.contexts import Context
+from spork.console.gateway.contexts import Context
+from spork.console.session import feed as feeding
 from tests.unit.console import seeds
 from tests.unit.console.driving import Clock, console
 from tests.unit.console.fake_gateway import FakeGateway, fake_gateway

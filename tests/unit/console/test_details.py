@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from spork.application.views import BreakerOnNode, TargetOnNode
-from spork.console import details
-from spork.console.columns import Moment
-from spork.console.spans import Line
+from spork.console.pictures import details
+from spork.console.text.moment import Moment
+from spork.console.text.spans import Line
 from tests.unit.console import seeds
 
 

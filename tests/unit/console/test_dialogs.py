@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from textual.widgets import Button, Input
 
-from spork.console import session as sessions
-from spork.console import tiers
-from spork.console.store import Notice
+from spork.console.session import session as sessions
+from spork.console.session import tiers
+from spork.console.session.store import Notice
 from spork.console.ui.action_dialog import ActionDialog
 from tests.unit.console import seeds
 from tests.unit.console.driving import Clock, Console, console
@@ -312,7 +312,7 @@ async def test_a_row_that_changed_meanwhile_is_asked_again(gateway: FakeGateway)
 async def test_an_answer_that_never_comes_is_verified_and_never_repeated(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, applied: bool
 ) -> None:
-    monkeypatch.setattr("spork.console.client.ANSWER_SECONDS", 0.4)
+    monkeypatch.setattr("spork.console.gateway.client.ANSWER_SECONDS", 0.4)
     monkeypatch.setattr(sessions, "VERIFY_AFTER", (0.1, 0.1, 0.2))
     async with console(gateway, write=True) as running:
         await at_row(running, ("3",), "billing")

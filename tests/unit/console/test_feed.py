@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from spork.console import feed as feeding
-from spork.console.client import ConsoleClient
-from spork.console.faults import AccessDenied, BadData, Invalid, TooManyRequests
-from spork.console.feed import Feed
-from spork.console.store import Store
+from spork.console.gateway.client import ConsoleClient
+from spork.console.gateway.faults import AccessDenied, BadData, Invalid, TooManyRequests
+from spork.console.session import feed as feeding
+from spork.console.session.feed import Feed
+from spork.console.session.store import Store
 from tests.unit.console import seeds
 from tests.unit.console.fake_gateway import FakeGateway
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spork.console import formats
-from spork.console.words import severity, state
+from spork.console.text import formats
+from spork.console.text.labels import severity, state
 
 NUMBERS = st.none() | st.floats(0, 1e12)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spork.console.freshness import age, judge, lag_on_arrival, skewed
+from spork.console.text.freshness import age, judge, lag_on_arrival, skewed
 
 WORDS = ("LIVE", "LAG", "STALE")
 

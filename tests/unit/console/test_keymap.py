@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from textual.keys import _character_to_key
 
-from spork.console.actions import COMMANDS
-from spork.console.contexts import BadContext
-from spork.console.keymap import key_name, load_commands, read_key, rekeyed
-from spork.console.session import ConsoleSession
+from spork.console.gateway.contexts import BadContext
+from spork.console.keys.actions import COMMANDS
+from spork.console.keys.keymap import key_name, load_commands, read_key, rekeyed
+from spork.console.session.session import ConsoleSession
 from spork.console.ui.app import ConsoleApp
 from tests.unit.console.driving import Console
 from tests.unit.console.fake_gateway import FakeGateway
@@ -76,7 +76,7 @@ def test_the_file_is_named_with_what_is_wrong(tmp_path: Path) -> None:
 
 
 async def test_the_operators_keys_work_and_are_what_help_and_footer_show(gateway: FakeGateway) -> None:
-    from spork.console.contexts import Context
+    from spork.console.gateway.contexts import Context
 
     session = ConsoleSession(Context("test", gateway.url, token="admin-token"), {})
     commands = rekeyed({"faults": "x", "breakers": "B", "filter": "f5"})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spork.console.colours import THEMES
+from spork.console.text.colours import THEMES
 from spork.console.ui.palette import palette
 from spork.console.ui.screens.listing import MAX_MARKS, Listing
 from spork.console.ui.widgets.live_table import LiveTable

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Button, Input
 
-from spork.console import session as sessions
+from spork.console.session import session as sessions
 from spork.console.ui.secret import SecretWindow
 from tests.unit.console.driving import Console, console
 from tests.unit.console.fake_gateway import FakeGateway
@@ -144,7 +144,7 @@ async def test_a_key_for_nobody_is_refused_in_the_dialog(gateway: FakeGateway) -
 async def test_an_answer_that_never_comes_says_that_the_secret_is_lost(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spork.console.client.ANSWER_SECONDS", 0.4)
+    monkeypatch.setattr("spork.console.gateway.client.ANSWER_SECONDS", 0.4)
     monkeypatch.setattr(sessions, "VERIFY_AFTER", (0.1, 0.1))
     async with console(gateway, write=True) as running:
         for key, words in (("R", "verified, it was applied; its new secret is lost"), ("I", "its secret is lost")):

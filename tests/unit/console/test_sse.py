@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spork.console.sse import MAX_EVENT, Oversized, Parser, ServerEvent
+from spork.console.gateway.sse import MAX_EVENT, Oversized, Parser, ServerEvent
 
 STREAM = (
     b": hello\n\nid: 5\nevent: delta\ndata: {\ndata: }\n\r\nevent: tick\r\ndata:x\rid\r\r"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spork.application.views import BreakerView
-from spork.console.faults import AccessDenied, BadData
-from spork.console.store import EVENTS_RING, PENDING_SECONDS, TRAFFIC_RING, Pending, Store
+from spork.console.gateway.faults import AccessDenied, BadData
+from spork.console.session.store import EVENTS_RING, PENDING_SECONDS, TRAFFIC_RING, Pending, Store
 from tests.unit.console import seeds
 
 AT = 1_795_262_671.0

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spork.console.tiers import ARM_SECONDS, UNLOCK_SECONDS, Lock, allowed, gate, seconds
-from spork.console.writes import WRITES, body, curl
+from spork.console.session.tiers import ARM_SECONDS, UNLOCK_SECONDS, Lock, allowed, gate, seconds
+from spork.console.session.writes import WRITES, body, curl
 from tests.unit.console import seeds
 
 AT = 1_795_262_671.0

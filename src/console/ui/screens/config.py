@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from spork.console.columns import no_fields
-from spork.console.explaining import CONFIG_TABS, config_head, config_tab
-from spork.console.session import ConsoleSession
-from spork.console.spans import BLANK, Line
+from spork.console.pictures.columns import no_fields
+from spork.console.pictures.explaining import CONFIG_TABS, config_head, config_tab
+from spork.console.session.session import ConsoleSession
+from spork.console.text.spans import BLANK, Line
 from spork.console.ui.screens.pane import Pane, Selected
 from spork.console.ui.widgets.lines import Bar, Box, Text
 

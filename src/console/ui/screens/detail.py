@@ -8,13 +8,13 @@ from typing import Any
 from textual.app import ComposeResult
 
 from spork.application.views import TrafficView
-from spork.console.columns import Table, order, select
-from spork.console.details import DETAILS, TOPIC_OF
-from spork.console.formats import clock, count, mask
-from spork.console.session import ConsoleSession
-from spork.console.spans import BLANK, Line, titled
-from spork.console.tables import TABLES
-from spork.console.topics import target_key
+from spork.console.gateway.topics import target_key
+from spork.console.pictures.columns import Table, order, select
+from spork.console.pictures.details import DETAILS, TOPIC_OF
+from spork.console.pictures.tables import TABLES
+from spork.console.session.session import ConsoleSession
+from spork.console.text.formats import clock, count, mask
+from spork.console.text.spans import BLANK, Line, titled
 from spork.console.ui.screens.pane import Pane, Selected
 from spork.console.ui.widgets.lines import Text
 from spork.console.ui.widgets.live_table import LiveTable

@@ -5,10 +5,10 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.widgets import Input
 
-from spork.console import details, explaining
-from spork.console.faults import LinkFault
-from spork.console.session import ConsoleSession
-from spork.console.spans import BLANK, Line
+from spork.console.gateway.faults import LinkFault
+from spork.console.pictures import details, explaining
+from spork.console.session.session import ConsoleSession
+from spork.console.text.spans import BLANK, Line
 from spork.console.ui.screens.pane import Pane, Selected
 from spork.console.ui.widgets.lines import Box, Text
 

@@ -1,4 +1,4 @@
-"""A full-screen list: any of `spork.console.tables`, filtered, sorted, marked, paused."""
+"""A full-screen list: any of `spork.console.pictures.tables`, filtered, sorted, marked, paused."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from textual.app import ComposeResult
 
-from spork.console.columns import Table, order, select
-from spork.console.details import DETAIL_OF
-from spork.console.formats import count
-from spork.console.session import ConsoleSession
-from spork.console.spans import Line, titled
-from spork.console.standing import Standing
-from spork.console.tables import TABLES
+from spork.console.pictures.columns import Table, order, select
+from spork.console.pictures.details import DETAIL_OF
+from spork.console.pictures.sorted_rows import SortedRows
+from spork.console.pictures.tables import TABLES
+from spork.console.session.session import ConsoleSession
+from spork.console.text.formats import count
+from spork.console.text.spans import Line, titled
 from spork.console.ui.screens.pane import Pane, Selected
 from spork.console.ui.widgets.live_table import LiveTable
 
@@ -35,7 +35,7 @@ class Listing(Pane):
         self.group = ""
         self.held: Sequence[Any] | None = None
         self.held_total = 0
-        self.order = Standing(table)
+        self.order = SortedRows(table)
         self.grid = LiveTable(table, tail=table.name in TAILS)
         self.grid.active = True
         self.grid.badge = self._badge

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.containers import Container
 
-from spork.console.columns import BadFilter, Test, compile_filter
-from spork.console.freshness import Freshness, age
-from spork.console.session import ConsoleSession
-from spork.console.spans import Line, titled
+from spork.console.pictures.columns import BadFilter, Test, compile_filter
+from spork.console.session.session import ConsoleSession
+from spork.console.text.freshness import Freshness, age
+from spork.console.text.spans import Line, titled
 from spork.console.ui.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:

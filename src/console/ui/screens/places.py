@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from spork.console.session import ConsoleSession
-from spork.console.tables import TABLES
+from spork.console.pictures.tables import TABLES
+from spork.console.session.session import ConsoleSession
 from spork.console.ui.screens.pane import Pane
 from spork.console.ui.screens.pulse import Pulse
 

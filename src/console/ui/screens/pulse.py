@@ -5,12 +5,12 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from spork.console import pulse
-from spork.console.attention import ATTENTION, concerns
-from spork.console.columns import select, top
-from spork.console.formats import count
-from spork.console.session import ConsoleSession
-from spork.console.spans import Line
+from spork.console.pictures import pulse
+from spork.console.pictures.attention import ATTENTION, concerns
+from spork.console.pictures.columns import select, top
+from spork.console.session.session import ConsoleSession
+from spork.console.text.formats import count
+from spork.console.text.spans import Line
 from spork.console.ui.screens.pane import Pane, Selected
 from spork.console.ui.widgets.lines import Box
 from spork.console.ui.widgets.live_table import LiveTable

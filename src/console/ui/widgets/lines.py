@@ -13,7 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from spork.console.spans import Line, cells, crop, crop_line, line_cells, quiet
+from spork.console.text.spans import Line, cells, crop, crop_line, line_cells, quiet
 from spork.console.ui.palette import Palette
 
 if TYPE_CHECKING:

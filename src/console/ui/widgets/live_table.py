@@ -1,6 +1,6 @@
 """A table for rows that never stand still: thousands of them, painted a line at a time, the cursor tied to a key.
 
-Only the lines in view are made. Rows are sorted and filtered by `spork.console.columns`; here they are placed, coloured and
+Only the lines in view are made. Rows are sorted and filtered by `spork.console.pictures.columns`; here they are placed, coloured and
 pointed at. The cursor stays on its key while rows move; at the top of an unscrolled table the view does
 not move with it.
 """
@@ -17,8 +17,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from spork.console.columns import GAP, Column, Moment, Table, layout, total_width
-from spork.console.spans import Line, Span, cells, crop, fit
+from spork.console.pictures.columns import GAP, Column, Table, layout, total_width
+from spork.console.text.moment import Moment
+from spork.console.text.spans import Line, Span, cells, crop, fit
 from spork.console.ui.palette import Palette
 from spork.console.ui.widgets.lines import ascii_strip, paint, paint_framed
 

@@ -1,0 +1,1 @@
+"""Every command of the console, the keys it has, the lines that name it."""

@@ -1,0 +1,1 @@
+"""What is shown, as lines of text: tables, tiles, details, the status line. No screen."""

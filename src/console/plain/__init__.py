@@ -1,0 +1,1 @@
+"""The console without Textual: commands that print, and the first picture."""

@@ -1,0 +1,1 @@
+"""One operator at one gateway: what is known, how old it is, what may be changed."""

@@ -1,0 +1,1 @@
+"""Words, numbers and cells as an operator reads them. Nothing here knows a gateway."""
