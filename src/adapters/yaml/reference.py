@@ -54,6 +54,7 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.Mirror, "mirror"),
     (written.Decode, "decode"),
     (written.RouteTrace, "trace"),
+    (written.Compression, "compression"),
 )
 _TITLES = dict(SECTIONS)
 

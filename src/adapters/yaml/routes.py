@@ -12,7 +12,7 @@ from spork.adapters.yaml.limits import translate_limits
 from spork.adapters.yaml.telemetry import translate_route_trace
 from spork.application.configuration.model import HeaderEdit, Mirror, RouteConfig, Split
 from spork.application.configuration.problems import child
-from spork.domain.http.coding import DecodePolicy
+from spork.domain.http.coding import CompressionPolicy, DecodePolicy
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from spork.domain.routing.table import Match, PathPattern, Redirect, Rewrite
 
@@ -60,6 +60,7 @@ def _route(route: written.Route, name: str, path: str, findings: Findings) -> Ro
         mirror=Mirror(route.mirror) if isinstance(route.mirror, str) else _mirror(route.mirror),
         priority=route.priority,
         server_timing=route.server_timing,
+        compression=_compression(route.compression),
         decode=None if route.decode is None else DecodePolicy(route.decode.codings, route.decode.ratio),
         trace=translate_route_trace(route.trace),
         metadata=dict(route.metadata),
@@ -160,6 +161,13 @@ def _edit(edit: written.HeaderEdits, path: str, findings: Findings) -> HeaderEdi
         add=pairs("add", edit.add),
         remove=frozenset(name.lower().encode("latin-1") for name in edit.remove),
     )
+
+
+def _compression(compression: bool | written.Compression | None) -> CompressionPolicy | None:
+    if isinstance(compression, written.Compression):
+        types = tuple(kind.lower() for kind in compression.types)
+        return CompressionPolicy(compression.codings, compression.min, types, compression.secrets == "allow")
+    return CompressionPolicy() if compression else None
 
 
 def _split(split: written.Split, path: str, findings: Findings) -> Split:

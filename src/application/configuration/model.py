@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spork.application.configuration.telemetry import RouteTrace, Telemetry
-from spork.domain.http.coding import DecodePolicy
+from spork.domain.http.coding import CompressionPolicy, DecodePolicy
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from spork.domain.identity.consumers import Consumer, Plan
 from spork.domain.identity.tokens import Issuer
@@ -116,6 +116,7 @@ class RouteConfig:
     server_timing: bool = False
     decode: DecodePolicy | None = None
     trace: RouteTrace = RouteTrace()
+    compression: CompressionPolicy | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     #: Where it was declared: "spork.yaml:41", "environment USERS_SERVICE_URL", "registration".
     origin: str = ""

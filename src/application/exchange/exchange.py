@@ -152,6 +152,19 @@ class Observer(Protocol):
     def closed(self, exchange: Exchange) -> None: ...
 
 
+class AnswerPolicy(Protocol):
+    """What becomes of a route's answers (`stages.AnswerStages`)."""
+
+    def open(self, exchange: Exchange) -> None:
+        """Put in front of the exchange's sink what every answer of this route goes through."""
+
+    def relayed(self, exchange: Exchange) -> ResponseSink:
+        """What a target's answer is written to."""
+
+    def towards_target(self, headers: list[Header]) -> list[Header]:
+        """The request's fields, adapted to what will be done to the answer."""
+
+
 class HeaderTransform:
     """A compiled `HeaderEdit`: remove, then set (replacing), then add."""
 
@@ -175,6 +188,7 @@ class RoutePlan:
     """One route, ready to serve. `upstream` is None for redirects and for routes that name it by a path parameter."""
 
     __slots__ = (
+        "answer",
         "body_bytes",
         "config",
         "gateway_owned_fields",
@@ -203,8 +217,11 @@ class RoutePlan:
         body_bytes: int,
         gateway_owned_fields: frozenset[bytes],
         tracing: RouteTracing | None = None,
+        answer: AnswerPolicy | None = None,
     ) -> None:
         self.config = config
+        #: Stages that answers go through; None for almost every route.
+        self.answer = answer
         self.name = config.name
         self.guards = guards
         self.upstream = upstream

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from spork.application.configuration.model import Configuration, RouteConfig
-from spork.application.exchange.exchange import Guard, RoutePlan, Snapshot
+from spork.application.exchange.exchange import AnswerPolicy, Guard, RoutePlan, Snapshot
 from spork.application.exchange.tracing import TracingPlan
 from spork.application.guards.security import SECURITY_HEADERS
 from spork.application.pipeline.server_timing import TimedGuard
@@ -20,6 +20,8 @@ from spork.domain.security.cors import RESPONSE_FIELDS
 
 #: Makes the guard of one phase for one route, or None when the route does not ask for it.
 GuardMaker = Callable[[RouteConfig, Configuration], Guard | None]
+#: Makes what becomes of a route's answers, or None when they go out as they came.
+AnswerMaker = Callable[[RouteConfig, Configuration], AnswerPolicy | None]
 
 
 def gateway_owned_fields(config: RouteConfig) -> frozenset[bytes]:
@@ -40,6 +42,7 @@ def compile_snapshot(
     upstreams: Mapping[str, LiveUpstream],
     guard_makers: Sequence[GuardMaker],
     bits: Callable[[int], int] = random.getrandbits,
+    answer_maker: AnswerMaker | None = None,
 ) -> Snapshot:
     """Compile a configuration that `check` found no error in. `guard_makers` are in the order of admission."""
     tracer = None if configuration.telemetry is None else TracingPlan(configuration.telemetry.traces, bits)
@@ -51,7 +54,8 @@ def compile_snapshot(
             guards = tuple(TimedGuard(guard, time.monotonic, route.server_timing) for guard in guards)
         upstream = upstreams.get(route.upstream) if route.upstream else None
         body_bytes = configuration.edge.body_bytes if route.body_bytes is None else route.body_bytes
-        plans[route.name] = RoutePlan(route, guards, upstream, body_bytes, gateway_owned_fields(route), tracing)
+        answer = None if answer_maker is None else answer_maker(route, configuration)
+        plans[route.name] = RoutePlan(route, guards, upstream, body_bytes, gateway_owned_fields(route), tracing, answer)
     table = RouteTable((plan.config.match, plan) for plan in plans.values())
     unrouted = tracer.of(None) if tracer is not None else None
     return Snapshot(configuration.revision, configuration, table, plans, upstreams, unrouted)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from spork.application.configuration.model import Configuration
 from spork.application.exchange.exchange import Current, Snapshot
 from spork.application.kernel.clock import Clock
-from spork.application.pipeline.compiler import GuardMaker, compile_snapshot
+from spork.application.pipeline.compiler import AnswerMaker, GuardMaker, compile_snapshot
 from spork.application.upstreams.registry import UpstreamRegistry
 
 log = logging.getLogger("spork.configure")
@@ -24,8 +24,14 @@ class Configurator:
     """Compiles and swaps configurations. `on_swap` hears (old, new) right after each swap."""
 
     def __init__(
-        self, current: Current, registry: UpstreamRegistry, guard_makers: Sequence[GuardMaker], clock: Clock
+        self,
+        current: Current,
+        registry: UpstreamRegistry,
+        guard_makers: Sequence[GuardMaker],
+        clock: Clock,
+        answer_maker: AnswerMaker | None = None,
     ) -> None:
+        self._answer_maker = answer_maker
         self._current = current
         self._clock = clock
         self._registry = registry
@@ -40,7 +46,7 @@ class Configurator:
         """Compile `configuration`, which passed every check, and put it into force."""
         now = self._clock.monotonic()
         live = self._registry.prepare(configuration.upstreams, now)
-        compiled = compile_snapshot(configuration, live, self._guard_makers)
+        compiled = compile_snapshot(configuration, live, self._guard_makers, answer_maker=self._answer_maker)
         snapshot = replace(compiled, upstreams=self._registry.view)  # discovered upstreams come and go under it
         before = self._current.snapshot
         self._registry.commit(configuration.upstreams, live, now)

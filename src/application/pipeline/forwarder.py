@@ -71,6 +71,8 @@ class Forwarder:
             if isinstance(plan, Denial):
                 self.answer_verdict(exchange, plan)
                 return
+            if plan.answer is not None:
+                plan.answer.open(exchange)
             asked = admit(exchange, plan)
             if asked is not None:
                 verdict = asked if isinstance(asked, Denial | LocalResponse) else await asked
@@ -127,8 +129,8 @@ class Forwarder:
         self, exchange: Exchange, plan: RoutePlan, response: UpstreamResponse
     ) -> Coroutine[None, None, None] | None:
         """Give the client the target's answer; what did not come with its head is streamed by what is returned."""
-        sink = exchange.sink
         status = response.status
+        sink = exchange.sink if plan.answer is None or status == 101 else plan.answer.relayed(exchange)
         exchange.status = status
         exchange.answer_started = self._monotonic()
         sink.start(status, self.response_headers(exchange, plan, response.headers))
@@ -139,14 +141,13 @@ class Forwarder:
         if piece or not ended:  # an empty write sends a head that has no body yet (event streams)
             sink.write(piece)
         if not ended:
-            return self.stream(exchange, response)
+            return self.stream(exchange, response, sink)
         sink.finish()
-        exchange.outcome = ANSWERED[status]
+        exchange.outcome = ANSWERED[exchange.status]
         return None
 
-    async def stream(self, exchange: Exchange, response: UpstreamResponse) -> None:
+    async def stream(self, exchange: Exchange, response: UpstreamResponse, sink: ResponseSink) -> None:
         """The rest of the target's answer, as fast as both sides go."""
-        sink = exchange.sink
         while True:
             if sink.paused:
                 await sink.drain()

@@ -360,6 +360,8 @@ class Sender:
         sent_target = path if head.query is None else path + b"?" + head.query
         if record is not None:
             record.path = sent_target
+        if plan.answer is not None:
+            headers = plan.answer.towards_target(headers)
         return UpstreamRequest(
             head.method,
             sent_target,

@@ -13,6 +13,14 @@ from spork.domain.http.head import Header
 
 #: Codings in the order in which a tie of the client's preferences is settled.
 CODINGS: Final[tuple[str, ...]] = ("zstd", "br", "gzip")
+#: What is text and mostly not compressed yet.
+COMPRESSED_TYPES: Final[tuple[str, ...]] = (
+    "application/json",
+    "text/*",
+    "application/javascript",
+    "application/xml",
+    "image/svg+xml",
+)
 #: Decoded bytes up to which a body may be of any ratio: so much harms nobody, and short texts repeat themselves.
 HARMLESS: Final = 64 * 1024
 
@@ -31,7 +39,7 @@ class CompressionPolicy:
 
     codings: tuple[str, ...] = CODINGS
     minimum: int = 1024
-    types: tuple[str, ...] = ("application/json", "text/*")
+    types: tuple[str, ...] = COMPRESSED_TYPES
     secrets: bool = False
 
 

@@ -13,6 +13,7 @@ from spork.adapters.yaml.written.callers import (
 )
 from spork.adapters.yaml.written.routes import (
     Auth,
+    Compression,
     Cors,
     Decode,
     HeaderEdits,
@@ -55,6 +56,7 @@ __all__ = [
     "Auth",
     "Breaker",
     "ClaimNames",
+    "Compression",
     "Consumer",
     "Cors",
     "Decode",

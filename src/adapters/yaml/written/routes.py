@@ -21,6 +21,7 @@ from spork.adapters.yaml.scalars import (
 from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
 from spork.adapters.yaml.written.telemetry import RouteTrace
+from spork.domain.http.coding import COMPRESSED_TYPES
 
 AuthMethod = Literal["jwt", "introspection", "api_key", "basic", "signature", "mtls", "auth_service", "anonymous"]
 
@@ -155,6 +156,22 @@ class Decode(Written, frozen=True):
     ] = 100
 
 
+class Compression(Written, frozen=True):
+    """Compression of answers, by what the client accepts."""
+
+    codings: Annotated[
+        tuple[Literal["zstd", "br", "gzip"], ...], "Codings offered; the client's preference first, then this order."
+    ] = ("zstd", "br", "gzip")
+    min: Annotated[Size, "Smaller answers stay as they are."] = 1024
+    types: Annotated[tuple[str, ...], "Media types compressed: type/subtype or type/*; +json counts as JSON."] = (
+        COMPRESSED_TYPES
+    )
+    secrets: Annotated[
+        Literal["refuse", "allow"],
+        "`allow` compresses also answers that set cookies, and those to cross-site requests with cookies (BREACH).",
+    ] = "refuse"
+
+
 class Route(Written, frozen=True, kw_only=True):
     """Selects requests and says what happens to them."""
 
@@ -182,6 +199,7 @@ class Route(Written, frozen=True, kw_only=True):
         "Send the target decoded request bodies. Left out: coded ones go on as they are, decoded only for policies"
         " that look into them.",
     ] = None
+    compression: Annotated[bool | Compression | None, "Compress answers; `true` is enough."] = None
     server_timing: Annotated[bool, "Add Server-Timing to answers: where the time went."] = False
     trace: Annotated[Literal["off"] | RouteTrace | None, "Tracing of this route; off: never traced."] = None
     metadata: Annotated[dict[str, str], "Free notes (owner, ticket) shown in views; no meaning to the gateway."] = (
