@@ -31,6 +31,7 @@ from spork.application.pipeline.sender import Sender
 from spork.application.telemetry.event_log import EventLog
 from spork.application.upstreams.transport import UpstreamTransport
 from spork.composition.admin import OperatorSide, node_name
+from spork.composition.answers import answer_stages
 from spork.composition.callers import CallerSide
 from spork.composition.lazily import LazyTransport
 from spork.composition.limits import LimitSide
@@ -151,7 +152,12 @@ class GatewayContainer(containers.DeclarativeContainer):
     clients = providers.Singleton(ClientAddress, trusted=configuration.provided.trusted_proxies)
 
     configurator = providers.Singleton(
-        Configurator, current=current, registry=registry, guard_makers=makers, clock=clock
+        Configurator,
+        current=current,
+        registry=registry,
+        guard_makers=makers,
+        clock=clock,
+        answer_maker=providers.Object(answer_stages),
     )
     operators = providers.Singleton(
         OperatorSide,
