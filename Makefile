@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit native bench pictures lock clean
+.PHONY: help run test lint types chaos unit native bench pictures lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,8 +22,11 @@ run: $(STAMP) ## set up and run the demo: gateway on :8000, admin on :9000
 test: $(DEV_STAMP) lint ## set up and run every test, lint and types included
 	@# Tests that hold the gateway to a time of the clock (marked alone) run afterwards with the machine to themselves.
 	@# Nothing is run twice. PYTEST_ARGS may choose tests of one stage only; then the other finds none (exit 5).
-	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not alone" $(PYTEST_ARGS) || [ $$? -eq $(if $(strip $(PYTEST_ARGS)),5,0) ]
+	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not alone and not chaos" $(PYTEST_ARGS) || [ $$? -eq $(if $(strip $(PYTEST_ARGS)),5,0) ]
 	$(BIN)/python -m pytest -m alone $(PYTEST_ARGS) || [ $$? -eq $(if $(strip $(PYTEST_ARGS)),5,0) ]
+
+chaos: $(DEV_STAMP) ## harm real processes, stores and nodes: stalls, kills, lost stores
+	$(BIN)/python -m pytest -n 2 -m chaos $(PYTEST_ARGS)
 
 lint: $(DEV_STAMP) ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

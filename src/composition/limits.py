@@ -95,8 +95,8 @@ class LimitSide:
         if self.redis is None:
             return ComponentHealth("limits", "ok", "counted in this process", facts=dict(self.memory.stats()))
         facts: dict[str, object] = {**self.redis.stats(), **(self.leases.stats() if self.leases is not None else {})}
-        if self.redis.health.down:
-            return ComponentHealth("limits", "degraded", self.redis.health.last_error, facts=facts)
+        if trouble := self.redis.trouble:
+            return ComponentHealth("limits", "degraded", trouble, facts=facts)
         return ComponentHealth("limits", "ok", "counted in the shared store", facts=facts)
 
     def samples(self) -> Iterator[tuple[str, tuple[str, ...], float]]:

@@ -115,8 +115,11 @@ class ClientConnection(RequestParsing):
             if not cycle.finished:
                 cycle.disconnect()
                 # A tunnel's exchange ends by reading the end of it; an own endpoint by `http.disconnect`.
-                if cycle.task is not None and self._tunnel is None and not self.edge.is_own(cycle.head.path):
-                    cycle.task.cancel()
+                task = cycle.task
+                if task is not None and self._tunnel is None and not self.edge.is_own(cycle.head.path):
+                    if not cycle.begun:  # cancelled before its first step it would settle nothing itself
+                        self._settle(cycle)
+                    task.cancel()
         self.serving = self._parsing = None  # nothing is left in a circle for the collector
         self.parser = None  # type: ignore[assignment]
 
@@ -224,6 +227,7 @@ class ClientConnection(RequestParsing):
     async def _run_gateway(self, cycle: ServerExchange) -> None:
         gateway = self.edge.gateway
         assert gateway is not None
+        cycle.begun = True
         try:
             await gateway.handle(cycle.head, cycle, cycle)
         except asyncio.CancelledError:
@@ -235,6 +239,7 @@ class ClientConnection(RequestParsing):
             self._settle(cycle)
 
     async def _run_app(self, cycle: ServerExchange, exchange: AsgiExchange) -> None:
+        cycle.begun = True
         try:
             await self.app(exchange.scope, exchange.receive, exchange.send)
             handed = cycle.handed

@@ -37,7 +37,7 @@ class ServerExchange:
     """`application.ports.RequestBody` and `ResponseSink` of one request. `denial` is set on one the edge refuses.
 
     `complete`: the whole request was parsed. `finished`: the whole answer was handed to the transport, or it was cut.
-    `gone`: the client's connection is lost. `handed`: the exchange, if the application left it for the edge to go on with.
+    `gone`: the client's connection is lost. `begun`: its task has taken its first step. `handed`: the exchange, if the application left it for the edge to go on with.
     """
 
     # What most requests never change is set here, once for all of them.
@@ -49,6 +49,7 @@ class ServerExchange:
     started = False
     finished = False
     gone = False
+    begun = False
     _pieces: list[bytes] | None = None
     _size = 0
     _fault: Fault | None = None

@@ -21,7 +21,7 @@ from spork.application.kernel.tasks import end
 from spork.application.upstreams.target import LiveTarget
 from spork.application.upstreams.transport import UpstreamRequest, UpstreamTransport
 from spork.application.upstreams.upstream import LiveUpstream
-from spork.domain.upstreams.circuit import CallResult, Open, Permit, result_of_fault
+from spork.domain.upstreams.circuit import CallResult, Open, result_of_fault
 
 #: Bytes of a shadow's answer that are read before it is cut off.
 READ_AT_MOST = 1 << 20
@@ -48,7 +48,7 @@ class Mirrors:
         self._monotonic = clock.monotonic
         self._chance = chance
         self._most = most
-        self._copies: set[asyncio.Task[None]] = set()
+        self._copies: set[asyncio.Task[CallResult]] = set()
         self.sent = 0
         self.left_out = 0
 
@@ -90,19 +90,21 @@ class Mirrors:
         request.deadline = now + min(LONGEST, shadow.declared.timeouts.total)
         request.headers.append((b"x-gateway-mirror", b"1"))
         self.sent += 1
-        task = asyncio.create_task(self._copy(maker.transport_of(shadow), shadow, target, permit, request, now))
+        task = asyncio.create_task(self._copy(maker.transport_of(shadow), shadow, target, request))
         self._copies.add(task)
-        task.add_done_callback(self._copies.discard)
+
+        def over(copied: asyncio.Task[CallResult]) -> None:
+            """Settled here, not in the task: one that is cancelled before its first step runs nothing of its body."""
+            self._copies.discard(copied)
+            broken = copied.cancelled() or copied.exception() is not None
+            ended = self._monotonic()
+            shadow.settle(target, permit, CallResult.IGNORED if broken else copied.result(), ended - now, ended)
+
+        task.add_done_callback(over)
 
     async def _copy(
-        self,
-        transport: UpstreamTransport,
-        shadow: LiveUpstream,
-        target: LiveTarget,
-        permit: Permit,
-        request: UpstreamRequest,
-        began: float,
-    ) -> None:
+        self, transport: UpstreamTransport, shadow: LiveUpstream, target: LiveTarget, request: UpstreamRequest
+    ) -> CallResult:
         result = CallResult.IGNORED
         try:
             async with asyncio.timeout(LONGEST):
@@ -117,9 +119,7 @@ class Mirrors:
             result = result_of_fault(error.fault)
         except TimeoutError:
             result = CallResult.UNREACHED
-        finally:
-            now = self._monotonic()
-            shadow.settle(target, permit, result, now - began, now)
+        return result
 
     async def close(self) -> None:
         await end(set(self._copies))

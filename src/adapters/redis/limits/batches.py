@@ -70,13 +70,17 @@ Member = tuple[PendingCharges, Sequence[int], bool]
 class Batch:
     """Requests that go out together, at one `now` (None: the store's)."""
 
-    __slots__ = ("asked", "now", "task", "timer")
+    __slots__ = ("asked", "due", "extended", "in_lane", "now", "task", "timer")
 
     def __init__(self, now: float | None) -> None:
         self.now = now
         self.asked: list[PendingCharges] = []
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
+        #: When it has waited long enough, by the loop's clock, and whether it was given more.
+        self.due = 0.0
+        self.extended = False
+        self.in_lane = False
 
     def times(self, unix: float) -> tuple[int, bytes]:
         """Microseconds for finding calendars' windows, and the `now` the script is told."""

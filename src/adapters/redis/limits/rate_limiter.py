@@ -20,6 +20,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final, cast
 
 from spork.adapters.redis.limits import LUA
@@ -40,6 +41,10 @@ LANES: Final = 2
 BATCH: Final = 256
 PROBE_EVERY: Final = 0.25
 TICK: Final = 1.0
+#: Seconds after which a timer is late: this process stood still, not the store.
+LATE: Final = 0.01
+#: Seconds more that a batch gets whose timer was late.
+MOMENT: Final = 0.02
 
 _new: Final[Any] = tuple.__new__
 
@@ -85,6 +90,8 @@ class RedisRateLimiter:
         self._filling: Batch | None = None
         self._waiting: list[Batch] = []
         self._under_way = 0
+        #: Calls of requests that came to nothing since the latest that was answered.
+        self._unanswered = 0
         self._keeper: asyncio.Task[None] | None = None
         self._counts = {"calls": 0, "requests": 0, "timeouts": 0, "errors": 0}
 
@@ -140,6 +147,15 @@ class RedisRateLimiter:
         await self._returns.close()
         await self._caller.close()
 
+    @property
+    def trouble(self) -> str:
+        """Why requests are not counted in the store now, empty while they are."""
+        if self.health.down:
+            return self.health.last_error
+        if self._unanswered:
+            return f"the latest {self._unanswered} calls came to nothing: {self.health.last_error}"
+        return ""
+
     def stats(self) -> dict[str, int]:
         """Counters for metrics. `down` is 0 or 1; allow, deny, local count charges decided without the store."""
         return {
@@ -147,6 +163,7 @@ class RedisRateLimiter:
             **self.fallback.counts,
             "outages": self.health.outages,
             "down": int(self.health.down),
+            "unanswered": self._unanswered,
             "permits": len(self._permits),
             "returned": self._returns.count,
         }
@@ -170,7 +187,8 @@ class RedisRateLimiter:
         else:
             self._waiting.append(self._filling)
         self._filling = batch
-        batch.timer = loop.call_later(self._timeout, self._expire, batch)
+        batch.due = loop.time() + self._timeout
+        batch.timer = loop.call_at(batch.due, self._expire, batch)
         return batch
 
     def _flush(self) -> None:
@@ -185,7 +203,21 @@ class RedisRateLimiter:
             if not batch.asked:
                 continue
             self._under_way += 1
+            batch.in_lane = True
             batch.task = asyncio.get_running_loop().create_task(self._run(batch))
+            # A task that is cancelled before its first step runs nothing of its body, no `finally` either.
+            batch.task.add_done_callback(partial(self._over, batch))
+
+    def _leave_lane(self, batch: Batch) -> bool:
+        """A batch's lane is free, whatever became of the batch. Only the first time counts."""
+        held, batch.in_lane = batch.in_lane, False
+        self._under_way -= held
+        return held
+
+    def _over(self, batch: Batch, _task: asyncio.Task[None]) -> None:
+        """A batch's task has ended; what it could not give back itself is given back here."""
+        if self._leave_lane(batch):
+            self._flush()
 
     async def _run(self, batch: Batch) -> None:
         self._counts["requests"] += len(batch.asked)
@@ -206,7 +238,7 @@ class RedisRateLimiter:
         except asyncio.CancelledError:  # by `_expire`, which has answered everyone
             answers = []
         finally:
-            self._under_way -= 1
+            self._leave_lane(batch)
             if batch.timer is not None:
                 batch.timer.cancel()
         for answer, (_, members) in zip(answers, placed, strict=False):
@@ -220,11 +252,13 @@ class RedisRateLimiter:
         """One server's answer, for everyone. The plain case, admitted and waited for, is made short."""
         if not isinstance(answer, bytes):
             self._counts["errors"] += 1
+            self._unanswered += 1
             self.health.failed(answer)
             for asked in batch.asked:
                 asked.answers = [None] * len(asked.charges)
                 self._settle(asked)
             return
+        self._unanswered = 0
         self.health.succeeded()
         micros = time_of(answer)
         at = micros / MICROS
@@ -248,10 +282,12 @@ class RedisRateLimiter:
     def _take(self, answer: Any, members: Sequence[Member]) -> None:
         """One call's answer, for everyone in it."""
         if isinstance(answer, bytes):
+            self._unanswered = 0
             self.health.succeeded()
             note_answers(answer, members)
         else:
             self._counts["errors"] += 1
+            self._unanswered += 1
             self.health.failed(answer)
             note_failure(members)
         for asked, _, _ in members:
@@ -265,10 +301,20 @@ class RedisRateLimiter:
                 self._settle(asked)
 
     def _expire(self, batch: Batch) -> None:
-        """The batch has waited long enough: whoever still waits is answered without the store."""
+        """The batch has waited long enough: whoever still waits is answered without the store.
+
+        A process that was stopped finds its timers due before it has read what arrived meanwhile: a timer that comes
+        late gives the batch a moment more, once.
+        """
+        loop = asyncio.get_running_loop()
+        if not batch.extended and loop.time() - batch.due > LATE:
+            batch.extended = True
+            batch.timer = loop.call_later(MOMENT, self._expire, batch)
+            return
         self._counts["timeouts"] += 1
+        self._unanswered += 1
+        self.health.failed("no answer in time" if batch.task is not None else "no call went out in time")
         if batch.task is not None:
-            self.health.failed("no answer in time")
             batch.task.cancel()
         asked, batch.asked = batch.asked, []
         if batch is self._filling:
@@ -335,11 +381,12 @@ class RedisRateLimiter:
 
     async def _keep(self) -> None:
         """Probe a store that is down; renew permits held for long."""
-        last = asyncio.get_running_loop().time()
+        last = last_probe = asyncio.get_running_loop().time()
         while True:
             await asyncio.sleep(PROBE_EVERY if self.health.down else min(TICK, self._permits.renew_every))
             now = asyncio.get_running_loop().time()
-            if self.health.down:
+            if self.health.down or (self._unanswered and now - last_probe >= TICK):
+                last_probe = now
                 await self._probe()
             elif now - last >= self._permits.renew_every:
                 last = now
@@ -365,5 +412,7 @@ class RedisRateLimiter:
             self.health.failed(error)
             return
         self.health.succeeded()
+        if self._under_way < LANES:  # else requests do not get through, whatever a probe of its own says
+            self._unanswered = 0
         if was_down:
             log.info("limits: the shared store answers again")

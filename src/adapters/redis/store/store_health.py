@@ -14,7 +14,10 @@ FAILURES: Final = 3
 
 @dataclass(slots=True)
 class StoreHealth:
-    """`down` is asked on every request. Probing is the owner's job; `succeeded` brings the store back."""
+    """`down` is asked on every request. Probing is the owner's job; `succeeded` brings the store back.
+
+    `failures` counts those since the last success: more than none means that the latest answers were given without it.
+    """
 
     down: bool = False
     failures: int = 0
