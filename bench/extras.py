@@ -45,7 +45,7 @@ def parts(site: Site, running: Any) -> tuple[str, str, Any]:
             continue
         said = ""
         for part in PARTS:
-            env = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{ROOT}"}
+            env = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{ROOT}", "PYTHONSAFEPATH": "1"}
             command = [sys.executable, "-m", *part]
             done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
             said += f"{part[0]}\n" + "".join(f"  {line}\n" for line in done.stdout.splitlines())

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.peers import ROOT, Peer, Site
 
 #: Where the sources are, and where `make native` leaves them compiled.
-SOURCE = ROOT / "src"
+SOURCE = ROOT
 NATIVE = ROOT / "build" / "native"
 
 _PLAIN = """listen: 127.0.0.1:{port}
@@ -58,7 +58,7 @@ def _peer(site: Site, root: Path, name: str, template: str, headers: dict[str, s
     )
     state.mkdir()
     env = {"PYTHONPATH": str(root)}
-    return Peer(name, [sys.executable, "-m", "spork.cli", "serve", "-c", config], port, env, headers)
+    return Peer(name, [sys.executable, "-P", "-m", "spork.cli", "serve", "-c", config], port, env, headers)
 
 
 def rows(site: Site) -> list[Peer]:
@@ -108,7 +108,7 @@ def routes_config(site: Site, count: int) -> tuple[Peer, Path]:
     env = {"PYTHONPATH": str(ROOT)}
     peer = Peer(
         f"{count} routes",
-        [sys.executable, "-m", "spork.cli", "serve", "-c", config],
+        [sys.executable, "-P", "-m", "spork.cli", "serve", "-c", config],
         port,
         env,
         path="/api/v1/service0/items/42",

@@ -74,6 +74,7 @@ def python_env(**more: str) -> dict[str, str]:
         if not k.startswith(("SPORK_", "UPSTREAM_")) and not k.endswith("_SERVICE_URL")
     }
     env["PYTHONPATH"] = os.environ.get("SPORK_TEST_SOURCES", str(ROOT))
+    env["PYTHONSAFEPATH"] = "1"  # and not what stands in the current folder
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling all of it anew would be most of each gateway's start
     return env | more
 

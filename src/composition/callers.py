@@ -31,31 +31,26 @@ from spork.application.callers.consumers import Consumers
 from spork.application.callers.failures import FailedAuthentication
 from spork.application.callers.keys import KeyRing, Keys
 from spork.application.callers.methods import ApiKeyHeader, BearerToken, ClientCertificate, Method
-from spork.application.callers.ports import Announcements
+from spork.application.callers.ports import Announcements, BodySchema
 from spork.application.callers.self_service import AuthDesk
 from spork.application.callers.sessions import Sessions
 from spork.application.callers.shared_secrets import BasicPassword, SignedRequest, TakenSignatures
 from spork.application.callers.trust import RevocationSync
 from spork.application.callers.verdicts import TokenCache
 from spork.application.configuration.model import Configuration, RouteConfig
-from spork.application.exchange.reading import BodyReader
-from spork.application.guards.addresses import AddressGuard
-from spork.application.guards.authorization import AuthorizationGuard
-from spork.application.guards.cors import CorsGuard
-from spork.application.guards.credentials import CredentialsGuard, Sign
-from spork.application.guards.csrf import CsrfGuard
-from spork.application.guards.decode import DecodeGuard
-from spork.application.guards.schema import SchemaGuard
-from spork.application.guards.screen import ScreenGuard
-from spork.application.guards.security import SecurityGuard
+from spork.application.guards.authorization import AuthorizationPolicy
+from spork.application.guards.credentials import CredentialsPolicy, Sign
+from spork.application.guards.csrf import CsrfPolicy
+from spork.application.guards.decode import DecodingPolicy
+from spork.application.guards.policy import Policy
+from spork.application.guards.schema import SchemaPolicy
+from spork.application.guards.screen import ScreenPolicy
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.events import EventSink
-from spork.application.pipeline.compiler import GuardMaker
 from spork.composition.codings import codings
 from spork.composition.lazily import LazyFetcher
 from spork.composition.secrets import key_pepper, signing_key
 from spork.domain.http.addresses import AddressSet
-from spork.domain.identity.authorization import RequestSecurity, demands_anything
 from spork.domain.identity.revocation import RevocationSet
 from spork.domain.identity.tokens import ClaimNames, Issuer, Refused, TokenOutcome, TokenVerifier
 from spork.domain.limits.limit import RateLimiter
@@ -101,7 +96,7 @@ class _Verifiers:
 
 
 class CallerSide:
-    """Everything about callers in this process. Guard makers are methods, in the order they are listed in `makers`."""
+    """Everything about callers in this process. `policies()` are what it compiles for routes."""
 
     def __init__(
         self,
@@ -265,84 +260,22 @@ class CallerSide:
             self._basic = BasicPassword(self.consumers.named, Argon2Passwords())
         return self._basic
 
-    # ---------------------------------------------------------------------------------------------------- guard makers
+    # -------------------------------------------------------------------------------------------------------- policies
 
-    def security(self, route: RouteConfig, configuration: Configuration) -> SecurityGuard | None:
-        policy = route.security
-        if policy is None or (policy.https == "off" and not policy.hsts and not policy.headers):
-            return None
-        return SecurityGuard(policy)
-
-    def addresses(self, route: RouteConfig, configuration: Configuration) -> AddressGuard | None:
-        policy = route.security
-        return AddressGuard(policy.allow, policy.deny) if policy is not None and (policy.allow or policy.deny) else None
-
-    def cors(self, route: RouteConfig, configuration: Configuration) -> CorsGuard | None:
-        return CorsGuard(route.cors) if route.cors is not None else None
-
-    def csrf(self, route: RouteConfig, configuration: Configuration) -> CsrfGuard | None:
-        policy = route.security
-        if policy is None or not policy.csrf:
-            return None
-        return CsrfGuard(policy.csrf_origins, self._csrf_key, self._events)
-
-    def credentials(self, route: RouteConfig, configuration: Configuration) -> CredentialsGuard | None:
-        policy = route.auth
-        if policy is None:
-            return None
-        names = policy.all_of or policy.any_of
-        methods = [method for name in names for method in self.methods(name, route.name, configuration)]
-        return CredentialsGuard(
-            policy,
-            methods,
-            failures=self.failures,
-            sightings=self.sessions,
-            sign=self._sign(route) if policy.signed_identity else None,
-            events=self._events,
+    def policies(self) -> tuple[Policy, ...]:
+        """The policies of routes that need something of callers."""
+        return (
+            CsrfPolicy(self._csrf_key, self._events),
+            CredentialsPolicy(self.methods, self._sign, self.failures, self.sessions, self._events),
+            AuthorizationPolicy(self._events),
+            DecodingPolicy(codings()),
+            ScreenPolicy(codings(), self._screen, self._events),
+            SchemaPolicy(codings(), _body_schema),
         )
 
     def _sign(self, route: RouteConfig) -> Sign:
         signer, audience = self.signer, route.upstream or route.name
         return lambda verdict, now: signer.sign(verdict, audience, now)
-
-    def authorization(self, route: RouteConfig, configuration: Configuration) -> AuthorizationGuard | None:
-        policy = route.auth
-        return AuthorizationGuard(policy, self._events) if policy is not None and demands_anything(policy) else None
-
-    def screen(self, route: RouteConfig, configuration: Configuration) -> ScreenGuard | None:
-        policy = route.security or RequestSecurity()
-        if policy.screen == "off":
-            return None
-        bodies = BodyReader(codings(), route.decode)
-        return ScreenGuard(self._screen, policy.screen == "block", self._events, policy.screen_bytes, bodies)
-
-    def decode(self, route: RouteConfig, configuration: Configuration) -> DecodeGuard | None:
-        return DecodeGuard(BodyReader(codings(), route.decode)) if route.decode is not None else None
-
-    def schema(self, route: RouteConfig, configuration: Configuration) -> SchemaGuard | None:
-        policy = route.security
-        if policy is None or not policy.schema:
-            return None
-        from spork.adapters.jsonschema.body_schema import JsonBodySchema
-
-        return SchemaGuard(JsonBodySchema(Path(policy.schema).read_text()), bodies=BodyReader(codings(), route.decode))
-
-    def makers(self, before: list[GuardMaker] | None = None, after: list[GuardMaker] | None = None) -> list[GuardMaker]:
-        """Every guard maker in the order of admission. `before` (limits by address) stand before credentials, `after`
-        (limits by caller) behind authorization."""
-        return [
-            self.security,
-            self.addresses,
-            self.cors,
-            *(before or ()),
-            self.csrf,
-            self.credentials,
-            self.authorization,
-            *(after or ()),
-            self.decode,
-            self.screen,
-            self.schema,
-        ]
 
     # --------------------------------------------------------------------------------------------------------- running
 
@@ -400,6 +333,12 @@ class CallerSide:
                 await self.sessions.write_down()
             except Exception as error:
                 log.warning("sessions were not written down: %s", error)
+
+
+def _body_schema(file: str) -> BodySchema:
+    from spork.adapters.jsonschema.body_schema import JsonBodySchema
+
+    return JsonBodySchema(Path(file).read_text())
 
 
 def _http_calls() -> HttpCalls:

@@ -21,10 +21,11 @@ from spork.application.exchange.answers import Gateway, ProblemResponses
 from spork.application.exchange.exchange import Current, Snapshot
 from spork.application.fleet.lifecycle import Lifecycle
 from spork.application.fleet.nodes import NodeRegistry, SingleNodeRegistry
+from spork.application.guards.order import in_order
+from spork.application.guards.policy import Policy
 from spork.application.kernel.clock import Clock
 from spork.application.pipeline.admission import Admission
 from spork.application.pipeline.client_address import ClientAddress
-from spork.application.pipeline.compiler import GuardMaker
 from spork.application.pipeline.configurator import Configurator
 from spork.application.pipeline.forwarder import Forwarder
 from spork.application.pipeline.sender import Sender
@@ -103,14 +104,9 @@ def fleet(shared: str) -> NodeRegistry:
     return RedisNodes(connect(shared, connections=4, operation=1.0).client)
 
 
-def guard_makers(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -> list[GuardMaker]:
-    """Every guard maker, in the order in which a request meets them."""
-    return [
-        *callers.makers([limits.guards.before], [limits.guards.after]),
-        upstreams.idempotency_guard,
-        upstreams.stale_guard,
-        limits.shedding,
-    ]
+def admission_policies(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -> tuple[Policy, ...]:
+    """Every policy of routes, in the order of admission."""
+    return in_order((*callers.policies(), *limits.policies(), *upstreams.policies()))
 
 
 class GatewayContainer(containers.DeclarativeContainer):
@@ -148,14 +144,14 @@ class GatewayContainer(containers.DeclarativeContainer):
         limiter=limits.provided.limiter,
         events=events,
     )
-    makers = providers.Callable(guard_makers, callers=callers, limits=limits, upstreams=upstream_side)
+    policies = providers.Callable(admission_policies, callers=callers, limits=limits, upstreams=upstream_side)
     clients = providers.Singleton(ClientAddress, trusted=configuration.provided.trusted_proxies)
 
     configurator = providers.Singleton(
         Configurator,
         current=current,
         registry=registry,
-        guard_makers=makers,
+        policies=policies,
         clock=clock,
         answer_maker=providers.Object(answer_stages),
     )

@@ -17,8 +17,9 @@ from spork.adapters.memory.rate_limiter import MemoryRateLimiter
 from spork.application.admin.quotas import QuotaControl
 from spork.application.configuration.model import Configuration
 from spork.application.exchange.exchange import Current
-from spork.application.guards.limits import LimitGuards, PlanOf
-from spork.application.guards.shedding import SheddingGuards
+from spork.application.guards.limits import EarlyLimits, LateLimits, LimitGuards, PlanOf
+from spork.application.guards.policy import Policy
+from spork.application.guards.shedding import SheddingPolicy
 from spork.application.kernel.clock import Clock
 from spork.application.limits.heavy_hitters import HeavyHitters
 from spork.application.limits.overrides import LimitOverrides
@@ -38,7 +39,7 @@ MEASURE_EVERY = 5
 
 
 class LimitSide:
-    """`guards.before`, `guards.after` and `shedding` are guard makers; `control` is what operators use. `nodes` counts live ones
+    """`policies()` are what it compiles for routes; `control` is what operators use. `nodes` counts live ones
     and may be set later; `plan_of` says which plan a principal is on, None for what its credential says."""
 
     def __init__(
@@ -63,7 +64,7 @@ class LimitSide:
         self.overrides = overrides
         self.insight = HeavyHitters()
         self.guards = LimitGuards(self.limiter, self.insight, self.overrides, plan_of)
-        self.shedding = SheddingGuards(clock.monotonic, chance)
+        self.shedding = SheddingPolicy(clock.monotonic, chance)
         self.control = QuotaControl(
             self.limiter,
             self.insight,
@@ -84,6 +85,10 @@ class LimitSide:
         self.redis = RedisRateLimiter(connection, self.memory, nodes=lambda: self.nodes(), timeout=connection.operation)
         self.limiter = self.leases = LeasingRateLimiter(self.redis)
         return LimitOverrides(RedisOverrides(connection))
+
+    def policies(self) -> tuple[Policy, ...]:
+        """The policies of routes that count or bound something."""
+        return (EarlyLimits(self.guards), LateLimits(self.guards), self.shedding)
 
     def store(self) -> str:
         if self.redis is None:

@@ -18,10 +18,11 @@ from spork.adapters.memory.idempotency import MemoryIdempotency
 from spork.adapters.memory.registrations import MemoryRegistrations
 from spork.application.admin import upstream_views
 from spork.application.admin.upstream_views import UpstreamMoment
-from spork.application.configuration.model import Configuration, RouteConfig
-from spork.application.exchange.exchange import Current, Guard
-from spork.application.guards.idempotency import IdempotencyGuard
-from spork.application.guards.stale import StaleAnswers
+from spork.application.configuration.model import Configuration
+from spork.application.exchange.exchange import Current
+from spork.application.guards.idempotency import IdempotencyPolicy
+from spork.application.guards.policy import Policy
+from spork.application.guards.stale import StaleAnswers, StalePolicy
 from spork.application.kernel.clock import Clock
 from spork.application.pipeline.mirroring import Mirrors
 from spork.application.telemetry.event_delivery import EventDelivery, EventLines, Hub
@@ -84,7 +85,7 @@ class UpstreamSide:
         store: RegistrationStore
         if configuration.shared == "memory":
             self.breakers = MemoryCircuitBreakers(chance.random)
-            self._idempotency = IdempotencyGuard(MemoryIdempotency(clock.monotonic))
+            self._idempotency = IdempotencyPolicy(MemoryIdempotency(clock.monotonic))
             store = MemoryRegistrations(clock.unix)
         else:
             from spork.adapters.redis.fleet.circuit_breaker import RedisCircuitBreakers
@@ -95,7 +96,7 @@ class UpstreamSide:
 
             self._redis = connect(configuration.shared, operation=BACKGROUND_SECONDS)
             self.breakers = self._fleet = RedisCircuitBreakers(self._redis.client, chance.random, clock)
-            self._idempotency = IdempotencyGuard(RedisIdempotency(self._redis.client))
+            self._idempotency = IdempotencyPolicy(RedisIdempotency(self._redis.client))
             store, board = RedisRegistrations(self._redis.client), RedisDrains(self._redis.client)
         self.registry = UpstreamRegistry(self.breakers, chance.random, events)
         self.stale = StaleAnswers()
@@ -125,15 +126,9 @@ class UpstreamSide:
             events.listen(self.delivery.hear)
         events.listen(EventLines().hear)
 
-    def idempotency_guard(self, route: RouteConfig, configuration: Configuration) -> Guard | None:
-        """A guard maker: for routes whose upstream takes Idempotency-Keys (`retries: {idempotency_key: true}`)."""
-        upstream = next((u for u in configuration.upstreams if u.name == route.upstream), None)
-        wanted = upstream is not None and upstream.retries is not None and upstream.retries.idempotency_key
-        return self._idempotency if wanted else None
-
-    def stale_guard(self, route: RouteConfig, configuration: Configuration) -> Guard | None:
-        """A guard maker: for routes whose upstream falls back to its last good answers."""
-        return self.stale.guard(route, configuration)
+    def policies(self) -> tuple[Policy, ...]:
+        """The policies of routes that need something of upstreams."""
+        return (self._idempotency, StalePolicy(self.stale))
 
     def join(self, operators: OperatorSide) -> None:
         """Let operators probe, and count what is counted here."""

@@ -78,7 +78,8 @@ class DenialCategory(Enum):
     CREDENTIALS = "credentials"  #: who asks is not proven
     ACCESS = "access"  #: who asks, from where or with what, may not
     ALLOWANCE = "allowance"  #: it may, but not this much
-    OTHER = "other"  #: the request itself, its address, or what the gateway can do right now
+    REQUEST = "request"  #: the request itself is not acceptable, whoever sends it
+    OTHER = "other"  #: its address, or what the gateway can do right now
 
 
 #: reason -> its ground; a reason that is not here is of `OTHER`.

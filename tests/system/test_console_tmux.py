@@ -97,7 +97,7 @@ def gateway() -> Iterator[FakeGateway]:
 def start(
     terminal: Terminal, gateway: FakeGateway, *options: str, width: int = 120, height: int = 36, **env: str
 ) -> None:
-    command = f"{sys.executable} -m console --url {gateway.url} {' '.join(options)}"
+    command = f"{sys.executable} -P -m spork.console --url {gateway.url} {' '.join(options)}"
     terminal.run(command, width, height, SPORK_ADMIN_TOKEN="admin-token", SPORK_CONSOLE_CONFIG="/nonexistent", **env)
 
 
@@ -111,9 +111,7 @@ def test_keys_typed_while_it_starts_are_kept(terminal: Terminal, gateway: FakeGa
 
 
 def test_an_interrupt_while_it_starts_leaves_the_terminal_as_it_was(terminal: Terminal, gateway: FakeGateway) -> None:
-    command = (
-        f"trap : INT\n{sys.executable} -m console --url {gateway.url}"  # the shell of the test outlives its signal
-    )
+    command = f"trap : INT\n{sys.executable} -P -m spork.console --url {gateway.url}"  # the shell of the test outlives its signal
     terminal.run(command, SPORK_ADMIN_TOKEN="admin-token", SPORK_CONSOLE_CONFIG="/nonexistent")
     terminal.shows("reading http")
     terminal.keys("C-c")

@@ -11,8 +11,9 @@ import math
 import msgspec
 
 from spork.application.exchange.answers import GatewayResponse
+from spork.application.guards.order import reasons
 from spork.domain.http.head import Header
-from spork.domain.outcomes import TIMEOUTS, Denial, Fault, FaultKind, LocalResponse, Side
+from spork.domain.outcomes import TIMEOUTS, Denial, DenialCategory, Fault, FaultKind, LocalResponse, Side
 
 #: `urn:` because a refusal must not depend on a web site; docs/problems.md lists every reason.
 TYPE_PREFIX = "urn:spork:problem:"
@@ -93,11 +94,27 @@ def retry_after(seconds: float) -> bytes:
     return str(max(1, math.ceil(seconds))).encode("ascii")
 
 
+#: What a policy's own reason is answered with, by what its refusal is about.
+_BY_CATEGORY: dict[DenialCategory, int] = {
+    DenialCategory.CREDENTIALS: 401,
+    DenialCategory.ACCESS: 403,
+    DenialCategory.ALLOWANCE: 429,
+    DenialCategory.REQUEST: 400,
+    DenialCategory.OTHER: 503,
+}
+
+
+def declared(reason: str) -> tuple[int, str]:
+    """Status and title of a reason that a policy declares; (500, "Internal error") for one that nobody does."""
+    found = reasons().get(reason)
+    return (500, "Internal error") if found is None else (_BY_CATEGORY[found.category], found.title)
+
+
 class JsonProblemResponses:
     """Implements `ports.Refusals`."""
 
     def deny(self, denial: Denial, request_id: str, trace_id: str = "") -> GatewayResponse:
-        status, title = REASONS.get(denial.reason, (500, "Internal error"))
+        status, title = REASONS.get(denial.reason) or declared(denial.reason)
         uri = QUOTA_TYPE if denial.reason == "quota_exceeded" else TYPE_PREFIX + denial.reason
         members = denial.members | {"trace_id": trace_id} if trace_id else denial.members
         return _problem(status, title, uri, denial.detail, request_id, members, self._headers(denial), denial.close)

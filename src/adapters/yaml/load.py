@@ -19,6 +19,7 @@ from spork.adapters.yaml.written import Document
 from spork.application.configuration.checks import check
 from spork.application.configuration.model import Configuration
 from spork.application.configuration.problems import Diagnostic, errors, in_order, parent
+from spork.application.guards.order import check_policies
 
 _KEEPS_PLACES = re.compile(r"(^routes|limits|quotas|targets)\[[0-9]+\]\Z")
 _ROUTE_INDEX = re.compile(r"routes\[([0-9]+)\]")
@@ -124,7 +125,7 @@ def _read(gathered: Gathered, environ: Mapping[str, str], further: Further) -> L
     faults = Faults(p.path for p in errors(findings.problems))
     unread = frozenset(_as_compiled(path, translated) for path in faults.around)
     found = check(translated.configuration, unread=unread, is_file=os.path.isfile)
-    for problem in (*found, *further(translated.configuration)):
+    for problem in (*found, *check_policies(translated.configuration), *further(translated.configuration)):
         path = _as_written(problem.path, translated)
         if not faults.explain(path):
             findings.add(path, problem.message, problem.suggestion, problem.severity)

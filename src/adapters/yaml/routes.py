@@ -10,6 +10,7 @@ from spork.adapters.yaml import written
 from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.limits import translate_limits
 from spork.adapters.yaml.telemetry import translate_route_trace
+from spork.adapters.yaml.written.form import WrittenPolicy
 from spork.application.configuration.model import HeaderEdit, Mirror, RouteConfig, Split
 from spork.application.configuration.problems import child
 from spork.domain.http.coding import CompressionPolicy, DecodePolicy
@@ -64,8 +65,22 @@ def _route(route: written.Route, name: str, path: str, findings: Findings) -> Ro
         decode=None if route.decode is None else DecodePolicy(route.decode.codings, route.decode.ratio),
         trace=translate_route_trace(route.trace),
         metadata=dict(route.metadata),
+        policies=_policies(route, path, findings),
         origin=str(findings.place(path)),
     )
+
+
+def _policies(route: written.Route, path: str, findings: Findings) -> tuple[object, ...]:
+    """What the written policies compile to that need no translation of their own."""
+    compiled: list[object] = []
+    for key in route.__struct_fields__:
+        value = getattr(route, key)
+        if isinstance(value, WrittenPolicy):
+            try:
+                compiled.append(value.compiled())
+            except ValueError as error:
+                findings.add(child(path, key), str(error))
+    return tuple(compiled)
 
 
 def _match(match: str | written.Match, path: str, findings: Findings) -> Match:

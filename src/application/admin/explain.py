@@ -7,25 +7,22 @@ what would be sent, and nothing was counted, charged or dialled.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from spork.application.admin.upstream_views import fallback_word
-from spork.application.exchange.exchange import Exchange, Guard, RoutePlan, Verdict
+from spork.application.exchange.exchange import Exchange, Guard, RoutePlan
 from spork.application.fleet.overview import upstreams_of
 from spork.application.kernel.tasks import now_or_later
 from spork.application.pipeline.admission import Admission, route
 from spork.application.pipeline.redirects import redirect
 from spork.application.pipeline.sender import Sender
-from spork.application.pipeline.server_timing import TimedGuard
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.application.views import Candidate, Explanation, GuardVerdict
 from spork.domain.http.head import Header, RequestHead, header_name, split_target
 from spork.domain.outcomes import Denial
 
-#: Phases whose guards read the request and nothing else: asking them consumes nothing.
-_PURE = frozenset(("addresses", "cors", "security"))
 #: Request headers whose value is shown only as present.
 _SECRET = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"x-api-key"))
 
@@ -164,32 +161,11 @@ class Explainer:
 
 
 async def ask(guard: Guard, exchange: Exchange) -> GuardVerdict:
-    """What a guard would say. A guard without `explain` is only named: asking it could consume."""
-    if isinstance(guard, TimedGuard):
-        guard = guard.guard
-    asks = getattr(guard, "explain", None)
+    """What a guard would say; a guard that cannot say is named all the same."""
     try:
-        if asks is not None:
-            answer: GuardVerdict | Awaitable[GuardVerdict] = asks(exchange)
-            return await now_or_later(answer)
-        if guard.phase in _PURE:
-            return described(guard.phase, await now_or_later(guard.admit(exchange)), exchange)
-        return GuardVerdict(guard.phase, "unknown", "decided only on a real request")
+        return await now_or_later(guard.explain(exchange))
     except Exception as error:
         return GuardVerdict(guard.phase, "unknown", f"could not be asked: {type(error).__name__}")
-
-
-def described(phase: str, verdict: Verdict, exchange: Exchange) -> GuardVerdict:
-    """A guard's answer in words for operators, who may know more than the client is told."""
-    if isinstance(verdict, Denial):
-        known = exchange.hints.get("credential")
-        detail = f"{verdict.reason} ({known})" if phase == "credentials" and known else verdict.reason
-        return GuardVerdict(phase, "refuse", detail)
-    if verdict is not None:
-        return GuardVerdict(phase, "pass", f"answered here: {verdict.kind}")
-    principal = exchange.principal
-    who = f"{principal.subject} by {principal.method}" if principal is not None else "nobody"
-    return GuardVerdict(phase, "pass", who if phase in ("credentials", "authorization") else "")
 
 
 def head_of(method: str, url: str, headers: Sequence[tuple[str, str]], client: str) -> RequestHead | Denial:

@@ -118,6 +118,8 @@ class RouteConfig:
     trace: RouteTrace = RouteTrace()
     compression: CompressionPolicy | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    #: Compiled values of policies whose written struct says by itself what it compiles to (`WrittenPolicy`).
+    policies: tuple[object, ...] = ()
     #: Where it was declared: "spork.yaml:41", "environment USERS_SERVICE_URL", "registration".
     origin: str = ""
 

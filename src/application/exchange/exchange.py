@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from spork.application.configuration.model import Configuration, HeaderEdit, RouteConfig
 from spork.application.exchange.tracing import RequestTrace, RouteTracing
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.application.upstreams.upstream import LiveUpstream
+from spork.application.views import GuardVerdict
 from spork.domain.http.head import Header, RequestHead
 from spork.domain.identity.tokens import Principal
 from spork.domain.outcomes import Denial, LocalResponse, Outcome
@@ -30,9 +31,13 @@ class Exchange:
         "body",
         "client",
         "consumed",
+        "credential_problem",
+        "fallback_name",
         "finalizers",
+        "forgery",
+        "guard_seconds",
         "head",
-        "hints",
+        "limits_taken",
         "looped",
         "now",
         "outcome",
@@ -45,12 +50,12 @@ class Exchange:
         "request_id_bytes",
         "response_headers",
         "rest",
-        "retry_stop",
         "seconds",
         "sink",
         "snapshot",
         "status",
         "target_name",
+        "threat_rule",
         "trace",
         "trace_fields",
         "trace_trusted",
@@ -92,14 +97,22 @@ class Exchange:
         self.request_headers: list[Header] = []
         self.response_headers: list[Header] = []
         self.finalizers: list[Callable[[Exchange], None]] | None = None
-        #: Free notes between phases of one exchange (limit states, cache keys): `hints["limits"] = ...`.
-        self.hints: dict[str, object] = {}
+        #: Why the credentials were refused, a slug for operators; "" when they were not.
+        self.credential_problem = ""
+        #: The rule of the threat screen that matched, or "".
+        self.threat_rule = ""
+        #: What the CSRF guard found, for operators; "" when nothing.
+        self.forgery = ""
+        #: (phase, seconds) of each guard, on routes that say Server-Timing.
+        self.guard_seconds: list[tuple[str, float]] | None = None
+        #: What limits took before authentication, given back if those after it refuse.
+        self.limits_taken: TakenLimits | None = None
+        #: The upstream that stood in for the route's own, or "".
+        self.fallback_name = ""
         self.outcome: Outcome | None = None
         self.status = 0
         self.reason = ""
         self.attempts = 0
-        #: Why the last failed try was not repeated (a slug of `spork.domain.upstreams.retries.Stop`), "" when it was not looked at.
-        self.retry_stop = ""
         self.upstream_name = ""
         self.target_name = ""
         self.upstream_seconds = 0.0
@@ -136,14 +149,31 @@ class Exchange:
 
 Verdict = Denial | LocalResponse | None
 
+#: The `response_fields` of a guard that says nothing in answers.
+NO_FIELDS: Final[frozenset[bytes]] = frozenset()
+
+
+class TakenLimits(Protocol):
+    """Charges that can be given back."""
+
+    def refund(self, now: float) -> None:
+        """Give back what was taken; `now` is wall time in seconds."""
+
 
 class Guard(Protocol):
-    """An admission check compiled for one route. `phase` is its word in metrics, trace and docs."""
+    """An admission check compiled for one route. `phase` is its word in metrics, trace and docs.
+
+    `response_fields` are names of header fields that this guard's policy says in answers: a target's own are removed.
+    """
 
     phase: str
+    response_fields: frozenset[bytes]
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
-        """None lets the exchange go on; a Denial refuses it; a Respond answers it here. An awaitable is returned only when the guard really has to wait."""
+        """None lets the exchange go on; a Denial refuses it; a LocalResponse answers it here. An awaitable is returned only when the guard really has to wait."""
+
+    def explain(self, exchange: Exchange) -> GuardVerdict | Awaitable[GuardVerdict]:
+        """What `admit` would say, in words for operators; nothing is counted, charged, kept or told."""
 
 
 class Observer(Protocol):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
 from spork.application.guards.explaining import explained
+from spork.application.guards.policy import Policy
 from spork.application.views import GuardVerdict
 from spork.domain.http.addresses import AddressSet
 from spork.domain.outcomes import Denial
@@ -17,6 +19,7 @@ class AddressGuard:
     """`deny` is asked first; where `allow` names anything, only that is let in. What is no address is not let in."""
 
     phase = "addresses"
+    response_fields = NO_FIELDS
 
     def __init__(self, allow: tuple[str, ...], deny: tuple[str, ...]) -> None:
         self._allow = AddressSet(allow)
@@ -30,3 +33,13 @@ class AddressGuard:
 
     def explain(self, exchange: Exchange) -> GuardVerdict:
         return explained(self.phase, self.admit(exchange), f"{exchange.client} is let in")
+
+
+class AddressPolicy(Policy):
+    """`security: {allow, deny}` of routes."""
+
+    phase = "addresses"
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> AddressGuard | None:
+        policy = route.security
+        return AddressGuard(policy.allow, policy.deny) if policy is not None and (policy.allow or policy.deny) else None

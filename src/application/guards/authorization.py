@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from spork.application.callers.methods import only
-from spork.application.exchange.exchange import Verdict
+from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.exchange import NO_FIELDS, Verdict
 from spork.application.guards.explaining import explained
+from spork.application.guards.policy import Policy
 from spork.application.kernel.events import EventSink
 from spork.application.views import GuardVerdict
-from spork.domain.identity.authorization import AuthorizationInput, AuthPolicy, authorize
+from spork.domain.identity.authorization import AuthorizationInput, AuthPolicy, authorize, demands_anything
 from spork.domain.outcomes import Denial
 
 if TYPE_CHECKING:
-    from spork.application.exchange.exchange import Exchange
+    from spork.application.exchange.exchange import NO_FIELDS, Exchange
 
 _NOBODY: Final = Denial(
     "unauthenticated", "A credential is needed.", headers=((b"www-authenticate", b'Bearer realm="spork"'),)
@@ -32,14 +34,11 @@ class AuthorizationGuard:
     """
 
     phase = "authorization"
+    response_fields = NO_FIELDS
 
     def __init__(self, policy: AuthPolicy, events: EventSink | None = None) -> None:
         self._policy = policy
         self._events = events
-
-    def quiet(self) -> AuthorizationGuard:
-        """The same guard with nothing told: for explaining."""
-        return AuthorizationGuard(self._policy)
 
     def admit(self, exchange: Exchange) -> Verdict:
         principal = exchange.principal
@@ -55,3 +54,16 @@ class AuthorizationGuard:
             return GuardVerdict(self.phase, "unknown", "depends on who calls")
         denial = authorize(exchange.principal, self._policy, _asked(exchange))
         return explained(self.phase, denial, f"{exchange.principal.subject} may do this")
+
+
+class AuthorizationPolicy(Policy):
+    """`auth: {roles, scopes, permissions, tenant, mfa, ...}` of routes: what the caller must have."""
+
+    phase = "authorization"
+
+    def __init__(self, events: EventSink | None = None) -> None:
+        self._events = events
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> AuthorizationGuard | None:
+        policy = route.auth
+        return AuthorizationGuard(policy, self._events) if policy is not None and demands_anything(policy) else None

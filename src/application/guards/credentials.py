@@ -1,7 +1,7 @@
 """Who calls: the guard that looks for credentials and sets the exchange's principal.
 
 `any_of` methods are tried in their order until one finds its credential; with `all_of` every one must be good. What was
-wrong is told to operators (event, `hints["credential"]`), never to the caller, who gets one and the same answer.
+wrong is told to operators (event, `Exchange.credential_problem`), never to the caller, who gets one and the same answer.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from spork.application.callers.failures import FailedAuthentication, too_many
 from spork.application.callers.methods import Method
-from spork.application.exchange.exchange import Verdict
+from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.exchange import NO_FIELDS, Verdict
 from spork.application.guards.explaining import explained
+from spork.application.guards.policy import Policy
 from spork.application.kernel.events import EventSink
 from spork.application.views import GuardVerdict
 from spork.domain.identity.authorization import REALM, AuthPolicy
@@ -30,7 +32,7 @@ from spork.domain.identity.tokens import (
 from spork.domain.outcomes import Denial
 
 if TYPE_CHECKING:
-    from spork.application.exchange.exchange import Exchange
+    from spork.application.exchange.exchange import NO_FIELDS, Exchange
 
 _TOKEN_METHODS: Final = frozenset(("jwt", "introspection", "auth_service"))
 
@@ -50,6 +52,7 @@ class CredentialsGuard:
     """Admits an exchange whose caller proved who it is, as one route's policy asks."""
 
     phase = "credentials"
+    response_fields = NO_FIELDS
 
     def __init__(
         self,
@@ -86,7 +89,7 @@ class CredentialsGuard:
         verdict = await _settled(asks.admit(exchange))
         principal = exchange.principal
         who = f"{principal.subject} by {principal.method}" if principal is not None else "anonymous"
-        return explained(self.phase, verdict, who, str(exchange.hints.get("credential", "none was shown")))
+        return explained(self.phase, verdict, who, exchange.credential_problem or "none was shown")
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
         if self._all:
@@ -161,7 +164,7 @@ class CredentialsGuard:
         return None
 
     def _refuse(self, exchange: Exchange, reason: str, method: str) -> Verdict | Awaitable[Verdict]:
-        exchange.hints["credential"] = reason
+        exchange.credential_problem = reason
         if self._events is not None:
             self._events.publish(
                 "auth.failed", exchange.client, {"outcome": "refused", "detail": f"{method}: {reason}"}
@@ -169,7 +172,7 @@ class CredentialsGuard:
         return self._bad if self._failures is None else self._failures.count(exchange, self._bad)
 
     def _unavailable(self, exchange: Exchange, outcome: Unverifiable) -> Denial:
-        exchange.hints["credential"] = outcome.reason
+        exchange.credential_problem = outcome.reason
         return Denial(
             "authentication_unavailable", "Credentials cannot be checked right now.", retry_after=outcome.retry_after
         )
@@ -206,3 +209,42 @@ def _joined(verdicts: Sequence[Verified]) -> Verified:
 
 async def _settled(verdict: Verdict | Awaitable[Verdict]) -> Verdict:
     return await verdict if isinstance(verdict, Awaitable) else verdict
+
+
+class CredentialsPolicy(Policy):
+    """`auth` of routes: who calls.
+
+    `methods` makes the methods behind one name of `any_of` or `all_of` for a route; `sign` makes what signs the identity
+    towards its target.
+    """
+
+    phase = "credentials"
+
+    def __init__(
+        self,
+        methods: Callable[[str, str, Configuration], Sequence[Method]],
+        sign: Callable[[RouteConfig], Sign],
+        failures: FailedAuthentication | None = None,
+        sightings: Sightings | None = None,
+        events: EventSink | None = None,
+    ) -> None:
+        self._methods = methods
+        self._sign = sign
+        self._failures = failures
+        self._sightings = sightings
+        self._events = events
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> CredentialsGuard | None:
+        policy = route.auth
+        if policy is None:
+            return None
+        names = policy.all_of or policy.any_of
+        methods = [method for name in names for method in self._methods(name, route.name, configuration)]
+        return CredentialsGuard(
+            policy,
+            methods,
+            failures=self._failures,
+            sightings=self._sightings,
+            sign=self._sign(route) if policy.signed_identity else None,
+            events=self._events,
+        )

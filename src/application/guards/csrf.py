@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import secrets
 from collections.abc import Callable, Iterable
 
-from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
 from spork.application.guards.explaining import explained
+from spork.application.guards.policy import Policy
 from spork.application.kernel.events import EventSink
 from spork.application.views import GuardVerdict
 from spork.domain.outcomes import Denial
@@ -20,6 +21,7 @@ class CsrfGuard:
     """`origins` are other origins that may write. `key` signs tokens and is the same on every replica."""
 
     phase = "csrf"
+    response_fields = NO_FIELDS
 
     def __init__(
         self,
@@ -33,12 +35,6 @@ class CsrfGuard:
         self._events = events
         self._chance = chance
 
-    def quiet(self) -> CsrfGuard:
-        """The same guard with nothing told: for explaining."""
-        guard = copy.copy(self)
-        guard._events = None
-        return guard
-
     def admit(self, exchange: Exchange) -> Verdict:
         head = exchange.head
         found = judge(head, self._origins, self._key)
@@ -47,7 +43,7 @@ class CsrfGuard:
                 token = make_token(self._chance(16), self._key)
                 exchange.response_headers.extend(token_cookie(token, head.scheme == "https"))
             return None
-        exchange.hints["csrf"] = found.value
+        exchange.forgery = found.value
         if self._events is not None:
             self._events.publish("csrf.refused", exchange.client, {"outcome": "refused", "detail": found.value})
         return REFUSED
@@ -56,3 +52,19 @@ class CsrfGuard:
         found = judge(exchange.head, self._origins, self._key)
         verdict = None if found is Forgery.NONE else REFUSED
         return explained(self.phase, verdict, "cannot be forged", found.value)
+
+
+class CsrfPolicy(Policy):
+    """`security: {csrf, csrf_origins}` of routes. `key` signs tokens, the same on every replica."""
+
+    phase = "csrf"
+
+    def __init__(self, key: bytes, events: EventSink | None = None) -> None:
+        self._key = key
+        self._events = events
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> CsrfGuard | None:
+        policy = route.security
+        if policy is None or not policy.csrf:
+            return None
+        return CsrfGuard(policy.csrf_origins, self._key, self._events)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final
 
+from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.bodies import HeldBody
-from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.exchange.codings import Codings
+from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
 from spork.application.exchange.reading import BodyReader, Read
+from spork.application.guards.policy import Policy
 from spork.application.views import GuardVerdict
 from spork.domain.outcomes import Denial
 
@@ -20,6 +23,7 @@ class DecodeGuard:
     """Replaces a coded body by the plain one, up to the route's `body_bytes`; a coding that is not taken is a 415."""
 
     phase = "decode"
+    response_fields = NO_FIELDS
 
     def __init__(self, bodies: BodyReader) -> None:
         self._bodies = bodies
@@ -55,6 +59,18 @@ class DecodeGuard:
         return GuardVerdict(
             self.phase, "pass", f"{coding} is taken off the body" if coding else "the body has no coding"
         )
+
+
+class DecodingPolicy(Policy):
+    """`decode` of routes."""
+
+    phase = "decode"
+
+    def __init__(self, codings: Codings) -> None:
+        self._codings = codings
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> DecodeGuard | None:
+        return DecodeGuard(BodyReader(self._codings, route.decode)) if route.decode is not None else None
 
 
 def _most(exchange: Exchange) -> int:

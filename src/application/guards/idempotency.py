@@ -16,14 +16,17 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.bodies import HeldBody, hold
-from spork.application.exchange.exchange import Verdict
+from spork.application.exchange.exchange import NO_FIELDS, Verdict
 from spork.application.exchange.recording import KeepingSink
+from spork.application.guards.policy import Policy
+from spork.application.views import GuardVerdict
 from spork.domain.http.head import Header
 from spork.domain.outcomes import SERVER_ERRORS, Answered, Denial, LocalResponse
 
 if TYPE_CHECKING:
-    from spork.application.exchange.exchange import Exchange
+    from spork.application.exchange.exchange import NO_FIELDS, Exchange
 
 log = logging.getLogger("spork.idempotency")
 
@@ -78,6 +81,7 @@ class IdempotencyGuard:
     """`ports.Guard` for one route. `lease` and `keep` in seconds; bodies up to `most` bytes, both ways."""
 
     phase = "idempotency"
+    response_fields = NO_FIELDS
 
     def __init__(
         self, store: IdempotencyStore, lease: float = 60.0, keep: float = 86400.0, most: int = 256 * 1024
@@ -99,6 +103,11 @@ class IdempotencyGuard:
         if len(keys) > 1 or not 0 < len(keys[0]) <= LONGEST_KEY or any(c <= 32 or c > 126 for c in keys[0]):
             return _BAD_KEY
         return self._admit(exchange, keys[0])
+
+    def explain(self, exchange: Exchange) -> GuardVerdict:
+        if exchange.head.method not in METHODS or exchange.head.header(b"idempotency-key") is None:
+            return GuardVerdict(self.phase, "pass", "no Idempotency-Key: sent as any request")
+        return GuardVerdict(self.phase, "unknown", "depends on whether this key was used before")
 
     async def _admit(self, exchange: Exchange, given: bytes) -> Verdict:
         body = await hold(exchange, self._most)
@@ -165,3 +174,17 @@ def fingerprint_of(exchange: Exchange, body: bytes) -> str:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()
+
+
+class IdempotencyPolicy(Policy):
+    """`retries: {idempotency_key: true}` of a route's upstream. All routes share one guard and its store."""
+
+    phase = "idempotency"
+
+    def __init__(self, store: IdempotencyStore) -> None:
+        self._guard = IdempotencyGuard(store)
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> IdempotencyGuard | None:
+        upstream = next((u for u in configuration.upstreams if u.name == route.upstream), None)
+        wanted = upstream is not None and upstream.retries is not None and upstream.retries.idempotency_key
+        return self._guard if wanted else None

@@ -18,7 +18,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from spork.application.configuration.model import Configuration, RouteConfig
-from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
+from spork.application.guards.policy import Policy
 from spork.application.limits.descriptors import (
     BEFORE_AUTHENTICATION,
     COUNTED_TOGETHER,
@@ -41,7 +42,6 @@ PlanOf = Callable[[Principal], str]
 DEFAULT_PLAN: Final = "default"
 _DETAIL: Final = "The quota is used up; wait before the next request."
 _DETAIL_CONCURRENCY: Final = "Too many requests of this caller are in progress."
-_BEFORE: Final = "limits.before"
 _new: Final[Any] = tuple.__new__
 _ceil: Final = math.ceil
 
@@ -82,6 +82,7 @@ class LimitGuard:
     """Charges a route's limits. Answers at once with an in-process limiter, an awaitable with a shared one."""
 
     phase = "limits"
+    response_fields = NO_FIELDS
 
     def __init__(
         self,
@@ -172,15 +173,15 @@ class LimitGuard:
         if decision[1] is not None:
             exchange.at_close(_Release(self._limiter, decision[1]))
         if self._refundable:
-            exchange.hints[_BEFORE] = (self._limiter, charges, decision.at)
+            exchange.limits_taken = _Taken(self._limiter, charges, decision.at, self._own_time)
 
     def _throttled(
         self, exchange: Exchange, chosen: LimitSet, charges: Sequence[Charge], decision: Throttled
     ) -> Denial:
-        before = exchange.hints.pop(_BEFORE, None)
-        if isinstance(before, tuple):
-            limiter, taken, at = before
-            limiter.refund(taken, at, None if self._own_time else exchange.unix)
+        taken = exchange.limits_taken
+        if taken is not None:
+            exchange.limits_taken = None
+            taken.refund(exchange.unix)
         if decision.unavailable:
             for tally, charge in zip(chosen.tallies, charges, strict=True):
                 tally.turned_away(charge.identity, False)
@@ -225,6 +226,21 @@ class LimitGuard:
         return chosen
 
 
+class _Taken:
+    """What the guard before authentication took, to be given back."""
+
+    __slots__ = ("at", "charges", "limiter", "own_time")
+
+    def __init__(self, limiter: RateLimiter, charges: Sequence[Charge], at: float, own_time: bool) -> None:
+        self.limiter = limiter
+        self.charges = charges
+        self.at = at
+        self.own_time = own_time
+
+    def refund(self, now: float) -> None:
+        self.limiter.refund(self.charges, self.at, None if self.own_time else now)
+
+
 class _Release:
     """Gives permits back when the exchange is over."""
 
@@ -239,7 +255,7 @@ class _Release:
 
 
 class LimitGuards:
-    """Makes the limit guards of routes: `before` and `after` are guard makers for either side of authentication."""
+    """Makes the limit guards of routes: `before` and `after` authentication."""
 
     def __init__(
         self, limiter: RateLimiter, insight: HeavyHitters, overrides: LimitOverrides, plan_of: PlanOf | None = None
@@ -282,6 +298,30 @@ class LimitGuards:
             refundable=refundable,
             legacy_headers=configuration.legacy_limit_headers,
         )
+
+
+class EarlyLimits(Policy):
+    """Limits by address, charged before authentication."""
+
+    phase = "limits"
+
+    def __init__(self, guards: LimitGuards) -> None:
+        self._guards = guards
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> LimitGuard | None:
+        return self._guards.before(route, configuration)
+
+
+class LateLimits(Policy):
+    """Limits by caller, plan limits and all others, charged once it is known who calls."""
+
+    phase = "limits"
+
+    def __init__(self, guards: LimitGuards) -> None:
+        self._guards = guards
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> LimitGuard | None:
+        return self._guards.after(route, configuration)
 
 
 def limits_of(route: RouteConfig, configuration: Configuration) -> list[Limit]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Awaitable, Iterator
 
+from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.codings import Codings
-from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
 from spork.application.exchange.reading import BodyReader, Read
 from spork.application.guards.explaining import explained
+from spork.application.guards.policy import Policy
 from spork.application.kernel.events import EventSink
 from spork.application.views import GuardVerdict
 from spork.domain.http.head import Headers
@@ -24,13 +25,14 @@ _TEXTS = (b"application/json", b"application/x-www-form-urlencoded", b"text/plai
 
 
 class ScreenGuard:
-    """`block` refuses what a rule matches; otherwise it is only noted: `hints["screen"]` and an event say what.
+    """`block` refuses what a rule matches; otherwise it is only noted: `Exchange.threat_rule` and an event say what.
 
     A body of more than `maximum` decoded bytes passes unseen: this is a net for the common case, and looking takes time.
     One in a coding that cannot be taken off is refused where matches are, for it could hide any of them.
     """
 
     phase = "screen"
+    response_fields = NO_FIELDS
 
     def __init__(
         self,
@@ -45,12 +47,6 @@ class ScreenGuard:
         self._events = events
         self._maximum = maximum
         self._bodies = bodies or BodyReader(Codings())
-
-    def quiet(self) -> ScreenGuard:
-        """The same guard with nothing told: for explaining."""
-        guard = copy.copy(self)
-        guard._events = None
-        return guard
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
         hit = self._head(exchange)
@@ -99,7 +95,7 @@ class ScreenGuard:
         return None
 
     def _found(self, exchange: Exchange, hit: Hit) -> Verdict:
-        exchange.hints["screen"] = hit.rule
+        exchange.threat_rule = hit.rule
         if self._events is not None:
             outcome = "refused" if self._block else "observed"
             said: dict[str, object] = {"outcome": outcome, "detail": f"{hit.rule} in the {hit.place}"}
@@ -145,3 +141,21 @@ def _strings(document: object) -> Iterator[str]:
             waiting.extend(found.values())
         elif isinstance(found, list):
             waiting.extend(found)
+
+
+class ScreenPolicy(Policy):
+    """`security: {screen, screen_bytes}` of routes."""
+
+    phase = "screen"
+
+    def __init__(self, codings: Codings, screen: Screen | None = None, events: EventSink | None = None) -> None:
+        self._codings = codings
+        self._screen = screen or Screen()
+        self._events = events
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> ScreenGuard | None:
+        policy = route.security
+        if policy is None or policy.screen == "off":
+            return None
+        bodies = BodyReader(self._codings, route.decode)
+        return ScreenGuard(self._screen, policy.screen == "block", self._events, policy.screen_bytes, bodies)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import Exchange, Verdict
 from spork.application.guards.explaining import explained
+from spork.application.guards.policy import Policy
 from spork.application.views import GuardVerdict
 from spork.domain.http.head import Header
 from spork.domain.identity.authorization import RequestSecurity
@@ -32,6 +34,7 @@ class SecurityGuard:
         self._plain = SECURITY_HEADERS if policy.headers else ()
         hsts = ((b"strict-transport-security", policy.hsts.encode("ascii")),) if policy.hsts else ()
         self._secure = (*self._plain, *hsts)
+        self.response_fields = frozenset(name for name, _ in self._secure)
 
     def admit(self, exchange: Exchange) -> Verdict:
         head = exchange.head
@@ -50,6 +53,18 @@ class SecurityGuard:
 
     def explain(self, exchange: Exchange) -> GuardVerdict:
         return explained(self.phase, self.admit(exchange), f"scheme {exchange.head.scheme}")
+
+
+class SecurityPolicy(Policy):
+    """`security: {https, hsts, headers}` of routes."""
+
+    phase = "security"
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> SecurityGuard | None:
+        policy = route.security
+        if policy is None or (policy.https == "off" and not policy.hsts and not policy.headers):
+            return None
+        return SecurityGuard(policy)
 
 
 def _without_port(host: bytes) -> bytes:

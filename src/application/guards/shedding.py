@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from spork.application.configuration.model import Configuration, RouteConfig
-from spork.application.exchange.exchange import Exchange
+from spork.application.exchange.exchange import NO_FIELDS, Exchange
+from spork.application.guards.policy import Policy
 from spork.application.limits.concurrency import RETRY_AFTER, SHARES, AdaptiveConcurrency, OwnDelay
+from spork.application.views import GuardVerdict
 from spork.domain.outcomes import Answered, Denial
 from spork.domain.upstreams.gradient_limit import AdaptivePolicy
 
@@ -17,6 +19,7 @@ class SheddingGuard:
     """Takes a place in the upstream's concurrency, and gives it back with the latency seen when the exchange closes."""
 
     phase = "shed"
+    response_fields = NO_FIELDS
 
     def __init__(self, live: AdaptiveConcurrency, priority: str, clock: Callable[[], float]) -> None:
         self._live = live
@@ -29,14 +32,20 @@ class SheddingGuard:
         exchange.at_close(self._done)
         return None
 
+    def explain(self, exchange: Exchange) -> GuardVerdict:
+        state = self._live.state
+        return GuardVerdict(self.phase, "unknown", f"depends on the load; the limit is {state.limit:.0f} at once now")
+
     def _done(self, exchange: Exchange) -> None:
         answered = isinstance(exchange.outcome, Answered) and exchange.attempts == 1
         self._live.done(exchange.upstream_seconds if answered else None, self._clock())
 
 
-class SheddingGuards:
-    """Makes the guards of routes whose upstream bounds its concurrency by latency; all routes of it share one limit,
+class SheddingPolicy(Policy):
+    """`adaptive_concurrency` of upstreams and `priority` of routes: makes the guards of routes whose upstream bounds its concurrency by latency; all routes of it share one limit,
     which lives on when the configuration is compiled anew."""
+
+    phase = "shed"
 
     def __init__(self, clock: Callable[[], float], chance: Callable[[], float]) -> None:
         self._clock = clock
@@ -44,7 +53,7 @@ class SheddingGuards:
         self.own_delay = OwnDelay()
         self._live: dict[str, AdaptiveConcurrency] = {}
 
-    def __call__(self, route: RouteConfig, configuration: Configuration) -> SheddingGuard | None:
+    def compile(self, route: RouteConfig, configuration: Configuration) -> SheddingGuard | None:
         upstream = next((each for each in configuration.upstreams if each.name == route.upstream), None)
         if upstream is None or not upstream.adaptive_concurrency:
             return None

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from spork.application.configuration.model import Configuration, RouteConfig
-from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
 from spork.application.exchange.recording import KeepingSink
+from spork.application.guards.policy import Policy
+from spork.application.views import GuardVerdict
 from spork.domain.http.head import Header
 from spork.domain.outcomes import LocalResponse
 
@@ -82,7 +84,7 @@ class StaleAnswers:
     # ------------------------------------------------------------------------------------------------------- the guard
 
     def guard(self, route: RouteConfig, configuration: Configuration) -> StaleGuard | None:
-        """A guard maker: for routes to an upstream whose fallback is stale answers."""
+        """For routes to an upstream whose fallback is stale answers."""
         dynamic = (route.upstream or "").startswith("{")
         for upstream in configuration.upstreams:
             if (dynamic or upstream.name == route.upstream) and upstream.fallback and upstream.fallback.stale:
@@ -94,6 +96,7 @@ class StaleGuard:
     """Refuses nothing: it has the answer kept as it passes."""
 
     phase = "stale"
+    response_fields = NO_FIELDS
 
     def __init__(self, answers: StaleAnswers) -> None:
         self._answers = answers
@@ -104,8 +107,12 @@ class StaleGuard:
             exchange.at_close(lambda closed: self._closed(closed, sink))
         return None
 
+    def explain(self, exchange: Exchange) -> GuardVerdict:
+        kept = "is kept for when the upstream fails" if may_share(exchange) else "is not for anybody, so it is not kept"
+        return GuardVerdict(self.phase, "pass", f"a good answer {kept}")
+
     def _closed(self, exchange: Exchange, sink: KeepingSink) -> None:
-        if exchange.attempts and "fallback" not in exchange.hints:
+        if exchange.attempts and not exchange.fallback_name:
             self._answers.keep(exchange, sink)
 
 
@@ -129,3 +136,15 @@ def _for_anybody(headers: tuple[Header, ...]) -> bool:
 def _key(exchange: Exchange) -> _Key:
     plan = exchange.plan
     return (exchange.upstream_name, "" if plan is None else plan.name, exchange.head.host, exchange.head.target)
+
+
+class StalePolicy(Policy):
+    """`fallback: {stale: ...}` of a route's upstream."""
+
+    phase = "stale"
+
+    def __init__(self, answers: StaleAnswers) -> None:
+        self._answers = answers
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> StaleGuard | None:
+        return self._answers.guard(route, configuration)

@@ -12,50 +12,42 @@ from collections.abc import Callable, Mapping, Sequence
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import AnswerPolicy, Guard, RoutePlan, Snapshot
 from spork.application.exchange.tracing import TracingPlan
-from spork.application.guards.security import SECURITY_HEADERS
+from spork.application.guards.policy import Policy
 from spork.application.pipeline.server_timing import TimedGuard
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.domain.routing.table import RouteTable
-from spork.domain.security.cors import RESPONSE_FIELDS
 
-#: Makes the guard of one phase for one route, or None when the route does not ask for it.
-GuardMaker = Callable[[RouteConfig, Configuration], Guard | None]
 #: Makes what becomes of a route's answers, or None when they go out as they came.
 AnswerMaker = Callable[[RouteConfig, Configuration], AnswerPolicy | None]
+_REQUEST_ID = frozenset((b"x-request-id",))
 
 
-def gateway_owned_fields(config: RouteConfig) -> frozenset[bytes]:
-    """Header names that a target's answer loses because the gateway says them itself: two would contradict each other."""
-    names = {b"x-request-id"}
-    if config.cors is not None:
-        names |= RESPONSE_FIELDS
-    if config.security is not None:
-        if config.security.headers:
-            names |= {name for name, _ in SECURITY_HEADERS}
-        if config.security.hsts:
-            names.add(b"strict-transport-security")
-    return frozenset(names)
+def gateway_owned_fields(guards: Sequence[Guard]) -> frozenset[bytes]:
+    """Response fields removed from the upstream's answer because the gateway sets them: two would contradict each other."""
+    return _REQUEST_ID.union(*(guard.response_fields for guard in guards))
 
 
 def compile_snapshot(
     configuration: Configuration,
     upstreams: Mapping[str, LiveUpstream],
-    guard_makers: Sequence[GuardMaker],
+    policies: Sequence[Policy],
     bits: Callable[[int], int] = random.getrandbits,
     answer_maker: AnswerMaker | None = None,
 ) -> Snapshot:
-    """Compile a configuration that `check` found no error in. `guard_makers` are in the order of admission."""
+    """Compile a configuration that `check` found no error in. `policies` are in the order of admission."""
     tracer = None if configuration.telemetry is None else TracingPlan(configuration.telemetry.traces, bits)
     plans: dict[str, RoutePlan] = {}
     for route in configuration.routes:
-        guards = tuple(guard for make in guard_makers if (guard := make(route, configuration)) is not None)
+        guards = tuple(guard for each in policies if (guard := each.compile(route, configuration)) is not None)
         tracing = tracer.of(route) if tracer is not None else None
         if route.server_timing or (tracing is not None and tracing.phases != "off"):
             guards = tuple(TimedGuard(guard, time.monotonic, route.server_timing) for guard in guards)
         upstream = upstreams.get(route.upstream) if route.upstream else None
         body_bytes = configuration.edge.body_bytes if route.body_bytes is None else route.body_bytes
         answer = None if answer_maker is None else answer_maker(route, configuration)
-        plans[route.name] = RoutePlan(route, guards, upstream, body_bytes, gateway_owned_fields(route), tracing, answer)
+        plans[route.name] = RoutePlan(
+            route, guards, upstream, body_bytes, gateway_owned_fields(guards), tracing, answer
+        )
     table = RouteTable((plan.config.match, plan) for plan in plans.values())
     unrouted = tracer.of(None) if tracer is not None else None
     return Snapshot(configuration.revision, configuration, table, plans, upstreams, unrouted)

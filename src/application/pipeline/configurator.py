@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from spork.application.configuration.model import Configuration
 from spork.application.exchange.exchange import Current, Snapshot
+from spork.application.guards.policy import Policy
 from spork.application.kernel.clock import Clock
-from spork.application.pipeline.compiler import AnswerMaker, GuardMaker, compile_snapshot
+from spork.application.pipeline.compiler import AnswerMaker, compile_snapshot
 from spork.application.upstreams.registry import UpstreamRegistry
 
 log = logging.getLogger("spork.configure")
@@ -27,7 +28,7 @@ class Configurator:
         self,
         current: Current,
         registry: UpstreamRegistry,
-        guard_makers: Sequence[GuardMaker],
+        policies: Sequence[Policy],
         clock: Clock,
         answer_maker: AnswerMaker | None = None,
     ) -> None:
@@ -35,7 +36,7 @@ class Configurator:
         self._current = current
         self._clock = clock
         self._registry = registry
-        self._guard_makers = tuple(guard_makers)
+        self._policies = tuple(policies)
         self.on_swap: list[Swapped] = []
 
     @property
@@ -46,7 +47,7 @@ class Configurator:
         """Compile `configuration`, which passed every check, and put it into force."""
         now = self._clock.monotonic()
         live = self._registry.prepare(configuration.upstreams, now)
-        compiled = compile_snapshot(configuration, live, self._guard_makers, answer_maker=self._answer_maker)
+        compiled = compile_snapshot(configuration, live, self._policies, answer_maker=self._answer_maker)
         snapshot = replace(compiled, upstreams=self._registry.view)  # discovered upstreams come and go under it
         before = self._current.snapshot
         self._registry.commit(configuration.upstreams, live, now)

@@ -243,10 +243,7 @@ class Sender:
             wait,
         )
         policy = upstream.declared.retries
-        again = may_retry(policy, upstream.retry_budget, attempt, self._monotonic(), deadline, self._chance())
-        if isinstance(again, Stop):
-            exchange.retry_stop = again.why
-        return again
+        return may_retry(policy, upstream.retry_budget, attempt, self._monotonic(), deadline, self._chance())
 
     # ------------------------------------------------------------------------------------------ nothing to send to
 
@@ -290,7 +287,7 @@ class Sender:
         fallback = upstream.declared.fallback
         if fallback is None or not spare or exchange.head.upgrade:
             return None
-        exchange.hints["fallback"] = upstream.name
+        exchange.fallback_name = upstream.name
         if fallback.stale and self._stale is not None:
             kept = self._stale.find(exchange, fallback.stale)
             if kept is not None:

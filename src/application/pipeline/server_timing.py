@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from spork.application.exchange.exchange import Exchange, Guard, Verdict
+from spork.application.views import GuardVerdict
 from spork.domain.http.head import Header
-
-_HINT = "server_timing"
 
 
 class TimedGuard:
@@ -20,6 +19,7 @@ class TimedGuard:
     def __init__(self, guard: Guard, monotonic: Callable[[], float], always: bool = True) -> None:
         self._always = always
         self.phase = guard.phase
+        self.response_fields = guard.response_fields
         self.guard = guard
         self._monotonic = monotonic
 
@@ -33,6 +33,9 @@ class TimedGuard:
         self._note(exchange, began)
         return answer
 
+    def explain(self, exchange: Exchange) -> GuardVerdict | Awaitable[GuardVerdict]:
+        return self.guard.explain(exchange)
+
     async def _wait(self, exchange: Exchange, answer: Awaitable[Verdict], began: float) -> Verdict:
         try:
             return await answer
@@ -45,16 +48,15 @@ class TimedGuard:
             exchange.trace.note_phase(self.phase, began, took)
         if not self._always:
             return
-        entries = exchange.hints.setdefault(_HINT, [])
-        assert isinstance(entries, list)
-        entries.append((self.phase, took))
+        if exchange.guard_seconds is None:
+            exchange.guard_seconds = []
+        exchange.guard_seconds.append((self.phase, took))
 
 
 def server_timing(exchange: Exchange, now: float) -> Header:
     """The header at the moment the answer's head goes out: guards, the target's share, and the total."""
-    entries = exchange.hints.get(_HINT)
     sums: dict[str, float] = {}
-    for phase, took in entries if isinstance(entries, list) else ():
+    for phase, took in exchange.guard_seconds or ():
         sums[phase] = sums.get(phase, 0.0) + took
     if exchange.attempts:
         sums["send"] = exchange.upstream_seconds

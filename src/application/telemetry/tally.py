@@ -186,7 +186,7 @@ class RequestCounters:
             for limit in violated(outcome):
                 self.throttled[route, limit] = self.throttled.get((route, limit), 0) + 1
         elif ground is DenialCategory.CREDENTIALS:
-            proof = ("any", str(exchange.hints.get("credential", reason)))
+            proof = ("any", exchange.credential_problem or reason)
             self.authentications[proof] = self.authentications.get(proof, 0) + 1
 
     def _open(self, key: Key) -> Series:

@@ -42,13 +42,13 @@ def demo(port: int, admin_port: int, traffic: bool) -> None:
         environment = _environment(directory, port, admin_port, ports)
         config = demo_config()
         keys, token = asyncio.run(_credentials(str(directory)))
-        command = [sys.executable, "-m", "spork.cli", "serve", "-c", str(config)]
+        command = [sys.executable, "-P", "-m", "spork.cli", "serve", "-c", str(config)]
         gateway = stack.enter_context(_child(command, environment))
         _wait_for(gateway, port)
         _wait_until_ready(gateway, port)
         click.echo(welcome(port, admin_port, ports, environment, config, keys, token))
         if traffic:
-            load = [sys.executable, "-m", "spork.cli.demo.traffic", str(port)]
+            load = [sys.executable, "-P", "-m", "spork.cli.demo.traffic", str(port)]
             stack.enter_context(_child(load, environment | {"DEMO_KEYS": ",".join(keys.values())}))
         with contextlib.suppress(KeyboardInterrupt):
             if (code := gateway.wait()) != 0:
@@ -112,7 +112,7 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def _services(ports: dict[str, int]) -> Iterator[None]:
     specs = [f"{name}:{port}" for name, port in ports.items()]
-    process = subprocess.Popen([sys.executable, "-m", "spork.cli.demo.services", *specs], stdin=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-P", "-m", "spork.cli.demo.services", *specs], stdin=subprocess.PIPE)
     try:
         for port in ports.values():
             _wait_for(process, port)

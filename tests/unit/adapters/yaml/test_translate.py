@@ -43,7 +43,7 @@ PAIRS: list[tuple[Any, Any, set[str]]] = [
     (written.Edge, EdgeLimits, set()),
     (written.ListenerTls, ListenerTls, set()),
     (written.Document, Configuration, {"revision", "host", "port", "sources", "hub", "registration_allow"}),
-    (written.Route, RouteConfig, {"origin", "request_headers", "response_headers"}),
+    (written.Route, RouteConfig, {"origin", "request_headers", "response_headers", "policies"}),
     (written.Limit, Limit, {"period", "period_name", "source", "scope", "terms"}),
     (written.Consumer, Consumer, {"name"}),
     (written.Issuer, Issuer, {"name"}),

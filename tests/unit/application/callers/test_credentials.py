@@ -415,7 +415,7 @@ async def test_two_authorization_headers_are_ambiguous() -> None:
     one = exchange(headers=twice)
     denial = await settle(guard(jwt_method(good=GOOD)).admit(one))
     assert denial.reason == "invalid_credentials"
-    assert one.hints["credential"] == "ambiguous"
+    assert one.credential_problem == "ambiguous"
 
 
 async def test_a_bad_credential_is_not_made_good_by_another() -> None:

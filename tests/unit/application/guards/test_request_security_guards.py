@@ -143,10 +143,10 @@ def test_heads_are_screened(where: dict[str, Any]) -> None:
     verdict = screened().admit(one)
     assert isinstance(verdict, Denial)
     assert verdict.reason == "screened"
-    assert one.hints["screen"]
+    assert one.threat_rule
     watched = exchange(**where)
     assert screened(block=False).admit(watched) is None
-    assert watched.hints["screen"] == one.hints["screen"]
+    assert watched.threat_rule == one.threat_rule
 
 
 def test_headers_with_a_grammar_of_their_own_are_left_alone() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from spork.adapters.memory.upstream_transport import Received, Reply
+from spork.application.exchange.exchange import NO_FIELDS
 from spork.application.guards.stale import StaleAnswers
 from spork.application.kernel.faults import FaultError
 from spork.domain.http.head import Header
@@ -92,6 +93,7 @@ async def test_a_verified_caller_gets_and_leaves_nothing() -> None:
 
     class Verifies:
         phase = "credentials"
+        response_fields = NO_FIELDS
 
         def admit(self, exchange: Any) -> None:
             exchange.principal = Principal("ada", "mtls")

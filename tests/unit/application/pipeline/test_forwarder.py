@@ -16,7 +16,8 @@ from spork.adapters.memory.front_door import MemorySink, request
 from spork.adapters.memory.upstream_transport import MemoryTransport, Received, Reply
 from spork.adapters.system.clock import SystemClock
 from spork.application.configuration.model import Configuration, EdgeLimits, HeaderEdit, RouteConfig
-from spork.application.exchange.exchange import Current, Exchange, Snapshot
+from spork.application.exchange.exchange import NO_FIELDS, Current, Exchange, Snapshot
+from spork.application.guards.policy import Policy
 from spork.application.guards.stale import StaleAnswers
 from spork.application.kernel.faults import FaultError
 from spork.application.pipeline.admission import Admission
@@ -61,6 +62,16 @@ class Closed:
         self.seen.append(exchange)
 
 
+class Compiles(Policy):
+    """A policy that is one function."""
+
+    def __init__(self, make: Callable[[RouteConfig, Configuration], Any]) -> None:
+        self.make = make
+
+    def compile(self, route: RouteConfig, configuration: Configuration) -> Any:
+        return self.make(route, configuration)
+
+
 class House:
     """A gateway of in-memory parts."""
 
@@ -80,8 +91,11 @@ class House:
         clock = SystemClock()
         current = Current(Snapshot("", Configuration(), RouteTable(()), {}, {}))
         registry = UpstreamRegistry(MemoryCircuitBreakers(random.Random(1).random), random.Random(1).random)
-        makers = [*makers, *(lambda _r, _c, guard=guard: guard for guard in guards)]
-        self.configurator = Configurator(current, registry, makers, clock)
+        made = [
+            *(Compiles(make) for make in makers),
+            *(Compiles(lambda _r, _c, guard=guard: guard) for guard in guards),
+        ]
+        self.configurator = Configurator(current, registry, made, clock)
         declared = Configuration(**configuration)
         self.configurator.apply(declared)
         clients = ClientAddress(declared.trusted_proxies)
@@ -336,6 +350,7 @@ async def test_declared_and_counted_bodies_are_bounded() -> None:
 
 class Says:
     phase = "test"
+    response_fields = NO_FIELDS
 
     def __init__(self, verdict: Any, log: list[str], name: str) -> None:
         self.verdict, self.log, self.name = verdict, log, name

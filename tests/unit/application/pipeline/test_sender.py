@@ -193,7 +193,7 @@ async def test_retries_go_elsewhere_and_the_last_answer_is_relayed() -> None:
     assert (await both_fail.get()).status in (502, 503)
     assert len(both_fail.transport.requests) == 3
     exchange = both_fail.closed_one()
-    assert (exchange.attempts, exchange.retry_stop) == (3, "attempts")
+    assert exchange.attempts == 3
     assert all(t.active == 0 for t in both_fail.configurator.snapshot.upstreams["u"].targets)
 
 

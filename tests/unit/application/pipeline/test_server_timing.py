@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
-from spork.application.exchange.exchange import Exchange, Verdict
+from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
 from spork.application.pipeline.server_timing import TimedGuard, server_timing
+from spork.application.views import GuardVerdict
 from spork.domain.outcomes import Denial
 from tests.closed_exchanges import closed_exchange
 
@@ -24,6 +25,7 @@ class Slow:
 
     def __init__(self, phase: str, clock: Clock, seconds: float, verdict: Verdict = None, later: bool = False) -> None:
         self.phase = phase
+        self.response_fields = NO_FIELDS
         self._clock, self._seconds, self._verdict, self._later = clock, seconds, verdict, later
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
@@ -31,6 +33,9 @@ class Slow:
             return self._wait()
         self._clock.at += self._seconds
         return self._verdict
+
+    def explain(self, exchange: Exchange) -> GuardVerdict:
+        return GuardVerdict(self.phase, "unknown", "")
 
     async def _wait(self) -> Verdict:
         await asyncio.sleep(0)
