@@ -7,7 +7,7 @@ from typing import Final
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
 from spork.application.guards.explaining import explained
-from spork.application.guards.policy import Policy
+from spork.application.guards.policy import Policy, ordinary
 from spork.application.views import GuardVerdict
 from spork.domain.http.addresses import AddressSet
 from spork.domain.outcomes import Denial
@@ -35,6 +35,7 @@ class AddressGuard:
         return explained(self.phase, self.admit(exchange), f"{exchange.client} is let in")
 
 
+@ordinary
 class AddressPolicy(Policy):
     """`security: {allow, deny}` of routes."""
 

@@ -8,7 +8,7 @@ from spork.application.callers.methods import only
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import NO_FIELDS, Verdict
 from spork.application.guards.explaining import explained
-from spork.application.guards.policy import Policy
+from spork.application.guards.policy import Policy, ordinary
 from spork.application.kernel.events import EventSink
 from spork.application.views import GuardVerdict
 from spork.domain.identity.authorization import AuthorizationInput, AuthPolicy, authorize, demands_anything
@@ -56,6 +56,7 @@ class AuthorizationGuard:
         return explained(self.phase, denial, f"{exchange.principal.subject} may do this")
 
 
+@ordinary
 class AuthorizationPolicy(Policy):
     """`auth: {roles, scopes, permissions, tenant, mfa, ...}` of routes: what the caller must have."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import Exchange, Verdict
 from spork.application.guards.explaining import explained
-from spork.application.guards.policy import Policy
+from spork.application.guards.policy import Policy, ordinary
 from spork.application.views import GuardVerdict
 from spork.domain.identity.authorization import CorsPolicy
 from spork.domain.outcomes import LocalResponse
@@ -40,6 +40,7 @@ class CorsGuard:
         return explained(self.phase, self.admit(exchange), f"origin {origin.decode('latin-1')} {known}")
 
 
+@ordinary
 class CorsPolicyOfRoutes(Policy):
     """`cors` of routes."""
 

@@ -15,7 +15,7 @@ from spork.application.callers.methods import Method
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import NO_FIELDS, Verdict
 from spork.application.guards.explaining import explained
-from spork.application.guards.policy import Policy
+from spork.application.guards.policy import Policy, ordinary
 from spork.application.kernel.events import EventSink
 from spork.application.views import GuardVerdict
 from spork.domain.identity.authorization import REALM, AuthPolicy
@@ -211,6 +211,7 @@ async def _settled(verdict: Verdict | Awaitable[Verdict]) -> Verdict:
     return await verdict if isinstance(verdict, Awaitable) else verdict
 
 
+@ordinary
 class CredentialsPolicy(Policy):
     """`auth` of routes: who calls.
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
-from spork.application.guards.policy import Policy
+from spork.application.guards.policy import Policy, ordinary
 from spork.application.limits.descriptors import (
     BEFORE_AUTHENTICATION,
     COUNTED_TOGETHER,
@@ -300,6 +300,7 @@ class LimitGuards:
         )
 
 
+@ordinary
 class EarlyLimits(Policy):
     """Limits by address, charged before authentication."""
 
@@ -312,6 +313,7 @@ class EarlyLimits(Policy):
         return self._guards.before(route, configuration)
 
 
+@ordinary
 class LateLimits(Policy):
     """Limits by caller, plan limits and all others, charged once it is known who calls."""
 

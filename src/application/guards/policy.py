@@ -45,6 +45,11 @@ class Policy:
         yield from ()
 
 
+def ordinary(kind: type[T]) -> type[T]:
+    """Marks a policy in a compiled module: it stays an ordinary class there, as its base is one that plugins derive from."""
+    return kind
+
+
 def declared(route: RouteConfig, kind: type[T]) -> T | None:
     """What `route` says of a policy whose written struct compiles to `kind`; None where it says nothing."""
     for value in route.policies:

@@ -7,7 +7,7 @@ from typing import Final
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import Exchange, Verdict
 from spork.application.guards.explaining import explained
-from spork.application.guards.policy import Policy
+from spork.application.guards.policy import Policy, ordinary
 from spork.application.views import GuardVerdict
 from spork.domain.http.head import Header
 from spork.domain.identity.authorization import RequestSecurity
@@ -55,6 +55,7 @@ class SecurityGuard:
         return explained(self.phase, self.admit(exchange), f"scheme {exchange.head.scheme}")
 
 
+@ordinary
 class SecurityPolicy(Policy):
     """`security: {https, hsts, headers}` of routes."""
 

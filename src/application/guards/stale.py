@@ -14,7 +14,7 @@ from typing import Final
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
 from spork.application.exchange.recording import KeepingSink
-from spork.application.guards.policy import Policy
+from spork.application.guards.policy import Policy, ordinary
 from spork.application.views import GuardVerdict
 from spork.domain.http.head import Header
 from spork.domain.outcomes import LocalResponse
@@ -138,6 +138,7 @@ def _key(exchange: Exchange) -> _Key:
     return (exchange.upstream_name, "" if plan is None else plan.name, exchange.head.host, exchange.head.target)
 
 
+@ordinary
 class StalePolicy(Policy):
     """`fallback: {stale: ...}` of a route's upstream."""
 
