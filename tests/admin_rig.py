@@ -151,7 +151,9 @@ class AdminRig:
             [
                 *reading_handlers(self.queries, self.controls, "test", "0.1.0", self.node),
                 *acting_handlers(self.actions, self.operations),
-                *streaming_handlers(self.stream, heartbeat=0.2),
+                *streaming_handlers(
+                    self.stream, lambda operator: self.operators.still(operator, self.clock.unix()), heartbeat=0.2
+                ),
             ],
             monitoring_handlers(self.monitoring, self.queries, expose),
             self.operators,

@@ -447,3 +447,19 @@ class SnapshotView:
     as_of: float
     nodes: Nodes
     topics: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionView:
+    """One exchange that outlives its head: `kind` is websocket, stream, download or channel."""
+
+    id: str
+    node: str
+    kind: str
+    route: str
+    client: str
+    consumer: str
+    subject: str
+    method: str
+    since: float
+    ends_at: float | None

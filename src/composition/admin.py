@@ -372,7 +372,7 @@ class OperatorSide:
                 *reading_handlers(self.queries, self.controls, gateway, own_version(), self.node),
                 *acting_handlers(self.actions, self.operations),
                 *configuring,
-                *streaming_handlers(self.stream),
+                *streaming_handlers(self.stream, lambda operator: self.operators.still(operator, self.clock.unix())),
                 *logging_handlers(self.operations, self.log_state, self.change_logging),
                 *accounting_handlers(
                     self.queries, self.operations, self.levels, self.audit, self.usage_store, self.usage.flush
@@ -396,7 +396,13 @@ class OperatorSide:
             await asyncio.to_thread(self.shelf.clear_old)
         await self.live.adopt(await self.live.read_file())
         await self.live.follow(newer_than=newest_change(self.live.sources))
-        loops: list[Callable[[], Any]] = [self._beat, self.lag.watch, self._watch_files, self._end_streams]
+        loops: list[Callable[[], Any]] = [
+            self._beat,
+            self.lag.watch,
+            self._watch_files,
+            self._end_streams,
+            self._watch_streams,
+        ]
         tasks = [asyncio.create_task(loop()) for loop in loops]
         try:
             yield
@@ -435,6 +441,12 @@ class OperatorSide:
             except Exception:
                 log.exception("heartbeat")
             await asyncio.sleep(1.0)
+
+    async def _watch_streams(self) -> None:
+        """The stream of an operator whose token expired or was taken out of the configuration ends."""
+        while True:
+            self.stream.look()
+            await asyncio.sleep(0.5)
 
     async def _end_streams(self) -> None:
         """Shutdown has begun: streams would otherwise hold it up for the whole grace period."""

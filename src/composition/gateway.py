@@ -24,6 +24,7 @@ from spork.application.fleet.nodes import NodeRegistry, SingleNodeRegistry
 from spork.application.guards.order import in_order
 from spork.application.guards.policy import Policy
 from spork.application.kernel.clock import Clock
+from spork.application.live.registry import LiveExchanges
 from spork.application.pipeline.admission import Admission
 from spork.application.pipeline.client_address import ClientAddress
 from spork.application.pipeline.configurator import Configurator
@@ -170,6 +171,13 @@ class GatewayContainer(containers.DeclarativeContainer):
         engine=database,
         connections=pooled.provided.connections,
     )
+    live = providers.Singleton(
+        LiveExchanges,
+        clock,
+        callers.provided.revoked,
+        callers.provided.consumers.named,
+        events.provided.node,
+    )
     sender = providers.Singleton(
         Sender,
         transports=transports,
@@ -187,6 +195,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         clock=clock,
         observers=operators.provided.observers,
         sender=sender,
+        live=live,
     )
     data_app = providers.Singleton(
         data_application,

@@ -10,8 +10,8 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from spork.adapters.edge.server import EdgeServer, Listener, run_until_done
 from spork.application.configuration.checks.routes import EXPOSED
 from spork.application.configuration.live import LiveConfiguration, NotApplied
 from spork.application.configuration.model import Configuration
+from spork.application.fleet.lifecycle import Lifecycle
+from spork.application.kernel.tasks import end
+from spork.application.live.registry import LiveExchanges
 from spork.composition.gateway import GatewayContainer
 from spork.domain.upstreams.circuit import Transition, TransitionListener
 
@@ -59,7 +62,12 @@ async def serve(
         await stack.enter_async_context(upstreams.running())
         container.configurator().on_swap.append(lambda _, after: callers.configured(after.configuration))
         await stack.enter_async_context(callers.running())
+        live = container.live()
+        operators.controls.connections = live
+        operators.monitoring.add(live)
+        container.configurator().on_swap.append(lambda _before, _after: live.consumers_changed())
         await stack.enter_async_context(operators.running())
+        await stack.enter_async_context(watching(live, lifecycle))
         server = _server(container, configuration, sockets, lambda: reload(operators.live))
         serving = asyncio.ensure_future(server.run())
         starting = asyncio.ensure_future(server.started())
@@ -123,6 +131,21 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+@asynccontextmanager
+async def watching(live: LiveExchanges, lifecycle: Lifecycle) -> AsyncIterator[None]:
+    """Live exchanges are looked at until the block ends, and event streams ended once shutdown has begun."""
+
+    async def drain() -> None:
+        await lifecycle.draining()
+        live.drain()
+
+    tasks = [asyncio.create_task(live.watch()), asyncio.create_task(drain())]
+    try:
+        yield
+    finally:
+        await end(tasks)
 
 
 def both(one: TransitionListener, other: TransitionListener) -> TransitionListener:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from spork.domain.http.websocket import close_frame
+
 if TYPE_CHECKING:
     from spork.adapters.edge.connection import ClientConnection
 
 #: A server's unmasked Close frame with status 1001, going away (RFC 6455 5.5.1, 7.4.1).
-GOING_AWAY: Final = b"\x88\x02\x03\xe9"
+GOING_AWAY: Final = close_frame(1001)
 
 _CLOSE: Final = 0x8
 _HIGH_WATER: Final = 64 * 1024
@@ -75,7 +77,7 @@ class FrameBoundaries:
 class ClientTunnel:
     """`application.ports.Tunnel` to the client. Reading pauses while the target takes less than the client sends."""
 
-    __slots__ = ("_connection", "_ended", "_frames", "_goodbye", "_pieces", "_size", "_waiter")
+    __slots__ = ("_connection", "_ended", "_farewell", "_frames", "_goodbye", "_pieces", "_size", "_waiter")
 
     def __init__(self, connection: ClientConnection, early: bytes) -> None:
         self._connection = connection
@@ -85,6 +87,7 @@ class ClientTunnel:
         self._ended = False
         self._frames = FrameBoundaries()
         self._goodbye = False
+        self._farewell = GOING_AWAY
 
     async def read(self) -> bytes:
         """Next bytes, b"" when the client has closed or was told goodbye."""
@@ -109,7 +112,7 @@ class ClientTunnel:
         if not self._goodbye:
             self._connection.transport.write(data)
         elif whole or self._frames.between:
-            self._connection.transport.write(data[:whole] + GOING_AWAY)
+            self._connection.transport.write(data[:whole] + self._farewell)
             self.feed_eof()
         else:
             self._connection.transport.write(data)
@@ -136,13 +139,15 @@ class ClientTunnel:
         self._ended = True
         self._wake()
 
-    def go_away(self) -> None:
-        """Send a Close frame with 1001 as soon as the target's current frame has ended, then read as if at the end."""
+    def go_away(self, code: int = 1001, text: str = "") -> None:
+        """Send a Close frame as soon as the target's current frame has ended, then read as if at the end."""
         if self._goodbye or self._frames.closed:
             return
         self._goodbye = True
+        if code != 1001 or text:
+            self._farewell = close_frame(code, text)
         if self._frames.between and not self._connection.transport.is_closing():
-            self._connection.transport.write(GOING_AWAY)
+            self._connection.transport.write(self._farewell)
             self.feed_eof()
 
     def _wake(self) -> None:

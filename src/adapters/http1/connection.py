@@ -319,6 +319,10 @@ class UpstreamTunnel:
         if self._connection.unwritable:
             await self._connection.drained()
 
+    def go_away(self, code: int = 1001, text: str = "") -> None:
+        """A target hears goodbye from whoever follows the client's frames; here there is only the end."""
+        self.close()
+
     def close(self) -> None:
         """End our side: what was written is still sent."""
         self._connection.transport.close()

@@ -105,6 +105,15 @@ class Operators:
             return NotAnOperator("expired")
         return Operator(found.name, found.role if found.role in ROLES else "viewer", found.expires_at)
 
+    def still(self, operator: Operator, unix: float) -> bool:
+        """Whether an operator who was verified before is one yet: for answers that go on."""
+        if operator.expires_at is not None and unix >= operator.expires_at:
+            return False
+        return any(
+            known.name == operator.name and (known.role == operator.role or known.role not in ROLES)
+            for known in self._tokens()
+        )
+
     def _locked(self, client: str, unix: float) -> Locked | None:
         told = self._told.get(client, 0.0) - unix if self._told else 0.0
         if told > 0.0:

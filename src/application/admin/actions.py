@@ -104,6 +104,23 @@ class Actions:
             view.config,
         )
 
+    # ---------------------------------------------------------------------------------------------------- connections
+
+    async def close_connection(self, id: str) -> Prepared:
+        control = _there(self._controls.connections, "live connections")
+        view = control.view(id)
+        if view is None:
+            raise OperationRefused("not_found", f"No live connection {id} at this node.")
+
+        async def perform() -> str | None:
+            return None if control.close(id) else "over already"
+
+        who = view.consumer or view.subject or view.client
+        return Prepared(
+            "connection.close", f"connection {id}", "open", "closed", f"Ends one {view.kind} of {who} on {view.route}.",
+            perform, None, view.since, subject=view.subject,
+        )  # fmt: skip
+
     # --------------------------------------------------------------------------------------------- quotas, consumers
 
     async def reset_quota(self, id: str, act: Act) -> Prepared:

@@ -14,6 +14,7 @@ from spork.application.views import (
     ApiKeyView,
     BreakerView,
     ComponentHealth,
+    ConnectionView,
     LimitView,
     QuotaView,
     SessionView,
@@ -101,6 +102,17 @@ class Component(Protocol):
     def health(self) -> Soon[ComponentHealth]: ...
 
 
+class ConnectionControl(Protocol):
+    """Live exchanges of this process: WebSockets, event streams, long downloads."""
+
+    def views(self, consumer: str = "", route: str = "", kind: str = "") -> list[ConnectionView]: ...
+
+    def view(self, id: str) -> ConnectionView | None: ...
+
+    def close(self, id: str) -> bool:
+        """End it as an operator; False when it is over already."""
+
+
 @dataclass(slots=True)
 class Controls:
     """The parts that are there in this process."""
@@ -110,3 +122,4 @@ class Controls:
     keys: KeyControl | None = None
     sessions: SessionControl | None = None
     plans: PlanControl | None = None
+    connections: ConnectionControl | None = None

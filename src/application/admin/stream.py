@@ -54,12 +54,14 @@ class Revisions:
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """One open stream. `lost` counts frames dropped because it read too slowly."""
+    """One open stream. `lost` counts frames dropped because it read too slowly; `good` says whether its operator is
+    still one."""
 
     topics: frozenset[str]
     queue: asyncio.Queue[Frame | None]
     lost: int = 0
     since: int = 0
+    good: Callable[[], bool] | None = None
 
 
 class TooManyStreams(Exception):
@@ -112,14 +114,14 @@ class Stream:
     def watchers(self) -> int:
         return len(self._watchers)
 
-    def watch(self, topics: frozenset[str], since: int | None) -> Watcher:
+    def watch(self, topics: frozenset[str], since: int | None, good: Callable[[], bool] | None = None) -> Watcher:
         """Start a stream of `topics`, after revision `since` if the ring still holds what followed it.
 
         Raises TooManyStreams.
         """
         if len(self._watchers) >= self._most or self._ended:
             raise TooManyStreams
-        watcher = Watcher(topics, asyncio.Queue(), since=since or self.revisions.last)
+        watcher = Watcher(topics, asyncio.Queue(), since=since or self.revisions.last, good=good)
         if since is not None:
             self._resume(watcher, since)
         self._watchers.add(watcher)
@@ -136,6 +138,13 @@ class Stream:
 
     def leave(self, watcher: Watcher) -> None:
         self._watchers.discard(watcher)
+
+    def look(self) -> None:
+        """End the streams of those who are no operators any more."""
+        for watcher in list(self._watchers):
+            if watcher.good is not None and not watcher.good():
+                self.leave(watcher)
+                watcher.queue.put_nowait(None)
 
     def end(self) -> None:
         """End every stream and take no more: the gateway is going."""

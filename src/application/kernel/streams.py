@@ -71,4 +71,9 @@ class Tunnel(Protocol):
 
     async def drain(self) -> None: ...
 
+    def go_away(self, code: int = 1001, text: str = "") -> None:
+        """Say goodbye with a WebSocket Close frame between two frames, then `read` answers b"".
+
+        A tunnel that follows no frames merely closes."""
+
     def close(self) -> None: ...

@@ -17,11 +17,13 @@ from spork.application.exchange.exchange import Exchange, Observer, RoutePlan
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.faults import FaultError
 from spork.application.kernel.streams import RequestBody, ResponseSink
+from spork.application.live.registry import LiveExchanges
 from spork.application.pipeline.admission import NO_ROUTE, Admission, admit, begin_trace, route
 from spork.application.pipeline.redirects import redirect
 from spork.application.pipeline.sender import Sender
 from spork.application.pipeline.server_timing import server_timing
-from spork.application.pipeline.tunnel import splice
+from spork.application.pipeline.streaming import copy, live_copy, live_kind
+from spork.application.pipeline.tunnel import live_splice, splice
 from spork.application.upstreams.transport import UpstreamResponse
 from spork.domain.http import forwarding
 from spork.domain.http.head import Header, RequestHead
@@ -55,12 +57,15 @@ class Forwarder:
         clock: Clock,
         observers: Sequence[Observer],
         sender: Sender,
+        live: LiveExchanges | None = None,
     ) -> None:
+        """`live` lists what outlives its head and ends it when its caller is no longer trusted; None: nobody does."""
         self._admission = admission
         self._refusals = refusals
         self._monotonic = clock.monotonic
         self._observers = tuple(observer.closed for observer in observers)
         self._sender = sender
+        self._live = live
 
     async def handle(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> None:
         """Answer one request, whatever it takes. Raises nothing but the cancellation it was sent."""
@@ -136,27 +141,26 @@ class Forwarder:
         sink.start(status, self.response_headers(exchange, plan, response.headers))
         if status == 101:
             exchange.outcome = ANSWERED[status]
-            return splice(sink.tunnel(), response.tunnel())
+            if self._live is None:
+                return splice(sink.tunnel(), response.tunnel())
+            return live_splice(exchange, plan, self._live, sink.tunnel(), response.tunnel())
         piece, ended = response.take()
         if piece or not ended:  # an empty write sends a head that has no body yet (event streams)
             sink.write(piece)
         if not ended:
-            return self.stream(exchange, response, sink)
+            return self.stream(exchange, plan, response, sink)
         sink.finish()
         exchange.outcome = ANSWERED[exchange.status]
         return None
 
-    async def stream(self, exchange: Exchange, response: UpstreamResponse, sink: ResponseSink) -> None:
-        """The rest of the target's answer, as fast as both sides go."""
-        while True:
-            if sink.paused:
-                await sink.drain()
-            piece = await response.read()
-            if not piece:
-                break
-            sink.write(piece)
-        sink.finish()
-        exchange.outcome = ANSWERED[exchange.status]
+    def stream(
+        self, exchange: Exchange, plan: RoutePlan, response: UpstreamResponse, sink: ResponseSink
+    ) -> Coroutine[None, None, None]:
+        """The rest of the target's answer; one that may go on for long is listed among what is live."""
+        kind = live_kind(response.headers) if self._live is not None else ""
+        if kind and self._live is not None:
+            return live_copy(exchange, plan, response, self._live, kind, sink)
+        return copy(exchange, response, sink)
 
     def response_headers(self, exchange: Exchange, plan: RoutePlan, received: list[Header]) -> list[Header]:
         """A target's headers, with the gateway's own."""

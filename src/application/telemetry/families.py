@@ -63,6 +63,18 @@ FAMILIES = (
         "How long work that is ready waits for the event loop, sampled ten times a second.",
     ),
     Family("gateway_event_loop_lag_seconds", "gauge", (), "Longest delay of a timer in the last 10 seconds.", "max"),
+    Family(
+        "gateway_live_exchanges",
+        "gauge",
+        ("kind",),
+        "Exchanges that outlive their head, open now: `websocket`, `stream`, `download`, `channel`.",
+    ),
+    Family(
+        "gateway_live_ended_total",
+        "counter",
+        ("kind", "reason"),
+        "Live exchanges that the gateway ended: token_expired, session_revoked, lifetime, idle, draining ...",
+    ),
     Family("gateway_config_info", "gauge", ("revision",), "1 for the revision in force.", "max"),
     Family("gateway_config_applied_timestamp_seconds", "gauge", (), "When the revision in force was applied.", "max"),
     Family("gateway_config_reloads_total", "counter", ("result",), "Reloads that were applied or refused."),

@@ -49,9 +49,11 @@ class Revocation:
 class RevocationSet:
     """Every revocation in force, in memory. The same `id` again keeps the stricter of the two."""
 
-    __slots__ = ("_all", "_keys", "_sessions", "_subjects", "_tokens")
+    __slots__ = ("_all", "_keys", "_sessions", "_subjects", "_tokens", "changes")
 
     def __init__(self) -> None:
+        #: How often something was put in force: who keeps verdicts compares it.
+        self.changes = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -68,6 +70,7 @@ class RevocationSet:
             return False
         self._all[revocation.id] = stricter(known, revocation) if known else revocation
         self._index(self._all[revocation.id])
+        self.changes += 1
         return True
 
     def _index(self, revocation: Revocation) -> None:

@@ -147,6 +147,7 @@ def acting_handlers(actions: Actions, operations: Operations) -> list[Router]:
         *_quotas(actions, desk),
         *_keys(actions, desk),
         *_sessions(actions, desk),
+        *_connections(actions, desk),
     ]
     return [Router("/", route_handlers=handlers, dependencies=TERMS)]
 
@@ -263,3 +264,15 @@ def _sessions(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
         return await desk.carry_out(terms, lambda act: actions.revoke_subject(unquote(subject), act), data.reason)
 
     return [session, subject_]
+
+
+def _connections(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
+    @post(
+        "/connections/{id:str}/close",
+        summary="End one live connection of this node",
+        **writing("operator", "connection.close"),
+    )
+    async def close(terms: NamedDependency[Terms], id: FromPath[str], data: JSONBody[Why]) -> ActionResult:
+        return await desk.carry_out(terms, lambda _: actions.close_connection(unquote(id)), data.reason)
+
+    return [close]

@@ -26,6 +26,7 @@ from spork.application.views import (
     ComponentHealth,
     ConfigRevisionView,
     ConfigView,
+    ConnectionView,
     ConsumerView,
     EventView,
     Explanation,
@@ -253,6 +254,9 @@ ANSWERS: tuple[Any, ...] = (
     ConsumerView("acme", "basic", "Acme Ltd", 9.4, 2810, 14, AT - 4),
     KEY,
     SessionView("s-81f0", "user-42", "https://idp.example.com", AT - 1800, AT - 4, AT + 1800, "203.0.113.7"),
+    ConnectionView(
+        "4711", "node-a", "websocket", "live", "203.0.113.7", "acme", "user-42", "jwt", AT - 1800, AT + 1800
+    ),
     EVENT,
     TRAFFIC,
     ConfigView(
@@ -362,6 +366,7 @@ ACTS: tuple[ActionResult, ...] = (
     _done("key.revoke", "key k7Yq2mB1", "active", "revoked", "acme is refused with this key from now on."),
     _done("session.revoke", "session s-81f0", "active", "revoked",
           "Every token of this session is refused from now on."),
+    _done("connection.close", "connection 4711", "open", "closed", "Ends one websocket of acme on live."),
     _done("subject.revoke", "subject user-42", "active", "revoked",
           "Every token of user-42 issued until now is refused (1 session(s) seen)."),
     _done("subject.erase", "audit trail", "kept", "erased in 3 record(s)",

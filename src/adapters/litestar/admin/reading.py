@@ -18,6 +18,7 @@ from spork.application.kernel.tasks import now_or_later
 from spork.application.views import (
     ApiKeyView,
     BreakerView,
+    ConnectionView,
     ConsumerView,
     EventView,
     LimitView,
@@ -126,7 +127,17 @@ def _subjects(queries: Queries, controls: Controls) -> list[HTTPRouteHandler]:
     async def sessions() -> Items[SessionView]:
         return queries.items(await now_or_later(controls.sessions.sessions()) if controls.sessions is not None else ())
 
-    return [limits, quotas, consumers, keys, sessions]
+    @get(
+        "/connections",
+        summary="Live WebSockets, event streams and long downloads of this node",
+        sync_to_thread=False,
+        **READ,
+    )
+    def connections(consumer: Text = "", route: Text = "", kind: Text = "", top: Top = 1000) -> Items[ConnectionView]:
+        rows = controls.connections.views(consumer, route, kind) if controls.connections is not None else []
+        return queries.items(rows[:top], total=len(rows))
+
+    return [limits, quotas, consumers, keys, sessions, connections]
 
 
 def _past(queries: Queries) -> list[HTTPRouteHandler]:

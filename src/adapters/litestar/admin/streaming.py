@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from litestar import get
+from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromQuery, HeaderParameter, QueryParameter
@@ -13,6 +14,7 @@ from litestar.response import Stream as StreamResponse
 from spork.adapters.litestar.admin.access import AdminProblem
 from spork.adapters.litestar.admin.answers import READ
 from spork.adapters.litestar.admin.reading import split_topics
+from spork.application.admin.access import Operator
 from spork.application.admin.queries import check_topics
 from spork.application.admin.stream import Stream, TooManyStreams
 
@@ -20,8 +22,10 @@ Since = Annotated[str, QueryParameter(max_length=20, pattern="^[0-9]{0,18}$", de
 LastEventId = Annotated[str, HeaderParameter(name="Last-Event-ID", max_length=64)]
 
 
-def streaming_handlers(stream: Stream, heartbeat: float = 5.0) -> list[HTTPRouteHandler]:
-    """The live stream."""
+def streaming_handlers(
+    stream: Stream, still: Callable[[Operator], bool], heartbeat: float = 5.0
+) -> list[HTTPRouteHandler]:
+    """The live stream. `still` says whether an operator is one yet."""
     events = ResponseSpec(
         data_container=str,
         description="Events: delta, tick, sample, audit, gap",
@@ -32,12 +36,15 @@ def streaming_handlers(stream: Stream, heartbeat: float = 5.0) -> list[HTTPRoute
 
     @get("/stream", summary="What changes, as server-sent events", responses=responses)
     async def stream_(
-        topics: FromQuery[str] = "", since: Since = "", last_event_id: LastEventId = ""
+        request: Request[Any, Any, Any], topics: FromQuery[str] = "", since: Since = "", last_event_id: LastEventId = ""
     ) -> StreamResponse:
         wanted = frozenset(check_topics(split_topics(topics)))
+        operator: Operator = request.scope["state"]["operator"]
         start = last_event_id.strip() or since
         try:
-            watcher = stream.watch(wanted, int(start) if start.isascii() and start.isdigit() else None)
+            watcher = stream.watch(
+                wanted, int(start) if start.isascii() and start.isdigit() else None, lambda: still(operator)
+            )
         except TooManyStreams:
             raise AdminProblem(503, "Too many open streams.", {"retry-after": "5"}) from None
         return StreamResponse(
