@@ -38,6 +38,7 @@ from spork.application.callers.shared_secrets import BasicPassword, SignedReques
 from spork.application.callers.trust import RevocationSync
 from spork.application.callers.verdicts import TokenCache
 from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.configuration.name_spaces import name_spaces
 from spork.application.guards.authorization import AuthorizationPolicy
 from spork.application.guards.credentials import CredentialsPolicy, Sign
 from spork.application.guards.csrf import CsrfPolicy
@@ -49,7 +50,7 @@ from spork.application.kernel.clock import Clock
 from spork.application.kernel.events import EventSink
 from spork.composition.codings import codings
 from spork.composition.lazily import LazyFetcher
-from spork.composition.secrets import key_pepper, signing_key
+from spork.composition.secrets import key_pepper, pepper_mark, signing_key
 from spork.domain.http.addresses import AddressSet
 from spork.domain.identity.revocation import RevocationSet
 from spork.domain.identity.tokens import ClaimNames, Issuer, Refused, TokenOutcome, TokenVerifier
@@ -116,17 +117,17 @@ class CallerSide:
         self._redis: RedisConnection | None = None
         self.records = SqlRecords(engine, clock.unix)
         self.revoked = RevocationSet()
-        self.consumers = Consumers(configuration.consumers, self.records)
+        self.consumers = Consumers(configuration.consumers, self.records, name_spaces(configuration))
         self.announcements = self._announcements()
         pepper = key_pepper(configuration.state_dir)
-        self._pepper_mark = hashlib.sha256(b"spork key pepper " + pepper).hexdigest()
+        self._pepper_mark = pepper_mark(pepper)
         self._csrf_key = hashlib.sha256(b"spork csrf " + pepper).digest()
         self.ring = KeyRing(self.records, pepper, self.revoked, self.consumers.named)
         self.trust = RevocationSync(
             self.records, self.records, self.announcements, self.revoked, self.ring, self.consumers, clock.unix
         )
         self.keys = Keys(self.records, pepper, self.trust.key_changed, revoke_everywhere=self.trust.revoke)
-        self.sessions = Sessions(SqlSessions(engine), self.trust, clock.unix)
+        self.sessions = Sessions(SqlSessions(engine), self.trust, clock.unix, self.keys.revoke)
         self.control = CallerControl(self.keys, self.sessions, self.consumers, self.trust, clock.unix)
         self.failures = FailedAuthentication(limiter)
         self._breakers = MemoryCircuitBreakers(random.Random().random)
@@ -250,7 +251,8 @@ class CallerSide:
             return [self._signed]
         if name == "mtls":
             header = configuration.mtls_header.encode("ascii")
-            return [ClientCertificate(self.consumers.all(), header, AddressSet(configuration.trusted_proxies))]
+            trusted = AddressSet(configuration.trusted_proxies)
+            return [ClientCertificate(self.consumers.of_certificate, header, trusted, configuration.mtls_format)]
         return []
 
     def _basic_password(self) -> BasicPassword:
@@ -282,7 +284,7 @@ class CallerSide:
     def configured(self, configuration: Configuration) -> None:
         """A new configuration is in force."""
         self._configuration = configuration
-        self.consumers.declare(configuration.consumers)
+        self.consumers.declare(configuration.consumers, name_spaces(configuration))
         self.trust.forget()
         current = self.verifiers(configuration).all()
         self.trust.keep_only(current)

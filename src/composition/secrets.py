@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
+from typing import Final
 
 from spork.adapters.files.state_files import secret_file
+
+_PEPPER: Final = "key-pepper"
 
 
 def key_pepper(state_dir: str) -> bytes:
     """What digests of API keys are keyed with: SPORK_KEY_PEPPER, or a file made on first use. Whoever shares records
     shares it."""
     given = os.environ.get("SPORK_KEY_PEPPER", "")
-    return given.encode() if given else secret_file(state_dir, "key-pepper")
+    return given.encode() if given else secret_file(state_dir, _PEPPER)
+
+
+def given_pepper(state_dir: str) -> bytes | None:
+    """The pepper, if there is one: none is made."""
+    given = os.environ.get("SPORK_KEY_PEPPER", "")
+    path = Path(state_dir) / _PEPPER
+    return given.encode() if given else (path.read_bytes() if path.exists() else None)
+
+
+def pepper_mark(pepper: bytes) -> str:
+    """What records note of their pepper, to recognize another one: its digest."""
+    return hashlib.sha256(b"spork key pepper " + pepper).hexdigest()
 
 
 def signing_key(configured: str, state_dir: str) -> str:

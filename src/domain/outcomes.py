@@ -92,6 +92,7 @@ GROUNDS: Final[dict[str, DenialCategory]] = {
     "forbidden": DenialCategory.ACCESS,
     "insufficient_scope": DenialCategory.ACCESS,
     "tenant_mismatch": DenialCategory.ACCESS,
+    "plan_unknown": DenialCategory.ACCESS,
     "csrf_failed": DenialCategory.ACCESS,
     "cors_refused": DenialCategory.ACCESS,
     "screened": DenialCategory.ACCESS,

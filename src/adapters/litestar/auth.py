@@ -124,7 +124,7 @@ def auth_router(asks: AuthDesk, refusals: ProblemResponses, clients: ClientAddre
             kind = next((name for name in ("jti", "session", "subject") if form.get(name)), None)
             if kind is None:
                 return at.refuse(_BAD_REQUEST)
-            denied = await at.desk.revoke_named(caller, kind, form[kind])
+            denied = await at.desk.revoke_named(caller, kind, form[kind], form.get("issuer", ""))
         return at.refuse(denied) if denied is not None else Response({})
 
     @get("/sessions", summary="The caller's sessions")

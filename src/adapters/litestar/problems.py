@@ -57,6 +57,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "forbidden": (403, "Not allowed"),
     "insufficient_scope": (403, "Not allowed"),
     "tenant_mismatch": (403, "Not allowed"),
+    "plan_unknown": (403, "The caller's plan does not exist"),
     "csrf_failed": (403, "Cross-site request refused"),
     "cors_refused": (403, "Cross-origin request refused"),
     "screened": (403, "The request looks like an attack"),

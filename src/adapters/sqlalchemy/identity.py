@@ -143,6 +143,12 @@ class SqlRecords:
             await connection.execute(wanted.on_conflict_do_nothing())
             return str((await connection.execute(select(FACTS.c.value).where(FACTS.c.name == name))).scalar_one())
 
+    async def noted(self, name: str) -> str | None:
+        """What was said first under `name`, if anything was."""
+        async with self._engine.connect() as connection:
+            found = (await connection.execute(select(FACTS.c.value).where(FACTS.c.name == name))).scalar_one_or_none()
+        return None if found is None else str(found)
+
     # --------------------------------------------------------------------------------------------------------- changes
 
     async def changes_since(self, number: int) -> tuple[int, list[Change]]:

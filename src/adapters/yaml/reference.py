@@ -31,6 +31,7 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.Plan, "plans"),
     (written.Limit, "limits"),
     (written.Consumer, "consumers"),
+    (written.ConsumerClaim, "claims of consumers"),
     (written.Upstream, "upstreams"),
     (written.Target, "targets"),
     (written.HashBalance, "balance by hash"),

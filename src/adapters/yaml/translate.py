@@ -22,7 +22,7 @@ from spork.application.configuration.model import (
     ListenerTls,
 )
 from spork.application.configuration.problems import child
-from spork.domain.identity.consumers import Consumer
+from spork.domain.identity.consumers import Consumer, TokenClaim
 from spork.domain.identity.tokens import ClaimNames, Issuer
 from spork.domain.objectives import Objective
 
@@ -75,6 +75,7 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
         legacy_limit_headers=document.legacy_limit_headers,
         signing_key=document.signing_key,
         mtls_header=document.mtls_header.lower(),
+        mtls_format=document.mtls_format,
         sources=sources,
     )
     return Translated(configuration, indexes)
@@ -116,4 +117,6 @@ def _issuer(name: str, issuer: written.Issuer) -> Issuer:
 
 
 def _consumer(name: str, consumer: written.Consumer) -> Consumer:
-    return Consumer(name, **{n: getattr(consumer, n) for n in consumer.__struct_fields__})
+    fields = {n: getattr(consumer, n) for n in consumer.__struct_fields__}
+    claims = tuple(TokenClaim(claim.issuer, claim.claim, claim.value) for claim in consumer.claims)
+    return Consumer(name, **{**fields, "claims": claims})

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from spork.application.admin.callers import key_request
 from spork.application.admin.commands import OperationRefused, Prepared
 from spork.application.admin.controls import Act, Controls
+from spork.application.callers.issuing import bad_networks, unknown_names
 from spork.application.callers.ports import Conflict
 from spork.application.fleet.overview import Overview
 from spork.application.kernel.tasks import now_or_later
@@ -181,6 +183,7 @@ class Actions:
     async def issue_key(self, wanted: Mapping[str, object], act: Act) -> Prepared:
         control = _there(self._controls.keys, "API keys")
         secrets: list[str] = []
+        warnings = self._unknown_in(wanted)
 
         async def perform() -> str:
             try:
@@ -193,8 +196,21 @@ class Actions:
         consumer = str(wanted.get("consumer", ""))
         blast = f"{consumer} can authenticate with one more key."
         return Prepared(
-            "key.issue", f"keys of {consumer}", "-", "active", blast, perform, None, subject=consumer, secrets=secrets
-        )
+            "key.issue", f"keys of {consumer}", "-", "active", blast, perform, None, warnings=warnings, subject=consumer,
+            secrets=secrets,
+        )  # fmt: skip
+
+    def _unknown_in(self, wanted: Mapping[str, object]) -> tuple[str, ...]:
+        """What a key would name that does not exist, as warnings when it is forced. Raises OperationRefused otherwise."""
+        request = key_request(wanted)
+        wrong = list(bad_networks(request.cidrs))
+        unknown = list(unknown_names(request, self._overview().configuration))
+        if wrong or (unknown and not wanted.get("force")):
+            errors = [{"path": field, "message": said} for field, said in wrong + unknown]
+            detail = "; ".join(said for _, said in wrong + unknown)
+            hint = "" if wrong else ". Say force: true to issue it all the same."
+            raise OperationRefused("invalid", f"{detail[:1].upper()}{detail[1:]}{hint}", errors=errors)
+        return tuple(f"{said[:1].upper()}{said[1:]}." for _, said in unknown)
 
     async def rotate_key(self, id: str, overlap: float, act: Act) -> Prepared:
         control = _there(self._controls.keys, "API keys")

@@ -6,11 +6,12 @@ for a bad credential is not made good by another one beside it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from spork.application.callers.keys import KeyRing
 from spork.domain.http.addresses import AddressSet
+from spork.domain.identity.certificates import CertificateName, NotReadable, proxied_names, subject_names
 from spork.domain.identity.consumers import Consumer, consumer_principal
 from spork.domain.identity.tokens import (
     CredentialOutcome,
@@ -106,59 +107,75 @@ class ApiKeyHeader:
         return self._check(text, self._route, exchange.client, exchange.unix) if text else AMBIGUOUS
 
 
+#: The consumer that a client certificate's name means.
+ConsumerOfCertificate = Callable[[CertificateName], Consumer | None]
+_UNREADABLE: Final = Refused("certificate_unreadable")
+
+
 class ClientCertificate:
-    """The subject of a client certificate that TLS verified, here or at a trusted proxy that names it in a header."""
+    """The names of a client certificate that TLS verified, here or at a trusted proxy that tells them in a header.
+
+    `form` is how the proxy writes them (`certificates.FORMATS`). The header itself goes to no target: the gateway
+    drops it from every request (`Snapshot.private_fields`).
+    """
 
     name = "mtls"
     challenge = ""
     costly = False
 
-    def __init__(self, consumers: dict[str, Consumer], header: bytes = b"", trusted: AddressSet | None = None) -> None:
-        self._consumers = {subject: c for c in consumers.values() for subject in (c.name, *c.subjects)}
+    def __init__(
+        self,
+        consumer_of: ConsumerOfCertificate,
+        header: bytes = b"",
+        trusted: AddressSet | None = None,
+        form: str = "auto",
+    ) -> None:
+        self._consumer_of = consumer_of
         self._header = header
         self._trusted = trusted
+        self._form = form
         self.consumes = frozenset((header,)) if header else frozenset()
 
     def authenticate(self, exchange: Exchange) -> CredentialOutcome:
-        names = certificate_names(exchange.head.certificate) if exchange.head.certificate else self._proxied(exchange)
+        try:
+            shown = exchange.head.certificate
+            names = certificate_names(shown) if shown else self._proxied(exchange)
+        except NotReadable:
+            return _UNREADABLE
         if names is None:
             return NOT_PRESENTED
         for name in names:
-            consumer = self._consumers.get(name)
+            consumer = self._consumer_of(name)
             if consumer is not None:
-                principal = consumer_principal(consumer, "mtls", name)
+                principal = consumer_principal(consumer, "mtls", name.value)
                 return Verified(principal, identity_headers(principal))
         return Refused("certificate_unknown")
 
-    def _proxied(self, exchange: Exchange) -> tuple[str, ...] | None:
-        """The names a trusted peer says it verified: a subject, or the parts of an `X-Forwarded-Client-Cert`."""
+    def _proxied(self, exchange: Exchange) -> tuple[CertificateName, ...] | None:
+        """The names a trusted peer says it verified. Raises NotReadable."""
         if not self._header or self._trusted is None or exchange.head.peer not in self._trusted:
             return None
         given = only(exchange.head.headers, self._header)
         if given is None:
             return None
-        text = given.decode("latin-1")
-        return tuple(part.strip('" ') for part in (text, *forwarded_certificate_names(text)) if part.strip('" '))
+        if not given:
+            raise NotReadable("the header stands there twice, or is empty")
+        return proxied_names(given.decode("utf-8", "surrogateescape"), self._form)
 
 
-def certificate_names(certificate: dict[str, object]) -> tuple[str, ...]:
+_KIND_OF: Final = {"URI": "uri", "DNS": "dns", "email": "email"}
+
+
+def certificate_names(certificate: dict[str, object]) -> tuple[CertificateName, ...]:
     """URI, DNS and mail names, then subject and common name, of a certificate's facts as the edge gives them."""
-    found: list[str] = []
+    found: list[CertificateName] = []
     alternative = certificate.get("sans")
     if isinstance(alternative, list | tuple):
-        parts = [str(name).partition(":") for name in alternative]
-        found += [value for kind, _, value in parts if kind in ("URI", "DNS", "email")]
-    found += [str(certificate.get("subject", "")), str(certificate.get("common_name", ""))]
-    return tuple(name for name in found if name)
-
-
-def forwarded_certificate_names(text: str) -> tuple[str, ...]:
-    """`URI=`, `DNS=` and the subject's `CN=` of the last element of an X-Forwarded-Client-Cert (Envoy's form)."""
-    found = []
-    for part in text.rsplit(",By=", 1)[-1].replace(",", ";").split(";"):
-        key, _, value = part.partition("=")
-        if key.strip().strip('"').lower() in ("uri", "dns", "cn"):
-            found.append(value.strip().strip('"'))
-        elif key.strip().lower() == "subject" and value.strip('" ').lower().startswith("cn="):
-            found.append(value.strip('" ')[3:])
+        for name in alternative:
+            kind, _, value = str(name).partition(":")
+            if kind in _KIND_OF and value:
+                found.append(CertificateName(_KIND_OF[kind], value))
+    subject = str(certificate.get("subject", ""))
+    if subject:
+        found += subject_names(subject)
     return tuple(found)

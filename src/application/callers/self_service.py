@@ -1,7 +1,8 @@
 """What callers may ask the gateway about themselves: introspection, revocation, their sessions, signing out and in.
 
 Who asks must show a credential of its own: a Bearer token or an API key. About somebody else's token it is told, and may
-act, only with the scopes `auth:introspect` and `auth:revoke`. Signing in and refreshing is the auth service's work; the
+act, only with the scopes `auth:introspect` and `auth:revoke`. These reach no further than whoever granted them: a token's
+to the tokens of its own issuer, an API key's (the gateway's own credential) to those of every issuer. Signing in and refreshing is the auth service's work; the
 gateway passes it on.
 """
 
@@ -15,6 +16,7 @@ from spork.application.callers.failures import FailedAuthentication, too_many
 from spork.application.callers.keys import KeyRing
 from spork.application.callers.ports import Session
 from spork.application.callers.sessions import Sessions
+from spork.application.callers.verdicts import DIGEST_ID
 from spork.application.kernel.clock import Clock
 from spork.domain.identity.authorization import REALM, challenge
 from spork.domain.identity.tokens import NOT_MINE, CredentialOutcome, Principal, TokenVerifier, Unverifiable, Verified
@@ -114,7 +116,7 @@ class AuthDesk:
         if not isinstance(outcome, Verified):
             return {"active": False}
         principal = outcome.principal
-        if not _own(caller, principal) and MAY_INTROSPECT not in caller.scopes:
+        if not _own(caller, principal) and not _may(caller, MAY_INTROSPECT, principal.issuer):
             return Denial("insufficient_scope", "", headers=challenge("insufficient_scope", scope=MAY_INTROSPECT))
         said: dict[str, object] = {
             "active": True,
@@ -125,7 +127,7 @@ class AuthDesk:
             "aud": principal.claims.get("aud"),
             "exp": int(principal.expires_at),
             "iat": int(principal.issued_at),
-            "jti": principal.token_id,
+            "jti": "" if principal.token_id.startswith(DIGEST_ID) else principal.token_id,
             "sid": principal.session,
             "roles": sorted(principal.roles),
             "token_type": "Bearer",
@@ -139,24 +141,23 @@ class AuthDesk:
             return _unavailable(outcome)
         if not isinstance(outcome, Verified):
             return None
-        if not _own(caller, outcome.principal) and MAY_REVOKE not in caller.scopes:
+        if not _own(caller, outcome.principal) and not _may(caller, MAY_REVOKE, outcome.principal.issuer):
             return Denial("insufficient_scope", "", headers=challenge("insufficient_scope", scope=MAY_REVOKE))
-        if outcome.principal.token_id:
-            await self._sessions.revoke_token(outcome.principal, "revoked", caller.subject)
-        else:
-            await self._sessions.log_out(outcome.principal)
+        await self._sessions.revoke_token(outcome.principal, "revoked", caller.subject)
         return None
 
-    async def revoke_named(self, caller: Principal, kind: str, value: str) -> Denial | None:
-        """Revoke by `jti`, `session` or `subject` (all its tokens until now)."""
-        if MAY_REVOKE not in caller.scopes and not (kind == "subject" and value == caller.subject):
+    async def revoke_named(self, caller: Principal, kind: str, value: str, issuer: str = "") -> Denial | None:
+        """Revoke by `jti`, `session` or `subject` (all its tokens until now), at `issuer`: empty for the caller's own,
+        which for an API key is every one."""
+        issuer = issuer or caller.issuer
+        own = kind == "subject" and (issuer, value) == (caller.issuer, caller.subject) and bool(issuer)
+        if not own and not _may(caller, MAY_REVOKE, issuer):
             return Denial("insufficient_scope", "", headers=challenge("insufficient_scope", scope=MAY_REVOKE))
         if kind == "jti":
-            await self._sessions.revoke_token_id(value, "revoked", caller.subject)
+            await self._sessions.revoke_token_id(value, issuer, "revoked", caller.subject)
         elif kind == "session":
-            await self._sessions.end(value, "", "revoked", caller.subject)
+            await self._sessions.end(value, issuer, "revoked", caller.subject)
         else:
-            issuer = caller.issuer if value == caller.subject else ""
             await self._sessions.end_subject(value, issuer, self._clock.unix(), "revoked", caller.subject)
         return None
 
@@ -185,7 +186,13 @@ class AuthDesk:
 
 
 def _own(caller: Principal, other: Principal) -> bool:
-    return (caller.issuer, caller.subject) == (other.issuer, other.subject)
+    """Whether both are of one subject at one issuer. An API key is of no issuer and owns no token."""
+    return bool(caller.issuer) and (caller.issuer, caller.subject) == (other.issuer, other.subject)
+
+
+def _may(caller: Principal, scope: str, issuer: str) -> bool:
+    """Whether the caller's authority reaches tokens of `issuer`: a key's reaches all, a token's those of its issuer."""
+    return scope in caller.scopes and (bool(caller.key_id) or caller.issuer == issuer)
 
 
 def _unavailable(outcome: Unverifiable) -> Denial:

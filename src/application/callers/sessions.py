@@ -6,7 +6,7 @@ and written down every few seconds; that it ended is a revocation, which outlive
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from spork.application.callers.ports import Session, SessionRecords
@@ -20,10 +20,21 @@ REMEMBER_REVOKED: Final = 90 * 24 * 3600.0
 _MOST_SEEN: Final = 50_000
 
 
+#: Ends an API key: its id, when (Unix seconds), why, and who asked.
+EndKey = Callable[[str, float, str, str], Awaitable[object]]
+
+
 class Sessions:
     """Sightings, lists and endings of sessions."""
 
-    def __init__(self, records: SessionRecords, trust: RevocationSync, unix: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        records: SessionRecords,
+        trust: RevocationSync,
+        unix: Callable[[], float],
+        end_key: EndKey | None = None,
+    ) -> None:
+        self._end_key = end_key
         self._records = records
         self._trust = trust
         self._unix = unix
@@ -52,14 +63,15 @@ class Sessions:
         return await self._records.page(after, limit)
 
     async def log_out(self, principal: Principal) -> None:
-        """End the caller's session; a token without one is revoked itself; without an id, all of its subject's."""
-        now = self._unix()
-        if principal.session:
+        """End the caller's session; a token without one is revoked itself, and so is an API key. Nothing else ends:
+        neither other keys of its consumer nor whatever another issuer calls by the same name."""
+        if principal.key_id:
+            if self._end_key is not None:
+                await self._end_key(principal.key_id, self._unix(), "logged out", principal.subject)
+        elif principal.session:
             await self.end(principal.session, principal.issuer, "logged out", principal.subject)
         elif principal.token_id:
             await self.revoke_token(principal, "logged out")
-        else:
-            await self.end_subject(principal.subject, principal.issuer, now, "logged out", principal.subject)
 
     async def end(self, session_id: str, issuer: str = "", reason: str = "", actor: str = "") -> None:
         """Refuse every token of a session, of one issuer or of any."""
@@ -90,9 +102,9 @@ class Sessions:
             )
         )
 
-    async def revoke_token_id(self, token_id: str, reason: str = "", actor: str = "") -> None:
-        """Refuse the token with this id, whoever issued it."""
-        await self._trust.revoke(self._revocation(RevocationKind.TOKEN, token_id, "", reason, actor))
+    async def revoke_token_id(self, token_id: str, issuer: str = "", reason: str = "", actor: str = "") -> None:
+        """Refuse the token with this id, of one issuer or of any."""
+        await self._trust.revoke(self._revocation(RevocationKind.TOKEN, token_id, issuer, reason, actor))
 
     def _revocation(
         self, kind: RevocationKind, value: str, issuer: str, reason: str, actor: str, before: float = 0.0

@@ -14,6 +14,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
+from spork.application.callers.consumers import UnknownConsumer
 from spork.domain.identity.consumers import Consumer, with_consumer
 from spork.domain.identity.revocation import RevocationSet
 from spork.domain.identity.tokens import Principal, Refused, TokenOutcome, TokenVerifier, Verified, identity_headers
@@ -21,6 +22,10 @@ from spork.domain.identity.tokens import Principal, Refused, TokenOutcome, Token
 #: Longest time a verdict is kept, seconds.
 LONGEST: Final = 60.0
 _EMPTY: Final = blake2b(digest_size=32)
+
+#: How the id of a token that has none of its own begins; its digest follows.
+DIGEST_ID: Final = "digest:"
+_CONSUMER_UNKNOWN: Final = Refused("consumer_unknown")
 
 ConsumerOf = Callable[[Principal], Consumer | None]
 
@@ -90,10 +95,17 @@ class TokenCache:
     def _settle(self, digest: bytes, outcome: TokenOutcome, now: float, generation: int) -> TokenOutcome:
         if not isinstance(outcome, Verified):
             return outcome
-        why = self._revoked.covers(outcome.principal)
+        principal = outcome.principal
+        if not principal.token_id:
+            # A token without an id can be revoked too, and nothing else with it: by its digest.
+            principal = replace(principal, token_id=DIGEST_ID + digest.hex())
+        why = self._revoked.covers(principal)
         if why is not None:
             return Refused(why)
-        principal = with_consumer(outcome.principal, self._consumer_of(outcome.principal))
+        try:
+            principal = with_consumer(principal, self._consumer_of(principal))
+        except UnknownConsumer:
+            return _CONSUMER_UNKNOWN
         verdict = replace(outcome, principal=principal, identity=identity_headers(principal))
         # A verdict asked for before trust changed is answered, for it was checked against revocations just now, but
         # it is not kept: what else changed is not known here.

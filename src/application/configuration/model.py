@@ -171,4 +171,5 @@ class Configuration:
     mtls_header: str = ""
     #: Tracing and telemetry that is sent out; None: nothing is.
     telemetry: Telemetry | None = None
+    mtls_format: str = "auto"
     sources: tuple[str, ...] = ()

@@ -90,8 +90,8 @@ class Exchange:
         self.params: dict[str, str] = {}
         #: What a prefix route left of the path, with its leading slash, or b"".
         self.rest = b""
-        #: Header names that carried a credential the gateway took for itself; not forwarded.
-        self.consumed: frozenset[bytes] = frozenset()
+        #: Header names that carried a credential the gateway took for itself, or are private; not forwarded.
+        self.consumed = snapshot.private_fields
         self.principal: Principal | None = None
         #: Headers that guards want the target to receive (verified identity and the like).
         self.request_headers: list[Header] = []
@@ -289,6 +289,8 @@ class Snapshot:
     upstreams: Mapping[str, LiveUpstream]
     #: How requests are traced that no route takes; None where nothing is.
     tracing: RouteTracing | None = None
+    #: Request fields that are between the gateway and the proxies before it: no target gets them from anybody.
+    private_fields: frozenset[bytes] = frozenset()
 
 
 class Current:

@@ -40,6 +40,8 @@ PlanOf = Callable[[Principal], str]
 
 #: The plan of callers that have none, if the configuration declares it.
 DEFAULT_PLAN: Final = "default"
+#: Fail-closed: a plan that does not exist must not be no limit at all.
+PLAN_UNKNOWN: Final = Denial("plan_unknown", "The caller's plan does not exist here.")
 _DETAIL: Final = "The quota is used up; wait before the next request."
 _DETAIL_CONCURRENCY: Final = "Too many requests of this caller are in progress."
 _new: Final[Any] = tuple.__new__
@@ -49,9 +51,11 @@ _ceil: Final = math.ceil
 class LimitSet:
     """Limits charged together, with what is said about them in headers."""
 
-    __slots__ = ("charged", "format", "insight", "limits", "policy", "tallies")
+    __slots__ = ("charged", "format", "insight", "limits", "policy", "tallies", "verdict")
 
-    def __init__(self, limits: Sequence[Limit], insight: HeavyHitters) -> None:
+    def __init__(self, limits: Sequence[Limit], insight: HeavyHitters, verdict: Denial | None = None) -> None:
+        #: What is said where nothing is charged.
+        self.verdict = verdict
         self.limits = tuple(limits)
         self.insight = insight
         self.tallies: tuple[LimitHits, ...] = tuple(insight.tally(limit) for limit in self.limits)
@@ -106,13 +110,14 @@ class LimitGuard:
         self._plans = {plan.name: plan for plan in plans}
         self._plan_of = plan_of
         self._sets: dict[str, LimitSet] = {}
+        self._unknown = LimitSet((), insight, PLAN_UNKNOWN)
         self._refundable = refundable
         self._legacy = legacy_headers
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
         chosen = self._static if self._from_plan is None else self._with_plan(exchange)
         if not chosen.charged:
-            return None
+            return chosen.verdict
         charges = []
         for limit, identify, cost, asked, charge in chosen.charged:
             if charge is None:
@@ -142,6 +147,8 @@ class LimitGuard:
         charges = [Charge(limit, identify(exchange), cost) for limit, identify, cost, _, _ in chosen.charged]
         if self._overrides.any:
             charges = self._overrides.apply(charges)
+        if chosen.verdict is not None:
+            return GuardVerdict(self.phase, "refuse", "the caller's plan does not exist")
         if not charges:
             return GuardVerdict(self.phase, "pass", "no limit applies")
         peeked = self._limiter.peek(charges)
@@ -214,10 +221,14 @@ class LimitGuard:
         if principal is not None:
             plan = principal.plan if self._plan_of is None else self._plan_of(principal)
         chosen = self._sets.get(plan)
-        return self._compile(plan if plan in self._plans else DEFAULT_PLAN) if chosen is None else chosen
+        if chosen is not None:
+            return chosen
+        if plan and plan not in self._plans and DEFAULT_PLAN not in self._plans:
+            return self._unknown
+        return self._compile(plan if plan in self._plans else DEFAULT_PLAN)
 
     def _compile(self, plan: str) -> LimitSet:
-        """The set for a plan the configuration declares; one that is unknown gets the default's, or no limit more."""
+        """The set for a plan the configuration declares; callers without one get the default's, or no limit more."""
         chosen = self._sets.get(plan)
         if chosen is None:
             known = self._plans.get(plan)

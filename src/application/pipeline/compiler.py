@@ -50,4 +50,5 @@ def compile_snapshot(
         )
     table = RouteTable((plan.config.match, plan) for plan in plans.values())
     unrouted = tracer.of(None) if tracer is not None else None
-    return Snapshot(configuration.revision, configuration, table, plans, upstreams, unrouted)
+    private = frozenset((configuration.mtls_header.encode("ascii"),)) if configuration.mtls_header else frozenset()
+    return Snapshot(configuration.revision, configuration, table, plans, upstreams, unrouted, private)

@@ -9,18 +9,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from spork.application.admin.callers import key_view
+from spork.application.callers.issuing import bad_networks, unknown_names
 from spork.application.callers.keys import IssuedKey, KeyRequest, Keys, UnknownKey
 from spork.application.callers.ports import Conflict
 from spork.application.configuration.model import Configuration
 from spork.application.views import ApiKeyView
 from spork.cli.commands.options import chosen_config, config_option
 
+if TYPE_CHECKING:
+    from spork.adapters.sqlalchemy.identity import SqlRecords
+
 T = TypeVar("T")
+
+#: What the records call the mark of the pepper their keys are made with.
+PEPPER_FACT = "key-pepper"
 
 
 def configuration_of(config: Path | None) -> Configuration:
@@ -40,16 +47,32 @@ async def opened_keys(configuration: Configuration) -> AsyncIterator[Keys]:
     from spork.adapters.sqlalchemy.database import is_sqlite, open_database
     from spork.adapters.sqlalchemy.identity import SqlRecords
     from spork.adapters.sqlalchemy.migrations import upgrade
-    from spork.composition.secrets import key_pepper
 
     engine = open_database(configuration.records, configuration.state_dir)
     try:
         if is_sqlite(engine):
             await upgrade(engine)
         records = SqlRecords(engine)
-        yield Keys(records, key_pepper(configuration.state_dir), revoke_everywhere=records.record)
+        pepper = await _pepper_of(records, configuration.state_dir)
+        yield Keys(records, pepper, revoke_everywhere=records.record)
     finally:
         await engine.dispose()
+
+
+async def _pepper_of(records: SqlRecords, state_dir: str) -> bytes:
+    """The pepper that the keys in these records are made with. Raises ClickException when it is another one, or is not
+    here: a key made with it would open nothing."""
+    from spork.composition.secrets import given_pepper, key_pepper, pepper_mark
+
+    noted = await records.noted(PEPPER_FACT)
+    given = given_pepper(state_dir)
+    if noted is None or (given is not None and pepper_mark(given) == noted):
+        pepper = given if given is not None else key_pepper(state_dir)
+        await records.fact(PEPPER_FACT, pepper_mark(pepper))
+        return pepper
+    raise click.ClickException(
+        "the keys in these records are made with another pepper: set SPORK_KEY_PEPPER (or the state_dir) of the gateway"
+    )
 
 
 def on_keys(config: Path | None, act: Callable[[Keys], Awaitable[T]]) -> T:
@@ -85,6 +108,7 @@ def _words(given: tuple[str, ...]) -> frozenset[str]:
 @click.option("--route", "routes", multiple=True, help="Route it may call; left out: any.")
 @click.option("--cidr", "cidrs", multiple=True, help="Network it may be used from; left out: any.")
 @click.option("--days", type=click.FloatRange(0, 36500, min_open=True), help="How long it lives; left out: for ever.")
+@click.option("--force", is_flag=True, help="Issue it although the configuration has no such plan, consumer or route.")
 def issue(
     config: Path | None,
     consumer: str,
@@ -96,6 +120,7 @@ def issue(
     routes: tuple[str, ...],
     cidrs: tuple[str, ...],
     days: float | None,
+    force: bool,
 ) -> None:
     """A new key for CONSUMER. Its text is shown this once."""
     request = KeyRequest(
@@ -109,7 +134,19 @@ def issue(
         tuple(sorted(_words(cidrs))),
         None if days is None else days * 86400,
     )
+    _refuse_unknown(request, configuration_of(config), force)
     _show(on_keys(config, lambda found: found.issue(request, time.time())))
+
+
+def _refuse_unknown(request: KeyRequest, configuration: Configuration, force: bool) -> None:
+    """Stop at what the configuration does not know; say it only when the operator means it."""
+    wrong = [said for _, said in bad_networks(request.cidrs)]
+    unknown = [said for _, said in unknown_names(request, configuration)]
+    if wrong or (unknown and not force):
+        hint = "" if wrong else " (--force issues it all the same)"
+        raise click.ClickException("; ".join(wrong + unknown) + hint)
+    for said in unknown:
+        click.echo(f"warning: {said}", err=True)
 
 
 @keys.command()

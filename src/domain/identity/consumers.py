@@ -29,8 +29,18 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenClaim:
+    """A claim of one issuer's tokens that means a consumer: the claim at `claim` (dotted) is, or contains, `value`."""
+
+    issuer: str
+    claim: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Consumer:
-    """A caller known by name; `subjects` are token subjects or certificate names that mean it.
+    """A caller known by name; `subjects` are token subjects or certificate names that mean it (see `subjects.py`),
+    `certificates` names of client certificates only, `claims` claims of tokens.
 
     `basic_password_hash` is an argon2 hash. `signature_secret` is the shared key of its HTTP message signatures.
     """
@@ -44,6 +54,8 @@ class Consumer:
     basic_password_hash: str = ""
     signature_secret: str = ""
     tenant: str = ""
+    certificates: tuple[str, ...] = ()
+    claims: tuple[TokenClaim, ...] = ()
 
 
 # --------------------------------------------------------------------------------------------------------- the key text

@@ -247,10 +247,14 @@ def printable(text: str) -> bool:
 
 
 def identity_headers(principal: Principal) -> Headers:
-    """What a target is told of its verified caller. Only the gateway sets these names."""
+    """What a target is told of its verified caller. Only the gateway sets these names.
+
+    Injective: two different principals are never told alike. Roles are joined by commas and scopes by spaces, each of
+    which is percent-encoded inside an element.
+    """
     lists = (
-        (b"x-user-roles", ",".join(sorted(principal.roles))),
-        (b"x-user-scopes", " ".join(sorted(principal.scopes))),
+        (b"x-user-roles", b",".join(percent_encoded(role, b",") for role in sorted(principal.roles))),
+        (b"x-user-scopes", b" ".join(percent_encoded(scope, b" ") for scope in sorted(principal.scopes))),
     )
     texts = (
         (b"x-user-id", principal.subject),
@@ -261,12 +265,24 @@ def identity_headers(principal: Principal) -> Headers:
         (b"x-consumer-id", principal.consumer),
         (b"x-consumer-plan", principal.plan),
     )
-    return tuple((name, _field(value)) for name, value in texts + lists if value and printable(value))
+    told = tuple((name, percent_encoded(value)) for name, value in texts if value)
+    return told + tuple((name, value) for name, value in lists if value)
 
 
-def _field(value: str) -> bytes:
-    """A header value: ASCII as it is, anything else percent-encoded as UTF-8."""
-    raw = value.encode("utf-8")
-    if raw.isascii():
+def percent_encoded(text: str, separator: bytes = b"") -> bytes:
+    """A header value that says `text` and nothing else: printable ASCII as it is; `%`, `separator`, spaces at either end,
+    and everything else as percent-encoded UTF-8 (RFC 3986 2.1). Lone surrogates as three bytes, so that no two texts meet.
+    """
+    raw = text.encode("utf-8", "surrogatepass")
+    if _PLAIN.issuperset(raw) and raw[:1] != b" " and raw[-1:] != b" " and (not separator or separator not in raw):
         return raw
-    return b"".join(bytes((byte,)) if byte < 0x80 and byte != 0x25 else b"%%%02X" % byte for byte in raw)
+    last = len(raw) - 1
+    told = bytearray()
+    for at, byte in enumerate(raw):
+        bare = byte in _PLAIN and byte not in separator and (byte != 0x20 or 0 < at < last)
+        told += bytes((byte,)) if bare else b"%%%02X" % byte
+    return bytes(told)
+
+
+#: Printable ASCII but for the percent sign.
+_PLAIN: Final = frozenset(range(0x20, 0x7F)) - {0x25}

@@ -57,7 +57,8 @@ class NewPlan(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
-    """A new API key. `expires_in` in seconds; empty `scopes`, `routes` and `cidrs` do not restrict."""
+    """A new API key. `expires_in` in seconds; empty `routes` and `cidrs` do not restrict. What it names (consumer, plan,
+    routes, scopes) must exist in the configuration, unless `force` says otherwise."""
 
     consumer: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     owner: Annotated[str, msgspec.Meta(max_length=100)] = ""
@@ -65,6 +66,9 @@ class NewKey(msgspec.Struct, forbid_unknown_fields=True):
     scopes: Annotated[list[str], msgspec.Meta(max_length=100)] = []
     routes: Annotated[list[str], msgspec.Meta(max_length=100)] = []
     cidrs: Annotated[list[str], msgspec.Meta(max_length=100)] = []
+    roles: Annotated[list[str], msgspec.Meta(max_length=100)] = []
+    tenant: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    force: bool = False
     expires_in: Annotated[float, msgspec.Meta(gt=0, le=315_360_000)] | None = None
     reason: Reason = ""
 

@@ -7,6 +7,7 @@ kinds in `scalars.py`; the defaults are those of the domain's policies, so that 
 from spork.adapters.yaml.written.callers import (
     ClaimNames,
     Consumer,
+    ConsumerClaim,
     Issuer,
     Limit,
     Plan,
@@ -58,6 +59,7 @@ __all__ = [
     "ClaimNames",
     "Compression",
     "Consumer",
+    "ConsumerClaim",
     "Cors",
     "Decode",
     "Document",

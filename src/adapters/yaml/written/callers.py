@@ -58,12 +58,22 @@ class Plan(Written, frozen=True):
     time_zone: Annotated[str, "IANA time zone of the quotas' calendar edges."] = "UTC"
 
 
+class ConsumerClaim(Written, frozen=True, kw_only=True):
+    """A claim of one issuer's tokens that means a consumer."""
+
+    issuer: Annotated[str, "Name of the issuer, or auth_service: no other's tokens count."]
+    claim: Annotated[str, "Name of the claim; dotted paths reach into objects."]
+    value: Annotated[str, "The text the claim must be, or a list of texts contain."]
+
+
 class Consumer(Written, frozen=True):
     """A caller known by name."""
 
     plan: Annotated[str, "The plan this consumer is on; empty: no plan."] = ""
     subjects: Annotated[
-        tuple[str, ...], "Token subjects (`sub`) or client certificate names that mean this consumer."
+        tuple[str, ...],
+        "Token subjects that mean this consumer, as ISSUER|SUBJECT; mtls|NAME is a client certificate's name."
+        " A bare one is of the only issuer, or see identity.md.",
     ] = ()
     owner: Annotated[str, "Who answers for this consumer: a team or a mail address."] = ""
     roles: Annotated[tuple[str, ...], "Roles this consumer has, beside those in its token."] = ()
@@ -73,6 +83,14 @@ class Consumer(Written, frozen=True):
         ""
     )
     tenant: Annotated[str, "The tenant this consumer belongs to, when its credential names none."] = ""
+    certificates: Annotated[
+        tuple[str, ...],
+        "Names of client certificates that mean this consumer; uri:, dns:, email:, cn: or subject: before one restricts"
+        " the kind.",
+    ] = ()
+    claims: Annotated[
+        tuple[ConsumerClaim, ...], "Claims of tokens that mean this consumer, each bound to its issuer."
+    ] = ()
 
 
 class ClaimNames(Written, frozen=True):

@@ -137,7 +137,15 @@ class Document(Written, frozen=True):
         HttpUrl, "Service behind /auth/login and /auth/refresh, also asked by the auth_service method."
     ] = ""
     signing_key: Annotated[Secret, "PEM file with the gateway's own signing key; empty: generated in state_dir."] = ""
-    mtls_header: Annotated[str, "Header in which a trusted proxy passes the client certificate; empty: none."] = ""
+    mtls_header: Annotated[
+        str,
+        "Header in which a trusted proxy passes the client certificate's names; empty: none. No target ever gets it.",
+    ] = ""
+    mtls_format: Annotated[
+        Literal["auto", "subject", "xfcc", "name"],
+        "How mtls_header is written: an RFC 4514 subject, Envoy's X-Forwarded-Client-Cert, or one bare name;"
+        " auto tells them apart.",
+    ] = "auto"
     registration: Annotated[Registration, "Self-registration of services."] = Registration()
     discovery_file: Annotated[
         str, 'Watched JSON file with further targets by upstream: `{"users": ["http://10.0.0.1:7001"]}`; empty: none.'

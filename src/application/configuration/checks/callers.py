@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from spork.application.configuration.model import Configuration
+from spork.application.configuration.name_spaces import name_spaces
 from spork.application.configuration.problems import Diagnostic, child, did_you_mean
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy
+from spork.domain.identity.subjects import RESERVED, placed
 from spork.domain.identity.tokens import Issuer
 from spork.domain.security.threat_rules import MAX_TEXT
 
@@ -21,6 +23,10 @@ def check_issuers(configuration: Configuration, is_file: IsFile | None) -> Itera
         if issuer.issuer in seen:
             yield Diagnostic(child(path, "issuer"), f'is the same as that of "{seen[issuer.issuer]}"')
         seen.setdefault(issuer.issuer, issuer.name)
+        if issuer.name in RESERVED or "|" in issuer.name:
+            yield Diagnostic(
+                path, f'an issuer cannot be called "{issuer.name}"', "its name stands before | in subjects"
+            )
         yield from _check_issuer(issuer, path, is_file)
 
 
@@ -59,7 +65,8 @@ def _check_issuer(issuer: Issuer, path: str, is_file: IsFile | None) -> Iterator
 
 def check_consumers(configuration: Configuration, unread: Collection[str]) -> Iterator[Diagnostic]:
     plans = {plan.name for plan in configuration.plans}
-    subjects: dict[str, str] = {}
+    spaces = name_spaces(configuration)
+    subjects: dict[tuple[str, str], str] = {}
     for consumer in configuration.consumers:
         path = child("consumers", consumer.name)
         if consumer.plan and consumer.plan not in plans and child("plans", consumer.plan) not in unread:
@@ -69,11 +76,26 @@ def check_consumers(configuration: Configuration, unread: Collection[str]) -> It
                 did_you_mean(consumer.plan, plans, "declare it under plans:"),
             )
         for index, subject in enumerate(consumer.subjects):
-            if subject in subjects:
+            place = placed(subject, spaces)
+            mark = ("", subject) if place is None else (place.space, place.value)
+            if mark in subjects:
+                yield Diagnostic(f"{path}.subjects[{index}]", f'"{subject}" means consumer "{subjects[mark]}" already')
+            elif place is not None and place.assumed:
                 yield Diagnostic(
-                    f"{path}.subjects[{index}]", f'"{subject}" means consumer "{subjects[subject]}" already'
+                    f"{path}.subjects[{index}]",
+                    f'"{subject}" could be the name of several issuers\' subjects or certificates;'
+                    f" it is taken for one of {place.space}",
+                    f"write {place.space}|{subject}, or that of another",
+                    "warning",
                 )
-            subjects.setdefault(subject, consumer.name)
+            subjects.setdefault(mark, consumer.name)
+        for index, claim in enumerate(consumer.claims):
+            if claim.issuer not in spaces.issuers and child("issuers", claim.issuer) not in unread:
+                yield Diagnostic(
+                    f"{path}.claims[{index}].issuer",
+                    f'no issuer "{claim.issuer}"',
+                    did_you_mean(claim.issuer, spaces.issuers, "declare it under issuers:"),
+                )
 
 
 def check_auth(configuration: Configuration, unread: Collection[str], is_file: IsFile | None) -> Iterator[Diagnostic]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from spork.adapters.memory.records import MemoryRecords
+from spork.application.callers.consumers import Consumers
 from spork.application.callers.failures import FailedAuthentication
 from spork.application.callers.keys import REMEMBER, KeyRequest, KeyRing, Keys
 from spork.application.callers.methods import ApiKeyHeader, BearerToken, ClientCertificate, Method
@@ -18,6 +19,7 @@ from spork.domain.http.addresses import AddressSet
 from spork.domain.identity.authorization import AuthPolicy
 from spork.domain.identity.consumers import ApiKey, Consumer
 from spork.domain.identity.revocation import Revocation, RevocationKind, RevocationSet
+from spork.domain.identity.subjects import NameSpaces
 from spork.domain.identity.tokens import Principal, Refused, TokenOutcome, Unverifiable, Verified
 from spork.domain.limits.limit import Admitted, Charge, Decision, Limit, Throttled
 from spork.domain.outcomes import Denial
@@ -545,20 +547,22 @@ CERTIFICATE: dict[str, object] = {
 @pytest.mark.parametrize("name", ["spiffe://acme/orders", "orders.acme.example", "O=Acme,CN=orders", "orders"])
 def test_a_client_certificate_names_a_consumer(name: str) -> None:
     consumer = Consumer("acme", "premium", (name,), roles=("service",))
-    method = ClientCertificate({"acme": consumer})
+    method = ClientCertificate(Consumers((consumer,), spaces=NameSpaces((), certificates=True)).of_certificate)
     found = method.authenticate(exchange(certificate=CERTIFICATE))
     assert isinstance(found, Verified)
     assert (found.principal.subject, found.principal.consumer, found.principal.method) == (name, "acme", "mtls")
 
 
 def test_a_certificate_of_nobody_is_refused_and_none_is_not_presented() -> None:
-    method = ClientCertificate({"acme": Consumer("acme", subjects=("other",))})
+    consumers = Consumers((Consumer("acme", subjects=("other",)),), spaces=NameSpaces((), certificates=True))
+    method = ClientCertificate(consumers.of_certificate)
     assert method.authenticate(exchange(certificate=CERTIFICATE)) == Refused("certificate_unknown")
     assert not isinstance(method.authenticate(exchange()), Verified | Refused)
 
 
 def test_only_a_trusted_proxy_may_name_a_certificate() -> None:
-    consumers = {"acme": Consumer("acme", subjects=("spiffe://acme/orders",))}
+    acme = Consumer("acme", subjects=("spiffe://acme/orders",))
+    consumers = Consumers((acme,), spaces=NameSpaces((), certificates=True)).of_certificate
     method = ClientCertificate(consumers, b"x-forwarded-client-cert", AddressSet(("10.0.0.0/8",)))
     header = {"X-Forwarded-Client-Cert": 'By=spiffe://us;Hash=ab;Subject="CN=orders";URI=spiffe://acme/orders'}
     assert isinstance(method.authenticate(exchange(headers=header, client="10.0.0.1")), Verified)

@@ -20,7 +20,7 @@ from spork.application.configuration.model import (
 )
 from spork.application.configuration.problems import Diagnostic, check_report, child, did_you_mean, errors, summary
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
-from spork.domain.identity.consumers import Consumer
+from spork.domain.identity.consumers import Consumer, TokenClaim
 from spork.domain.identity.tokens import Issuer
 from spork.domain.limits.limit import Limit
 from spork.domain.objectives import Objective
@@ -221,6 +221,27 @@ def test_shared_limits_must_agree() -> None:
 def test_subjects_mean_one_consumer() -> None:
     consumers = (Consumer("a", subjects=("s",)), Consumer("b", subjects=("s",)))
     assert said(configuration(consumers=consumers)) == ['error consumers.b.subjects[0]: "s" means consumer "a" already']
+
+
+def test_a_subject_that_several_could_issue_is_told_and_no_two_meet() -> None:
+    issuers = (Issuer("main", "https://a", ("x",), keys=("k",)), Issuer("second", "https://b", ("x",), keys=("k",)))
+    consumers = (Consumer("a", subjects=("s", "second|s", "mtls|s")), Consumer("b", subjects=("main|s",)))
+    (warning, error) = said(configuration(consumers=consumers, issuers=issuers))
+    assert warning.startswith('warning consumers.a.subjects[0]: "s" could be the name of several')
+    assert "it is taken for one of main" in warning
+    assert error == 'error consumers.b.subjects[0]: "main|s" means consumer "a" already'
+
+
+def test_a_claim_of_a_consumer_is_of_an_issuer_that_there_is() -> None:
+    consumers = (Consumer("a", claims=(TokenClaim("mian", "azp", "app"),)),)
+    (line,) = said(configuration(consumers=consumers, issuers=(Issuer("main", "https://a", ("x",), keys=("k",)),)))
+    assert line.startswith('error consumers.a.claims[0].issuer: no issuer "mian"')
+
+
+@pytest.mark.parametrize("name", ["mtls", "auth_service", "a|b"])
+def test_an_issuer_is_not_called_like_a_name_space(name: str) -> None:
+    (line,) = said(configuration(issuers=(Issuer(name, "https://a", ("x",), keys=("k",)),)))
+    assert "an issuer cannot be called" in line
 
 
 @pytest.mark.parametrize(

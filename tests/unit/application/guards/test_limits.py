@@ -204,6 +204,16 @@ def test_a_plan_change_holds_from_the_next_request() -> None:
         assert guard.admit(exchange(consumer="bob", plan="basic")) is None
 
 
+def test_a_plan_that_does_not_exist_is_not_no_limit_at_all() -> None:
+    house = House(plans=(Plan("gold", (Limit("", 1, 60.0),)),))
+    guard = house.after(route(Limit("plan", 0, 0, by="consumer", source="plan"), auth=True))
+    for _ in range(3):
+        denial = guard.admit(exchange(consumer="bob", plan="platinum"))
+        assert isinstance(denial, Denial)
+        assert denial.reason == "plan_unknown"
+    assert guard.admit(exchange(consumer="bob")) is None, "a caller without a plan has none"
+
+
 def test_plans_unknown_get_the_default_and_cannot_fill_memory() -> None:
     house = House(plans=(Plan("default", (Limit("", 1, 60.0),)),))
     guard = house.after(route(Limit("plan", 0, 0, by="consumer", source="plan"), auth=True))
