@@ -1,15 +1,40 @@
-"""What becomes of the answers of each route, put together."""
+"""What becomes of the requests' bodies and the answers of each route, put together."""
 
 from __future__ import annotations
 
+from spork.adapters.litestar.problems import problem_document
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.compression import Compression
 from spork.application.exchange.stages import AnswerStages
+from spork.application.exchange.transforming import AnswerTransform, Shape
 from spork.composition.codings import codings
+from spork.composition.secrets import key_pepper
+from spork.domain.transforms.policy import TransformPolicy
+from spork.domain.transforms.queries import QueryTransform
 
 
 def answer_stages(route: RouteConfig, configuration: Configuration) -> AnswerStages | None:
-    """None for a route whose answers go out as they came."""
-    if route.compression is None:
+    """None for a route whose answers go out as they came and whose query stays."""
+    compression = None if route.compression is None else Compression(route.compression, codings())
+    transform = route.transform
+    if transform is None:
+        return None if compression is None else AnswerStages(compression)
+    query = None if transform.query is None else QueryTransform(transform.query)
+    return AnswerStages(compression, _answers(transform, configuration), query, transform.when)
+
+
+def _answers(policy: TransformPolicy, configuration: Configuration) -> AnswerTransform | None:
+    if not policy.reads_answers:
         return None
-    return AnswerStages(Compression(route.compression, codings()))
+    hashing = any(rule.mask is not None and rule.mask.how == "hash" for rule in policy.response)
+    key = key_pepper(configuration.state_dir) if hashing else b""
+    return AnswerTransform(policy, codings(), problem_document, key, shape_of(policy.shape))
+
+
+def shape_of(expression: str) -> Shape | None:
+    """The compiled expression; None for an empty one. Raises ValueError."""
+    if not expression:
+        return None
+    from spork.adapters.jmespath.shape import compile_shape
+
+    return compile_shape(expression)

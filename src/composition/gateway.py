@@ -23,6 +23,7 @@ from spork.application.fleet.lifecycle import Lifecycle
 from spork.application.fleet.nodes import NodeRegistry, SingleNodeRegistry
 from spork.application.guards.order import in_order
 from spork.application.guards.policy import Policy
+from spork.application.guards.transform import TransformingPolicy
 from spork.application.kernel.clock import Clock
 from spork.application.live.registry import LiveExchanges
 from spork.application.pipeline.admission import Admission
@@ -35,6 +36,7 @@ from spork.application.upstreams.transport import UpstreamTransport
 from spork.composition.admin import OperatorSide, node_name
 from spork.composition.answers import answer_stages
 from spork.composition.callers import CallerSide
+from spork.composition.codings import codings
 from spork.composition.lazily import LazyTransport
 from spork.composition.limits import LimitSide
 from spork.composition.upstreams import UpstreamSide
@@ -107,7 +109,7 @@ def fleet(shared: str) -> NodeRegistry:
 
 def admission_policies(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -> tuple[Policy, ...]:
     """Every policy of routes, in the order of admission."""
-    return in_order((*callers.policies(), *limits.policies(), *upstreams.policies()))
+    return in_order((*callers.policies(), *limits.policies(), *upstreams.policies(), TransformingPolicy(codings())))
 
 
 class GatewayContainer(containers.DeclarativeContainer):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.configuration.problems import Diagnostic, child
+from spork.composition.answers import shape_of
 from spork.domain.identity.tokens import Issuer
 from spork.domain.security.cors import Cors
 
@@ -50,6 +51,11 @@ def _issuer_problem(issuer: Issuer) -> str:
 
 
 def _route_problems(route: RouteConfig, path: str) -> Iterator[Diagnostic]:
+    if route.transform is not None and route.transform.shape:
+        try:
+            shape_of(route.transform.shape)
+        except ValueError as error:
+            yield Diagnostic(child(child(path, "transform"), "shape"), str(error))
     if route.cors is not None:
         try:
             Cors(route.cors)

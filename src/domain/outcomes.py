@@ -38,6 +38,7 @@ class FaultKind(Enum):
     HTTP_PROTOCOL_ERROR = "http_protocol_error"
     HTTP_RESPONSE_HEADER_SECTION_SIZE = "http_response_header_section_size"
     HTTP_UPGRADE_FAILED = "http_upgrade_failed"
+    ANSWER_NOT_FIT = "answer_not_fit"
     PROXY_INTERNAL_ERROR = "proxy_internal_error"
     BODY_TOO_LARGE = "body_too_large"
     BODY_TOO_SLOW = "body_too_slow"

@@ -70,6 +70,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "idempotency_mismatch": (422, "This Idempotency-Key was used for another request"),
     "idempotency_key_missing": (400, "An Idempotency-Key is required"),
     # sending
+    "upstream_failed": (502, "The service failed"),
     "breaker_open": (503, "The service is not available right now"),
     "shed": (503, "The service is at its capacity"),
 }
@@ -149,6 +150,13 @@ class JsonProblemResponses:
         if status != 204:
             headers = (*headers, (b"content-length", str(len(respond.body)).encode("ascii")))
         return GatewayResponse(status, headers, respond.body)
+
+
+def problem_document(reason: str, status: int, request_id: str) -> bytes:
+    """The body of a problem that stands in for a target's answer with this status."""
+    known = REASONS.get(reason)
+    title = known[1] if known is not None else reason.replace("_", " ").capitalize()
+    return _encode({"type": TYPE_PREFIX + reason, "title": title, "status": status, "instance": request_id})
 
 
 def _problem(

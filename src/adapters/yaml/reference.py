@@ -56,6 +56,14 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.Decode, "decode"),
     (written.RouteTrace, "trace"),
     (written.Compression, "compression"),
+    (written.Transform, "transform"),
+    (written.RequestTransform, "transform request"),
+    (written.ResponseTransform, "transform response"),
+    (written.QueryEdits, "query edits"),
+    (written.JsonOperation, "json operations"),
+    (written.MaskFields, "mask"),
+    (written.MaskExcept, "mask exceptions"),
+    (written.TransformWhen, "transform when"),
 )
 _TITLES = dict(SECTIONS)
 

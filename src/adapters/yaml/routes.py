@@ -10,6 +10,7 @@ from spork.adapters.yaml import written
 from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.limits import translate_limits
 from spork.adapters.yaml.telemetry import translate_route_trace
+from spork.adapters.yaml.transforms import translate_transform
 from spork.adapters.yaml.written.form import WrittenPolicy
 from spork.application.configuration.model import HeaderEdit, Mirror, RouteConfig, Split
 from spork.application.configuration.problems import child
@@ -61,6 +62,12 @@ def _route(route: written.Route, name: str, path: str, findings: Findings) -> Ro
         mirror=Mirror(route.mirror) if isinstance(route.mirror, str) else _mirror(route.mirror),
         priority=route.priority,
         server_timing=route.server_timing,
+        transform=translate_transform(
+            route.transform,
+            child(path, "transform"),
+            findings,
+            lambda given, below, lower: _conditions(given, below, findings, lower=lower),
+        ),
         compression=_compression(route.compression),
         decode=None if route.decode is None else DecodePolicy(route.decode.codings, route.decode.ratio),
         trace=translate_route_trace(route.trace),

@@ -15,6 +15,7 @@ from spork.domain.identity.tokens import Issuer
 from spork.domain.limits.limit import Limit
 from spork.domain.objectives import Objective
 from spork.domain.routing.table import Match, Redirect, Rewrite
+from spork.domain.transforms.policy import TransformPolicy
 from spork.domain.upstreams.model import Upstream
 
 
@@ -117,6 +118,7 @@ class RouteConfig:
     decode: DecodePolicy | None = None
     trace: RouteTrace = RouteTrace()
     compression: CompressionPolicy | None = None
+    transform: TransformPolicy | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     #: Compiled values of policies whose written struct says by itself what it compiles to (`WrittenPolicy`).
     policies: tuple[object, ...] = ()

@@ -191,6 +191,9 @@ class AnswerPolicy(Protocol):
     def relayed(self, exchange: Exchange) -> ResponseSink:
         """What a target's answer is written to."""
 
+    def query(self, exchange: Exchange) -> bytes | None:
+        """The query towards the target."""
+
     def towards_target(self, headers: list[Header]) -> list[Header]:
         """The request's fields, adapted to what will be done to the answer."""
 

@@ -25,6 +25,7 @@ from spork.application.guards.screen import ScreenPolicy
 from spork.application.guards.security import SecurityPolicy
 from spork.application.guards.shedding import SheddingPolicy
 from spork.application.guards.stale import StalePolicy
+from spork.application.guards.transform import TransformingPolicy
 
 ORDER: Final[tuple[type[Policy], ...]] = (
     SecurityPolicy,
@@ -40,6 +41,7 @@ ORDER: Final[tuple[type[Policy], ...]] = (
     SchemaPolicy,
     IdempotencyPolicy,
     StalePolicy,
+    TransformingPolicy,
     SheddingPolicy,
 )
 

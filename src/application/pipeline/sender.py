@@ -354,7 +354,8 @@ class Sender:
             headers += exchange.request_headers
         if plan.request_transform is not None:
             headers = plan.request_transform.apply(headers)
-        sent_target = path if head.query is None else path + b"?" + head.query
+        query = head.query if plan.answer is None else plan.answer.query(exchange)
+        sent_target = path if query is None else path + b"?" + query
         if record is not None:
             record.path = sent_target
         if plan.answer is not None:

@@ -37,6 +37,16 @@ from spork.adapters.yaml.written.server import (
     Registration,
 )
 from spork.adapters.yaml.written.telemetry import Force, Otlp, RouteTrace, Telemetry, Traces
+from spork.adapters.yaml.written.transforms import (
+    JsonOperation,
+    MaskExcept,
+    MaskFields,
+    QueryEdits,
+    RequestTransform,
+    ResponseTransform,
+    Transform,
+    TransformWhen,
+)
 from spork.adapters.yaml.written.upstreams import (
     Breaker,
     Fallback,
@@ -71,8 +81,11 @@ __all__ = [
     "HeaderEdits",
     "Headers",
     "Issuer",
+    "JsonOperation",
     "Limit",
     "ListenerTls",
+    "MaskExcept",
+    "MaskFields",
     "Match",
     "Mirror",
     "Objective",
@@ -81,8 +94,11 @@ __all__ = [
     "Plan",
     "Pool",
     "Probe",
+    "QueryEdits",
     "Redirect",
     "Registration",
+    "RequestTransform",
+    "ResponseTransform",
     "Retries",
     "Route",
     "RouteTrace",
@@ -93,5 +109,7 @@ __all__ = [
     "Telemetry",
     "Timeouts",
     "Traces",
+    "Transform",
+    "TransformWhen",
     "Upstream",
 ]

@@ -21,6 +21,7 @@ from spork.adapters.yaml.scalars import (
 from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
 from spork.adapters.yaml.written.telemetry import RouteTrace
+from spork.adapters.yaml.written.transforms import Transform
 from spork.domain.http.coding import COMPRESSED_TYPES
 
 AuthMethod = Literal["jwt", "introspection", "api_key", "basic", "signature", "mtls", "auth_service", "anonymous"]
@@ -199,6 +200,7 @@ class Route(Written, frozen=True, kw_only=True):
         "Send the target decoded request bodies. Left out: coded ones go on as they are, decoded only for policies"
         " that look into them.",
     ] = None
+    transform: Annotated[Transform | None, "Changes of requests and answers."] = None
     compression: Annotated[bool | Compression | None, "Compress answers; `true` is enough."] = None
     server_timing: Annotated[bool, "Add Server-Timing to answers: where the time went."] = False
     trace: Annotated[Literal["off"] | RouteTrace | None, "Tracing of this route; off: never traced."] = None
