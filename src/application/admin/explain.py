@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from spork.application.admin.upstream_views import fallback_word
+from spork.application.exchange.bodies import HeldBody
 from spork.application.exchange.exchange import Exchange, Guard, RoutePlan
 from spork.application.fleet.overview import upstreams_of
 from spork.application.kernel.tasks import now_or_later
@@ -78,14 +79,20 @@ class Explainer:
         self._sender = sender
 
     async def explain(
-        self, method: str, url: str, headers: Mapping[str, str] | Sequence[tuple[str, str]] = (), client: str = ""
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        client: str = "",
+        data: str = "",
     ) -> Explanation:
-        """Raises NotARequest for a method, URL or header that cannot be sent at all."""
+        """Raises NotARequest for a method, URL or header that cannot be sent at all. With `data` the request has that body,
+        and guards that only read or change bodies say what they make of it."""
         pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
         head = head_of(method, url, pairs, client)
         if isinstance(head, Denial):
             return _refused(f"{method} {url}", head)
-        exchange = self._admission.open(head, _NoBody(), _NoSink())
+        exchange = self._admission.open(head, HeldBody(data.encode()) if data else _NoBody(), _NoSink())
         verdict = route(exchange)
         candidates = self._candidates(exchange)
         plan = exchange.plan

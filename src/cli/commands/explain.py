@@ -19,6 +19,7 @@ from spork.cli.commands.options import chosen_config, config_option
 @click.argument("method")
 @click.argument("url")
 @click.option("-H", "--header", "headers", multiple=True, help="A request header, `Name: value`.")
+@click.option("--data", default="", help="The request's body; shows what the target would get of it.")
 @click.option("--client", default="", help="The client's address.")
 @click.option("--live", "admin_url", envvar="SPORK_ADMIN_URL", help="Ask the running gateway at this admin URL.")
 @click.option("--token", envvar="SPORK_ADMIN_TOKEN", help="Admin token for --live.")
@@ -28,6 +29,7 @@ def explain(
     method: str,
     url: str,
     headers: tuple[str, ...],
+    data: str,
     client: str,
     admin_url: str | None,
     token: str | None,
@@ -38,6 +40,8 @@ def explain(
     Exit 0 when the request would be forwarded or answered, 1 when it would be refused.
     """
     question = {"method": method, "url": url, "headers": dict(map(_pair, headers)), "client": client}
+    if data:
+        question["data"] = data
     if admin_url:
         body = json.dumps(question).encode()
         answer = AdminClient(admin_url, find_token(token, None)).call("POST", "/admin/v1/explain", body)

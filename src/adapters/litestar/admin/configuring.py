@@ -33,7 +33,7 @@ class Rollback(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True):
-    """A request to explain. `client` is the address it would come from."""
+    """A request to explain. `client` is the address it would come from, `data` its body."""
 
     url: Annotated[
         str, msgspec.Meta(min_length=1, max_length=8192, examples=["http://api.example.com/api/v1/users/42"])
@@ -41,6 +41,7 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
     method: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] = "GET"
     headers: dict[str, str] = {}
     client: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    data: Annotated[str, msgspec.Meta(max_length=65536)] = ""
 
 
 @dataclass
@@ -124,7 +125,7 @@ def _explaining(explainer: Explainer) -> list[HTTPRouteHandler]:
     )
     async def explain(data: JSONBody[Question]) -> Explanation:
         try:
-            return await explainer.explain(data.method, data.url, data.headers, data.client)
+            return await explainer.explain(data.method, data.url, data.headers, data.client, data.data)
         except NotARequest as error:
             raise OperationRefused("invalid", str(error), errors=[{"path": "url", "message": str(error)}]) from None
 
