@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +47,7 @@ def compile_operation(operation: Operation, strict: bool = False) -> Apply:
 
 
 def _set(tokens: tuple[str, ...], given: Any) -> Apply:
-    make = compile_value(given)
+    make = compile_value(given)  # makes objects and arrays anew each time
     plain = not isinstance(given, dict | list)
 
     def apply(value: Any, lookup: Lookup) -> Any:
@@ -58,8 +57,8 @@ def _set(tokens: tuple[str, ...], given: Any) -> Apply:
                 remove(value, tokens)
             return value
         if "*" in tokens and not plain:
-            return change(value, tokens, lambda _: copy.deepcopy(new))
-        return put(value, tokens, new if plain else copy.deepcopy(new))
+            return change(value, tokens, lambda _: make(lookup))
+        return put(value, tokens, new)
 
     return apply
 
@@ -105,4 +104,4 @@ def _move(source: tuple[str, ...], to: tuple[str, ...], at: str, strict: bool) -
 
 def _merge(patch: Any) -> Apply:
     make = compile_value(patch)
-    return lambda value, lookup: merge_patch(value, copy.deepcopy(make(lookup)))
+    return lambda value, lookup: merge_patch(value, make(lookup))
