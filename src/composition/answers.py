@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spork.adapters.litestar.problems import problem_document
+from spork.adapters.msgspec.json_values import MsgspecJson
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.compression import Compression
 from spork.application.exchange.stages import AnswerStages
@@ -28,7 +29,7 @@ def _answers(policy: TransformPolicy, configuration: Configuration) -> AnswerTra
         return None
     hashing = any(rule.mask is not None and rule.mask.how == "hash" for rule in policy.response)
     key = key_pepper(configuration.state_dir) if hashing else b""
-    return AnswerTransform(policy, codings(), problem_document, key, shape_of(policy.shape))
+    return AnswerTransform(policy, codings(), problem_document, MsgspecJson(), key, shape_of(policy.shape))
 
 
 def shape_of(expression: str) -> Shape | None:

@@ -13,6 +13,7 @@ from dependency_injector import containers, providers
 
 from spork.adapters.http1.transport import HttptoolsTransport
 from spork.adapters.litestar.problems import JsonProblemResponses
+from spork.adapters.msgspec.json_values import MsgspecJson
 from spork.adapters.sqlalchemy.database import open_database
 from spork.adapters.system.clock import SystemClock
 from spork.application.admin.explain import Explainer
@@ -109,7 +110,9 @@ def fleet(shared: str) -> NodeRegistry:
 
 def admission_policies(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -> tuple[Policy, ...]:
     """Every policy of routes, in the order of admission."""
-    return in_order((*callers.policies(), *limits.policies(), *upstreams.policies(), TransformingPolicy(codings())))
+    return in_order(
+        (*callers.policies(), *limits.policies(), *upstreams.policies(), TransformingPolicy(codings(), MsgspecJson()))
+    )
 
 
 class GatewayContainer(containers.DeclarativeContainer):

@@ -1,58 +1,22 @@
-"""JSON read and written for transforms: numbers keep their digits, requests may not say a thing twice."""
+"""JSON read and written for transforms: the port behind which a decoder stands."""
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal
-from typing import Any, Final, NoReturn
-
-import msgspec
-
-_decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
-_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
-_BOM: Final = b"\xef\xbb\xbf"
+from typing import Any, Protocol
 
 
 class NotJson(ValueError):
     """The bytes are no JSON, or none that can be handed on safely; str() says why."""
 
 
-def read_answer(data: bytes) -> Any:
-    """A target's JSON. Raises NotJson. Of a member that stands twice the last one counts, as everywhere."""
-    try:
-        return _decode(data.removeprefix(_BOM))
-    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise NotJson("not JSON") from error
+class JsonValues(Protocol):
+    """Reads and writes JSON. Numbers keep their digits. Everything raises NotJson."""
 
+    def read_answer(self, data: bytes) -> Any:
+        """A target's JSON. Of a member that stands twice the last one counts, as everywhere."""
 
-def read_request(data: bytes) -> Any:
-    """A client's JSON. Raises NotJson also for members that stand twice: the target might read the other one."""
-    try:
-        return json.loads(
-            data.decode("utf-8"), object_pairs_hook=_once, parse_float=Decimal, parse_constant=_no_constant
-        )
-    except UnicodeDecodeError as error:
-        raise NotJson("not UTF-8") from error
-    except RecursionError as error:
-        raise NotJson("nested too deeply") from error
-    except ValueError as error:
-        raise NotJson(f"not JSON: {error}") from error
+    def read_request(self, data: bytes) -> Any:
+        """A client's JSON; a member that stands twice is refused: the target might read the other one."""
 
-
-def write(value: Any) -> bytes:
-    """Raises NotJson for text that no UTF-8 can carry."""
-    try:
-        return _encode(value)
-    except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
-        raise NotJson("cannot be written as JSON") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member stands twice")
-    return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    def write(self, value: Any) -> bytes:
+        """Compact JSON in UTF-8."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from spork.application.exchange.codings import CodingError, Codings, TooManyBytes, decoded
 from spork.application.exchange.exchange import Exchange
-from spork.application.exchange.json_values import NotJson, read_answer, write
+from spork.application.exchange.json_values import JsonValues, NotJson
 from spork.application.exchange.sinks import PassingSink
 from spork.application.exchange.words import words_of
 from spork.application.kernel.faults import FaultError
@@ -71,12 +71,14 @@ class AnswerTransform:
         policy: TransformPolicy,
         codings: Codings,
         problem: ProblemMaker,
+        values: JsonValues,
         key: bytes = b"",
         shape: Shape | None = None,
     ) -> None:
         self.policy = policy
         self.codings = codings
         self.problem = problem
+        self.values = values
         self.shape = shape
         self.maximum = min(policy.maximum, MOST_FOR_SHAPE) if shape is not None else policy.maximum
         self._rules = tuple(_Rule(rule, policy.strict, key) for rule in policy.response)
@@ -231,12 +233,12 @@ class WholeSink(PassingSink):
                     status = self._new_status()
                     return transform.problem(rule.problem, status, exchange.request_id), b"application/problem+json"
                 if rule.body is not None:
-                    return write(rule.body(lookup)), b"application/json"
+                    return transform.values.write(rule.body(lookup)), b"application/json"
         whole = self._plain(whole)
         operations = any(rule.operations for rule in self._rules) if self._rest else False
         if not (operations or self._masking or (self._rest and transform.shape is not None)):
             return whole, b""
-        value = read_answer(whole)
+        value = transform.values.read_answer(whole)
         for rule in self._rules:
             if self._rest:
                 for apply in rule.operations:
@@ -246,7 +248,7 @@ class WholeSink(PassingSink):
         for rule in self._rules:
             if rule.masker is not None and self._masks and self._mask_of(rule):
                 value = rule.masker.apply(value)
-        return write(value), b""
+        return transform.values.write(value), b""
 
     def _plain(self, whole: bytes) -> bytes:
         """The body without the coding that the target gave it although it was asked for none."""

@@ -10,7 +10,7 @@ from spork.application.configuration.problems import Diagnostic
 from spork.application.exchange.bodies import HeldBody
 from spork.application.exchange.codings import Codings
 from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
-from spork.application.exchange.json_values import NotJson, read_request, write
+from spork.application.exchange.json_values import JsonValues, NotJson
 from spork.application.exchange.reading import BodyReader, Read
 from spork.application.exchange.words import words_of
 from spork.application.guards.decode import CODED_FIELDS
@@ -31,7 +31,8 @@ class TransformGuard:
     phase = "transform"
     response_fields = NO_FIELDS
 
-    def __init__(self, policy: TransformPolicy, bodies: BodyReader) -> None:
+    def __init__(self, policy: TransformPolicy, bodies: BodyReader, values: JsonValues) -> None:
+        self._values = values
         self._policy = policy
         self._operations = tuple(compile_operation(one, policy.strict) for one in policy.request)
         self._bodies = bodies
@@ -58,10 +59,10 @@ class TransformGuard:
             return None
         lookup = words_of(exchange)
         try:
-            value = read_request(whole)
+            value = self._values.read_request(whole)
             for apply in self._operations:
                 value = apply(value, lookup)
-            changed = write(value)
+            changed = self._values.write(value)
         except NotJson as error:
             return _invalid(str(error))
         except NotThere as error:
@@ -89,13 +90,14 @@ class TransformingPolicy(Policy):
 
     phase = "transform"
 
-    def __init__(self, codings: Codings) -> None:
+    def __init__(self, codings: Codings, values: JsonValues) -> None:
         self._codings = codings
+        self._values = values
 
     def compile(self, route: RouteConfig, configuration: Configuration) -> TransformGuard | None:
         if route.transform is None or not route.transform.request:
             return None
-        return TransformGuard(route.transform, BodyReader(self._codings, route.decode))
+        return TransformGuard(route.transform, BodyReader(self._codings, route.decode), self._values)
 
     @classmethod
     def check(cls, route: RouteConfig, configuration: Configuration) -> Iterator[Diagnostic]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spork.adapters.jmespath.shape import compile_shape
 from spork.adapters.litestar.problems import problem_document
+from spork.adapters.msgspec.json_values import MsgspecJson
 from spork.application.exchange.stages import AnswerStages
 from spork.application.exchange.transforming import AnswerTransform
 from spork.application.kernel.faults import FaultError
@@ -32,7 +33,9 @@ MASK = AnswerRule((), (), Mask(("iban",), exempt=frozenset({"pii:read"})))
 
 def stages(policy: TransformPolicy) -> AnswerStages:
     shape = compile_shape(policy.shape) if policy.shape else None
-    return AnswerStages(None, AnswerTransform(policy, codings(), problem_document, b"k", shape), None, policy.when)
+    return AnswerStages(
+        None, AnswerTransform(policy, codings(), problem_document, MsgspecJson(), b"k", shape), None, policy.when
+    )
 
 
 def answered(

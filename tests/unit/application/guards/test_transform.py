@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from spork.adapters.msgspec.json_values import MsgspecJson
 from spork.application.exchange.reading import BodyReader
 from spork.application.guards.transform import TransformGuard
 from spork.application.pipeline.sender import Sender
@@ -26,7 +27,7 @@ async def settled(verdict: Any) -> Any:
 
 
 def guard(**more: Any) -> TransformGuard:
-    return TransformGuard(TransformPolicy(request=SET, **more), BodyReader(codings()))
+    return TransformGuard(TransformPolicy(request=SET, **more), BodyReader(codings()), MsgspecJson())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""JSON read and written for transforms: numbers keep their digits, requests may not say a thing twice."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from spork.application.exchange.json_values import NotJson
+
+_decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class MsgspecJson:
+    """Implements `json_values.JsonValues`. msgspec reads answers; the standard library reads requests, for it tells twins apart."""
+
+    def read_answer(self, data: bytes) -> Any:
+        """A target's JSON. Raises NotJson. Of a member that stands twice the last one counts, as everywhere."""
+        try:
+            return _decode(data.removeprefix(_BOM))
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise NotJson("not JSON") from error
+
+    def read_request(self, data: bytes) -> Any:
+        """A client's JSON. Raises NotJson also for members that stand twice: the target might read the other one."""
+        try:
+            return json.loads(
+                data.decode("utf-8"), object_pairs_hook=_once, parse_float=Decimal, parse_constant=_no_constant
+            )
+        except UnicodeDecodeError as error:
+            raise NotJson("not UTF-8") from error
+        except RecursionError as error:
+            raise NotJson("nested too deeply") from error
+        except ValueError as error:
+            raise NotJson(f"not JSON: {error}") from error
+
+    def write(self, value: Any) -> bytes:
+        """Raises NotJson for text that no UTF-8 can carry."""
+        try:
+            encoded: bytes = _encode(value)
+            return encoded
+        except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
+            raise NotJson("cannot be written as JSON") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands twice")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
