@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from spork.adapters.edge.line import Line
 from spork.adapters.edge.wire import UnsafeHeader
 from spork.application.kernel.faults import FaultError
 
 if TYPE_CHECKING:
-    from spork.adapters.edge.connection import ClientConnection
     from spork.adapters.edge.cycle import ServerExchange
     from spork.domain.http.head import Header
 
@@ -19,7 +19,7 @@ MOUNT_PATH: Final = "/"
 _VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
-def own_scope(connection: ClientConnection, cycle: ServerExchange) -> dict[str, Any]:
+def own_scope(connection: Line, cycle: ServerExchange) -> dict[str, Any]:
     """The ASGI scope of a request for one of the gateway's own endpoints."""
     head = cycle.head
     path = head.path.decode("ascii")
@@ -27,7 +27,7 @@ def own_scope(connection: ClientConnection, cycle: ServerExchange) -> dict[str, 
     return _scope(connection, cycle, path, list(head.headers), {}, connection.app_state.copy())
 
 
-def mount_scope(connection: ClientConnection, cycle: ServerExchange) -> dict[str, Any]:
+def mount_scope(connection: Line, cycle: ServerExchange) -> dict[str, Any]:
     """The ASGI scope of a proxied request: the `Cycle` in its extension, one path for all.
 
     Its headers are left out: they are judged already, and the mount reads them from the cycle. What is the same for
@@ -46,7 +46,7 @@ def mount_scope(connection: ClientConnection, cycle: ServerExchange) -> dict[str
 
 
 def _scope(
-    connection: ClientConnection,
+    connection: Line,
     cycle: ServerExchange,
     path: str,
     headers: list[Header],
@@ -77,7 +77,7 @@ class AsgiExchange:
 
     __slots__ = ("_connection", "_ended", "cycle", "scope")
 
-    def __init__(self, connection: ClientConnection, cycle: ServerExchange, scope: dict[str, Any]) -> None:
+    def __init__(self, connection: Line, cycle: ServerExchange, scope: dict[str, Any]) -> None:
         self._connection = connection
         self.cycle = cycle
         self.scope = scope

@@ -25,10 +25,8 @@ from spork.adapters.edge.asgi import AsgiExchange, mount_scope, own_scope
 from spork.adapters.edge.certificate import certificate_facts
 from spork.adapters.edge.cycle import ServerExchange
 from spork.adapters.edge.edge import Edge, log
+from spork.adapters.edge.line import RawReader
 from spork.adapters.edge.parsing import BODY_SLICE, NEVER, RequestParsing
-from spork.adapters.edge.tunnel import ClientTunnel
-from spork.adapters.edge.wire import UnsafeHeader
-from spork.application.exchange.answers import GatewayResponse
 from spork.domain.http.head import HEADER_TIMEOUT, OVERLOADED
 from spork.domain.outcomes import Denial, Fault, FaultKind, Side
 
@@ -75,7 +73,7 @@ class ClientConnection(RequestParsing):
         self._backlog: list[bytes] = []
         self._pause_reasons = 0
         self._half_closed = False
-        self._tunnel: ClientTunnel | None = None
+        self._tunnel: RawReader | None = None
         self._writer: asyncio.Future[None] | None = None
         self._unsent = 0
         self._stalled = 0.0
@@ -270,22 +268,12 @@ class ClientConnection(RequestParsing):
     def _deny(self, cycle: ServerExchange, denial: Denial) -> None:
         if denial.close:
             cycle.keep_alive = False
-        self.answer(cycle, self.edge.deny(denial, self.peer))
+        cycle.answer(self.edge.deny(denial, self.peer))
 
-    def answer(self, cycle: ServerExchange, answer: GatewayResponse) -> None:
-        """Give `cycle` a whole answer."""
-        if answer.close:
-            cycle.keep_alive = False
-        try:
-            cycle.start(answer.status, list(answer.headers))
-        except UnsafeHeader:
-            cycle.abort()
-            return
-        cycle.write(answer.body)
-        cycle.finish()
-
-    def answered(self, cycle: ServerExchange) -> None:
-        """`cycle` has its whole answer: on to the next, or to the end of the connection."""
+    def answered(self) -> None:
+        """The exchange being served has its whole answer: on to the next, or to the end of the connection."""
+        cycle = self.serving
+        assert cycle is not None
         if not cycle.keep_alive or (self._half_closed and not self._queue and not self._backlog):
             self._end()
         elif cycle.complete:
@@ -434,20 +422,23 @@ class ClientConnection(RequestParsing):
 
     # -- tunnels -----------------------------------------------------------------------------------------------------
 
-    def open_tunnel(self) -> ClientTunnel:
-        """The raw connection, after a 101 was sent."""
+    def take_over(self) -> bytes:
+        """The raw connection, after a 101 was sent; answers what came behind the request."""
         if self.serving is not None:
             self.serving.finished = True
         early = b"".join(self._upgrade_data or ())
         self._upgrade_data = None
         self._buffered = 0
-        self._tunnel = ClientTunnel(self, early)
+        return early
+
+    def follow(self, reader: RawReader) -> None:
+        """Hand `reader` what comes from now on."""
+        self._tunnel = reader
         self._resume(_BEHIND)
         if self._half_closed:
-            self._tunnel.feed_eof()
+            reader.feed_eof()
         if self.edge.draining:
-            self._tunnel.go_away()
-        return self._tunnel
+            reader.go_away()
 
     def end_tunnel(self, lingering: bool) -> None:
         """The exchange is done with the tunnel."""

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from spork.adapters.edge.line import Line
 from spork.adapters.edge.tunnel import ClientTunnel
-from spork.adapters.edge.wire import BODILESS, CONTINUE, ResponseHead, interim
+from spork.adapters.edge.wire import BODILESS, CONTINUE, ResponseHead, UnsafeHeader, interim
+from spork.application.exchange.answers import GatewayResponse
 from spork.application.kernel.faults import FaultError
 from spork.domain.http.head import Header, RequestHead
 from spork.domain.outcomes import Denial, Fault, FaultKind, Side
-
-if TYPE_CHECKING:
-    from spork.adapters.edge.connection import ClientConnection
 
 #: Unread body, or a held answer, beyond which we stop reading from the client, or stop holding.
 HIGH_WATER: Final = 65536
@@ -61,7 +60,7 @@ class ServerExchange:
 
     def __init__(
         self,
-        connection: ClientConnection,
+        connection: Line,
         head: RequestHead,
         length: int | None,
         expect: bool,
@@ -274,7 +273,7 @@ class ServerExchange:
         elif self._mode == _CLOSE:
             self.keep_alive = False
         self._wake()
-        self._connection.answered(self)
+        self._connection.answered()
 
     def abort(self) -> None:
         """Cut the answer: whatever framing it has, the client can tell that it is not whole (RFC 9112 8)."""
@@ -293,13 +292,27 @@ class ServerExchange:
         """Answer with what is said of `fault`, if no answer has begun."""
         if not self.started and not self.gone:
             self.keep_alive = False
-            self._connection.answer(self, self._connection.edge.fail(fault))
+            self.answer(self._connection.edge.fail(fault))
+
+    def answer(self, answer: GatewayResponse) -> None:
+        """Give a whole answer of the edge's own."""
+        if answer.close:
+            self.keep_alive = False
+        try:
+            self.start(answer.status, list(answer.headers))
+        except UnsafeHeader:
+            self.abort()
+            return
+        self.write(answer.body)
+        self.finish()
 
     async def drain(self) -> None:
         await self._connection.writable()
 
     def tunnel(self) -> ClientTunnel:
-        return self._connection.open_tunnel()
+        tunnel = ClientTunnel(self._connection, self._connection.take_over())
+        self._connection.follow(tunnel)
+        return tunnel
 
     def _switch(self, head: ResponseHead) -> None:
         """Send a 101. What follows is the tunnel's."""

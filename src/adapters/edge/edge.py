@@ -12,16 +12,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from spork.application.configuration.model import EdgeLimits
 from spork.application.exchange.answers import Gateway, GatewayResponse, ProblemResponses
 from spork.domain.http.authority import HostList, authority
 from spork.domain.http.head import BAD_HOST, UNKNOWN_HOST, header_name
 from spork.domain.outcomes import Denial, Fault
-
-if TYPE_CHECKING:
-    from spork.adapters.edge.connection import ClientConnection
 
 log = logging.getLogger("spork.edge")
 
@@ -34,6 +31,35 @@ _LONGEST_REMEMBERED: Final = 64
 _EXCESS: Final = 64
 
 Refused = Callable[[Denial, int, str, str], None]
+
+
+class Watched:
+    """A connection as its edge sees it: due at `deadline` on the edge's coarse clock (seconds)."""
+
+    deadline: float
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+
+    @property
+    def watched(self) -> bool:
+        """Whether `watch` is to be called at each sweep."""
+        raise NotImplementedError
+
+    def watch(self, elapsed: float) -> None:
+        """`elapsed` seconds have passed since the last sweep."""
+        raise NotImplementedError
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        raise NotImplementedError
+
+    def work(self) -> list[asyncio.Task[None]]:
+        """The tasks of requests being served."""
+        raise NotImplementedError
+
+    def shutdown(self) -> None:
+        """Close when idle; else the answers that are due are the last ones."""
+        raise NotImplementedError
 
 
 class Edge:
@@ -70,7 +96,7 @@ class Edge:
         self.on_refused = on_refused
         self.body_grace = self.limits.body_grace
         self.linger = linger
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[Watched] = set()
         self.in_flight = 0
         self.draining = False
         self.now = 0.0
@@ -156,7 +182,7 @@ class Edge:
 
     # -- connections and the sweeper ---------------------------------------------------------------------------------
 
-    def admit(self, connection: ClientConnection) -> bool:
+    def admit(self, connection: Watched) -> bool:
         """Count a new connection in; whether it is within the limit and will be served."""
         if self._timer is None:
             self._wake(connection.loop)

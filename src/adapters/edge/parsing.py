@@ -15,6 +15,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from spork.adapters.edge.cycle import ServerExchange
 from spork.adapters.edge.edge import DECISIVE, Edge, log
+from spork.adapters.edge.line import Line
 from spork.domain.http.head import (
     BAD_FRAMING,
     BAD_HEADER_NAME,
@@ -54,7 +55,7 @@ class _StopParsing(Exception):
     """Ends parsing from inside a parser callback; the refusal is in line already."""
 
 
-class RequestParsing:
+class RequestParsing(Line):
     """The reading half of a connection."""
 
     def __init__(self, edge: Edge) -> None:
@@ -261,7 +262,7 @@ class RequestParsing:
         self._head_bytes = 0
         self._framing = self._trailer_bytes = self._trailers = 0
         self.deadline = NEVER
-        cycle = ServerExchange(self, head, length, expect, parser.should_keep_alive(), edge.limits.body_bytes, denial)  # type: ignore[arg-type]  # see ClientConnection
+        cycle = ServerExchange(self, head, length, expect, parser.should_keep_alive(), edge.limits.body_bytes, denial)
         self._parsing = cycle
         if length != 0:
             self._patience = edge.body_grace
@@ -338,7 +339,7 @@ class RequestParsing:
         self._discarding = True
         method = _METHOD_NAMES.get(self.parser.get_method(), "")
         head = RequestHead("HEAD", b"", None, (), "", b"") if method == "HEAD" else _NOWHERE
-        self._line_up(ServerExchange(self, head, 0, False, False, 0, denial))  # type: ignore[arg-type]
+        self._line_up(ServerExchange(self, head, 0, False, False, 0, denial))
 
     def _line_up(self, cycle: ServerExchange) -> None:
         """Serve `cycle` when its turn comes."""

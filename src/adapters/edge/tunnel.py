@@ -7,12 +7,10 @@ between two frames of the target's stream instead of in the middle of one.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from spork.adapters.edge.line import Line, RawReader
 from spork.domain.http.websocket import close_frame
-
-if TYPE_CHECKING:
-    from spork.adapters.edge.connection import ClientConnection
 
 #: A server's unmasked Close frame with status 1001, going away (RFC 6455 5.5.1, 7.4.1).
 GOING_AWAY: Final = close_frame(1001)
@@ -74,12 +72,12 @@ class FrameBoundaries:
         return length
 
 
-class ClientTunnel:
+class ClientTunnel(RawReader):
     """`application.ports.Tunnel` to the client. Reading pauses while the target takes less than the client sends."""
 
     __slots__ = ("_connection", "_ended", "_farewell", "_frames", "_goodbye", "_pieces", "_size", "_waiter")
 
-    def __init__(self, connection: ClientConnection, early: bytes) -> None:
+    def __init__(self, connection: Line, early: bytes) -> None:
         self._connection = connection
         self._pieces = [early] if early else []
         self._size = len(early)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Callable
+from typing import Final, cast
 
 from spork.adapters.http1 import faults
 from spork.adapters.http1.reader import DONE, PHASES, TUNNEL, UNTIL_CLOSE, ResponseReader
@@ -17,13 +18,31 @@ from spork.application.kernel.faults import FaultError
 from spork.application.kernel.streams import Tunnel
 from spork.application.upstreams.transport import UpstreamRequest
 from spork.domain.outcomes import Fault, FaultKind, Side
-
-if TYPE_CHECKING:
-    from spork.adapters.http1.pool import TargetPool
+from spork.domain.upstreams.model import PoolPolicy
 
 #: Body bytes that may lie unread before the socket is not read any more.
 HIGH_WATER: Final = 65536
 NEVER: Final = float("inf")
+
+
+class Home:
+    """Where a connection belongs: what it reads of its pool, and whom it tells how its exchanges ended."""
+
+    label: str
+    policy: PoolPolicy
+    clock: Callable[[], float]
+
+    def lost(self, connection: Connection) -> None:
+        """The socket is gone."""
+        raise NotImplementedError
+
+    def release(self, connection: Connection, keep_alive: float | None) -> None:
+        """The exchange ended as it should: `keep_alive` is for how long it may stay idle, None for its own limit."""
+        raise NotImplementedError
+
+    def retire(self, connection: Connection) -> None:
+        """The exchange ended in doubt: the connection carries no other one."""
+        raise NotImplementedError
 
 
 class Connection:
@@ -44,7 +63,7 @@ class Connection:
         "unwritable",
     )
 
-    def __init__(self, pool: TargetPool, now: float) -> None:
+    def __init__(self, pool: Home, now: float) -> None:
         self.pool = pool
         self.opened = now
         self.idle_since = now

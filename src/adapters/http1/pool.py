@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Final
 
 from spork.adapters.http1 import faults
-from spork.adapters.http1.connection import Connection
+from spork.adapters.http1.connection import Connection, Home
 from spork.domain.outcomes import FaultKind
 from spork.domain.upstreams.model import PoolPolicy
 
@@ -66,7 +66,7 @@ class PoolStats:
         )
 
 
-class TargetPool:
+class TargetPool(Home):
     """Connections to one address under one policy. `clock` answers monotonic seconds."""
 
     def __init__(self, label: str, policy: PoolPolicy, clock: Callable[[], float]) -> None:
