@@ -399,7 +399,7 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class GuardVerdict:
     phase: str
-    verdict: str  # pass, refuse, unknown
+    verdict: str  # pass, refuse, answer (this guard ends the request with an answer), unknown
     detail: str
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from spork.adapters.edge.edge import Edge
 from spork.adapters.edge.server import EdgeServer, Listener, run_until_done
-from spork.application.configuration.checks.routes import EXPOSED
+from spork.application.configuration.checks.routes import EXPOSED, PROBED
 from spork.application.configuration.live import LiveConfiguration, NotApplied
 from spork.application.configuration.model import Configuration
 from spork.application.fleet.lifecycle import Lifecycle
@@ -91,6 +91,7 @@ def _server(
         gateway=container.gateway(),
         limits=configuration.edge,
         own_paths=own,
+        any_host_paths=[path for name in configuration.expose if name in PROBED for path in EXPOSED[name]],
         hosts=configuration.hosts,
         on_refused=container.gateway().refused,
     )

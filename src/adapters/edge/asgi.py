@@ -24,7 +24,10 @@ def own_scope(connection: Line, cycle: ServerExchange) -> dict[str, Any]:
     head = cycle.head
     path = head.path.decode("ascii")
     path = unquote(path) if "%" in path else path
-    return _scope(connection, cycle, path, list(head.headers), {}, connection.app_state.copy())
+    scope = _scope(connection, cycle, path, list(head.headers), {}, connection.app_state.copy())
+    if head.method == "HEAD":  # what GET says without its content, which the cycle leaves out (RFC 9110 9.3.2)
+        scope["method"] = "GET"
+    return scope
 
 
 def mount_scope(connection: Line, cycle: ServerExchange) -> dict[str, Any]:
@@ -75,13 +78,14 @@ def _scope(
 class AsgiExchange:
     """`receive` and `send` of one request."""
 
-    __slots__ = ("_connection", "_ended", "cycle", "scope")
+    __slots__ = ("_connection", "_ended", "_headless", "cycle", "scope")
 
     def __init__(self, connection: Line, cycle: ServerExchange, scope: dict[str, Any]) -> None:
         self._connection = connection
         self.cycle = cycle
         self.scope = scope
         self._ended = False
+        self._headless = cycle.head.method == "HEAD"
 
     async def receive(self) -> dict[str, Any]:
         cycle = self.cycle
@@ -108,6 +112,8 @@ class AsgiExchange:
             headers = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())]
             if any(b"\r" in value or b"\0" in value for _, value in headers):
                 raise RuntimeError("a header of this answer has a control byte")
+            if not any(name == b"x-request-id" for name, _ in headers):
+                headers.append((b"x-request-id", self._connection.edge.new_request_id().encode("ascii")))
             if cycle.started:  # the edge had to answer for the application: its body could not be read
                 return
             try:
@@ -116,7 +122,7 @@ class AsgiExchange:
                 raise RuntimeError("a header of this answer has a line break or ambiguous length") from None
         elif kind == "http.response.body" and not cycle.finished:
             cycle.write(message.get("body", b""))
-            if not message.get("more_body", False):
+            if self._headless or not message.get("more_body", False):
                 cycle.finish()
             elif cycle.paused:
                 await cycle.drain()

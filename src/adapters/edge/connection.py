@@ -90,7 +90,11 @@ class ClientConnection(RequestParsing):
         self.transport = transport
         client = get_remote_addr(transport)
         if client is not None:
-            self.peer, self.peer_port = client[0], client[1] or 0
+            # A listener on [::] gets IPv4 clients mapped; they are IPv4 clients to everybody who is told of them.
+            self.peer, self.peer_port = (
+                client[0].removeprefix("::ffff:") if "." in client[0] else client[0],
+                client[1] or 0,
+            )
         self.server = get_local_addr(transport)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
@@ -268,7 +272,7 @@ class ClientConnection(RequestParsing):
     def _deny(self, cycle: ServerExchange, denial: Denial) -> None:
         if denial.close:
             cycle.keep_alive = False
-        cycle.answer(self.edge.deny(denial, self.peer))
+        cycle.answer(self.edge.deny(denial, cycle.head))
 
     def answered(self) -> None:
         """The exchange being served has its whole answer: on to the next, or to the end of the connection."""
@@ -288,6 +292,9 @@ class ClientConnection(RequestParsing):
         self.deadline = self.edge.now + (limits.header_timeout if self._in_head else limits.idle_timeout)
         if self._queue:
             self._serve(self._queue.popleft())
+            served = self.serving
+            if self._backlog and served is not None and not served.complete:  # its body was kept, too
+                self.loop.call_soon(self._catch_up)
         elif self._backlog:
             self.loop.call_soon(self._catch_up)
         elif self.edge.draining and not self._in_head:
@@ -295,7 +302,9 @@ class ClientConnection(RequestParsing):
 
     def _catch_up(self) -> None:
         """Parse what came while the line was full."""
-        if self._discarding or self.serving is not None or not self._backlog or self.transport.is_closing():
+        if self._discarding or not self._backlog or self.transport.is_closing():
+            return
+        if self.serving is not None and self.serving.complete:
             return
         data = b"".join(self._backlog)
         self._backlog.clear()

@@ -16,8 +16,8 @@ from typing import Final
 
 from spork.application.configuration.model import EdgeLimits
 from spork.application.exchange.answers import Gateway, GatewayResponse, ProblemResponses
-from spork.domain.http.authority import HostList, authority
-from spork.domain.http.head import BAD_HOST, UNKNOWN_HOST, header_name
+from spork.domain.http.authority import HostList
+from spork.domain.http.head import UNKNOWN_HOST, RequestHead, header_name, judged_host
 from spork.domain.outcomes import Denial, Fault
 
 log = logging.getLogger("spork.edge")
@@ -30,7 +30,8 @@ _LONGEST_REMEMBERED: Final = 64
 #: Connections above the limit that are still told so in an answer; those beyond are closed at once.
 _EXCESS: Final = 64
 
-Refused = Callable[[Denial, int, str, str], None]
+#: Hears of a refusal: why, with which status, the request as far as it can be told, the request id.
+Refused = Callable[[Denial, int, RequestHead, str], None]
 
 
 class Watched:
@@ -68,8 +69,8 @@ class Edge:
     `gateway` serves every path that is not the gateway's own; None sends everything to the listener's ASGI application.
     `own_paths`: exact (`/health`) or with everything below (`/auth/*`), served by the ASGI application, exempt from
     overload refusals. `front_door` is `protocol` (straight to `gateway`) or `mount` (through the ASGI application, with
-    the `Cycle` in `scope["extensions"]["spork"]`). `on_refused(denial, status, peer, request_id)` hears of each refusal
-    made here. Not thread-safe: one event loop.
+    the `Cycle` in `scope["extensions"]["spork"]`). `any_host_paths`: own paths that answer whatever host was asked for, as
+    probes ask for addresses. `on_refused(denial, status, head, request_id)` hears of each refusal made here. Not thread-safe: one event loop.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Edge:
         gateway: Gateway | None = None,
         limits: EdgeLimits | None = None,
         own_paths: Iterable[str] = (),
+        any_host_paths: Iterable[str] = (),
         hosts: Iterable[str] = (),
         front_door: str | None = None,
         new_request_id: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -91,6 +93,7 @@ class Edge:
         own = [path.encode("ascii") for path in own_paths]
         self._own_exact = frozenset(path.removesuffix(b"/*") for path in own)
         self._own_below = tuple(path[:-1] for path in own if path.endswith(b"/*"))
+        self._any_host = frozenset(path.encode("ascii") for path in any_host_paths)
         self.mounted = (front_door or self.limits.front_door) == "mount"
         self.new_request_id = new_request_id
         self.on_refused = on_refused
@@ -135,17 +138,19 @@ class Edge:
         """Whether the gateway itself answers `path`."""
         return self.gateway is None or path in self._own_exact or path.startswith(self._own_below)
 
+    def answers_any_host(self, target: bytes) -> bool:
+        """Whether what the request target names is answered whatever host is asked for."""
+        return target.partition(b"?")[0] in self._any_host
+
     def host(self, raw: bytes) -> bytes | Denial:
         """The normal form of a Host value, or why it is refused."""
         found = self._authorities.get(raw)
         return found if found is not None else self._judge_host(raw)
 
     def _judge_host(self, raw: bytes) -> bytes | Denial:
-        named = authority(raw.strip(b" \t"))
-        if named is None:
-            return BAD_HOST
-        if not self._hosts.accepts(named):
-            return UNKNOWN_HOST
+        named = judged_host(raw, self._hosts)
+        if isinstance(named, Denial):
+            return named
         if len(self._authorities) >= _REMEMBERED:
             self._authorities.clear()
         self._authorities[raw] = named
@@ -167,12 +172,12 @@ class Edge:
             self.names[raw] = name
         return name
 
-    def deny(self, denial: Denial, peer: str) -> GatewayResponse:
+    def deny(self, denial: Denial, head: RequestHead) -> GatewayResponse:
         """The answer to a request refused here, and word of it to `on_refused`."""
         request_id = self.new_request_id()
         answer = self.refusals.deny(denial, request_id)
         if self.on_refused is not None:
-            self.on_refused(denial, answer.status, peer, request_id)
+            self.on_refused(denial, answer.status, head, request_id)
         return _named(answer, request_id)
 
     def fail(self, fault: Fault) -> GatewayResponse:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from typing import Final, cast
 
 # httptools is uvicorn's parser here (`uvicorn[standard]`); the edge's promises hold for it alone, never for h11.
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
 from spork.adapters.edge.cycle import ServerExchange
 from spork.adapters.edge.edge import DECISIVE, Edge, log
 from spork.adapters.edge.line import Line
+from spork.domain.http.authority import authority
 from spork.domain.http.head import (
     BAD_FRAMING,
     BAD_HEADER_NAME,
@@ -27,9 +28,11 @@ from spork.domain.http.head import (
     MALFORMED,
     METHODS,
     TARGET_TOO_LONG,
+    UNKNOWN_HOST,
     Header,
     RequestHead,
     expectation,
+    shown,
     split_target,
     transfer_coding,
     websocket_upgrade,
@@ -48,11 +51,49 @@ _METHOD_NAMES: Final = {method.encode("ascii"): method for method in METHODS}
 #: Fields that decide how a request is read, in their usual spellings; any other is only carried.
 _DECISIVE: Final = {name: name.lower() for name in (*DECISIVE, b"Host", b"Content-Length", b"Transfer-Encoding")}
 _NO_NAMES: Final[dict[bytes, bytes]] = {}
-_NOWHERE: Final = RequestHead("", b"", None, (), "", b"")
 
 
 class _StopParsing(Exception):
     """Ends parsing from inside a parser callback; the refusal is in line already."""
+
+
+class _BodyAfterUpgrade:
+    """Hands the callbacks of a parser on to `parsing`, once the head that was made up for it is over.
+
+    llhttp ends every message that wants an upgrade with its head. Where we ignore the wish (RFC 9110 7.8) its body, and
+    what follows, are read by a fresh parser, which a made-up head tells how the body is framed.
+    """
+
+    def __init__(self, parsing: RequestParsing, length: int | None, keep_alive: bool) -> None:
+        self._parsing = parsing
+        self._made_up = True
+        parsing.parser = HttpRequestParser(self)
+        framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+        close = b"" if keep_alive else b"\r\nconnection: close"
+        parsing.parser.feed_data(b"POST / HTTP/1.1\r\nhost: a\r\n" + framing + close + b"\r\n\r\n")
+        self._made_up = False
+
+    def on_message_begin(self) -> None:
+        if not self._made_up:
+            self._parsing.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._made_up:
+            self._parsing.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._made_up:
+            self._parsing.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._made_up:
+            self._parsing.on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._parsing.on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._parsing.on_message_complete()
 
 
 class RequestParsing(Line):
@@ -74,6 +115,11 @@ class RequestParsing(Line):
         self._ending = False
         self._buffered = 0
         self._upgrade_data: list[bytes] | None = None
+        #: The request being parsed asks for an upgrade that is ignored; and llhttp will end it with its head.
+        self._upgrade_ignored = False
+        self._cut_short = False
+        #: Whether the connection's first request begins as one of a method could that only we do not know.
+        self._began_with_a_word = False
         self._in_head = False
         self._head_bytes = 0
         self._framing = 0
@@ -95,19 +141,37 @@ class RequestParsing(Line):
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
-            self._buffered = 0
-            self._upgrade_data = []
-            rest = bytes(data[upgrade.args[0] :])
-            if rest:
-                self._keep(self._upgrade_data, rest)
-            return
+            at = upgrade.args[0]
         except HttpParserError as error:
             self._parser_failed(error)
+            return
+        else:
+            at = -1
+        if at >= 0:
+            if self._upgrade_ignored:
+                self._go_on_plainly(data[at:])
+                return
+            self._buffered = 0
+            self._upgrade_data = []
+            rest = bytes(data[at:])
+            if rest:
+                self._keep(self._upgrade_data, rest)
             return
         if self._in_head:
             self._count_head(len(data))
         elif before >= 0 and cycle is self._parsing and cycle is not None and not cycle.complete:
             self._count_framing(cycle, len(data) - cycle.received + before)
+
+    def _go_on_plainly(self, rest: bytes | memoryview) -> None:
+        """The request's wish for an upgrade is ignored: read its body, if it has one, and what follows."""
+        self._upgrade_ignored = False
+        cycle = self._parsing
+        if cycle is None or cycle.complete:
+            self.parser = HttpRequestParser(self)
+        else:
+            _BodyAfterUpgrade(self, cycle.length, cycle.keep_alive)
+        if rest:
+            self._feed(rest)
 
     def _count_head(self, size: int) -> None:
         """Count bytes of an unfinished head, whatever they are: fields in the making, or padding.
@@ -138,6 +202,8 @@ class RequestParsing(Line):
             self._break_body(cycle, FaultKind.BODY_MALFORMED)
         elif cycle is not None and not self._in_head and not cycle.keep_alive:
             self._discarding = True  # bytes behind a request that said `close` are nobody's (RFC 9112 9.6)
+        elif isinstance(error, HttpParserInvalidMethodError) and self._began_with_a_word:
+            self._refuse(BAD_METHOD)
         else:
             self._refuse(MALFORMED)
 
@@ -157,6 +223,8 @@ class RequestParsing(Line):
         self._host = None
         self._names = self.edge.names
         self._in_head = True
+        # A later request's first byte cannot be told: it is refused as malformed.
+        self._began_with_a_word = self._parsing is None and bytes(self._fed[:64]).lstrip(b"\r\n")[:1].isupper()
         self.deadline = self.edge.now + self.edge.limits.header_timeout
 
     def on_url(self, url: bytes) -> None:
@@ -220,6 +288,7 @@ class RequestParsing(Line):
             self._stop(BAD_METHOD)
             return
         denial: Denial | None = None
+        self._upgrade_ignored = False
         edge = self.edge
         host: bytes | Denial = b""
         if self._host is not None:
@@ -229,6 +298,9 @@ class RequestParsing(Line):
         if host.__class__ is not bytes:
             denial = cast(Denial, host)
             host = b""
+            if denial is UNKNOWN_HOST and edge.answers_any_host(self.url):
+                denial = None
+                host = authority((self._host or b"").strip(b" \t")) or b""
         path: bytes = b""
         query: bytes | None = None
         if denial is None:
@@ -249,6 +321,8 @@ class RequestParsing(Line):
             self.peer_port,
             self.certificate,
         )
+        if denial is not None:
+            self._note_refused(head)
         length: int | None = 0
         expect = False
         if self._decisive is not None:
@@ -257,6 +331,7 @@ class RequestParsing(Line):
                 length, expect = verdict
             else:
                 denial = cast(Denial, verdict) if denial is None or not denial.close else denial
+                self._note_refused(head)
         self._in_head = False
         self._names = _NO_NAMES
         self._head_bytes = 0
@@ -264,6 +339,7 @@ class RequestParsing(Line):
         self.deadline = NEVER
         cycle = ServerExchange(self, head, length, expect, parser.should_keep_alive(), edge.limits.body_bytes, denial)
         self._parsing = cycle
+        self._cut_short = self._upgrade_ignored and length != 0 and parser.should_upgrade()
         if length != 0:
             self._patience = edge.body_grace
             self._counted = 0
@@ -301,7 +377,10 @@ class RequestParsing(Line):
             if len(lengths) != 1 or not lengths[0].isdigit():
                 return BAD_FRAMING
             length = int(lengths[0])
-        if b"upgrade" in said:
+        upgrades = said.get(b"upgrade")
+        if upgrades is not None and len(upgrades) == 1 and upgrades[0].lower() == b"h2c":
+            self._upgrade_ignored = True  # many clients offer it with every request; HTTP/1.1 it is (RFC 9110 7.8)
+        elif upgrades is not None:
             denial = websocket_upgrade(head, length != 0)
             if denial is not None:
                 return denial
@@ -323,6 +402,9 @@ class RequestParsing(Line):
         cycle = self._parsing
         if cycle is None:
             return
+        if self._cut_short:
+            self._cut_short = False
+            return
         cycle.end()
         if cycle.finished and cycle is self.serving and not self._ending:
             self._next()
@@ -337,9 +419,18 @@ class RequestParsing(Line):
         """Put a refusal in line that ends the connection; nothing more is parsed."""
         self._in_head = False
         self._discarding = True
-        method = _METHOD_NAMES.get(self.parser.get_method(), "")
-        head = RequestHead("HEAD", b"", None, (), "", b"") if method == "HEAD" else _NOWHERE
+        method = _METHOD_NAMES.get(self.parser.get_method(), "-")
+        if not self.url and method != "HEAD":  # what the parser calls its method before it has read one
+            method = "-"
+        head = RequestHead(method, b"", None, (), self.scheme, b"")
+        self._note_refused(head)
         self._line_up(ServerExchange(self, head, 0, False, False, 0, denial))
+
+    def _note_refused(self, head: RequestHead) -> None:
+        """Put into the head of a refusal what the log may say of it: bounded, and cleaned of what could pass for more."""
+        head.peer = self.peer
+        head.path = head.path or shown(self.url.partition(b"?")[0])
+        head.host = head.host or shown(self._host or b"")
 
     def _line_up(self, cycle: ServerExchange) -> None:
         """Serve `cycle` when its turn comes."""

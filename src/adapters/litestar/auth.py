@@ -53,7 +53,7 @@ class _Desk:
         headers = tuple(request.scope["headers"])
         peer = request.client.host if request.client is not None else ""
         head = RequestHead(request.method, b"/auth", None, headers, request.url.scheme, b"", peer=peer)
-        client = self._clients.resolve(head)[0] if self._clients.trusts(peer) else peer
+        client = self._clients.resolve(head).address if self._clients.trusts(peer) else peer
         return Shown(head.header(b"authorization") or b"", head.header(b"x-api-key") or b"", client)
 
     def refuse(self, denial: Denial) -> Response[bytes]:

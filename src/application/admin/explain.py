@@ -12,16 +12,27 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from spork.application.admin.upstream_views import fallback_word
+from spork.application.configuration.checks.routes import EXPOSED, PROBED
+from spork.application.configuration.model import Configuration
 from spork.application.exchange.bodies import HeldBody
 from spork.application.exchange.exchange import Exchange, Guard, RoutePlan
 from spork.application.fleet.overview import upstreams_of
 from spork.application.kernel.tasks import now_or_later
-from spork.application.pipeline.admission import Admission, route
+from spork.application.pipeline.admission import Admission, host_name, preflight_for, route
 from spork.application.pipeline.redirects import redirect
-from spork.application.pipeline.sender import Sender
+from spork.application.pipeline.sender import Sender, split_upstream
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.application.views import Candidate, Explanation, GuardVerdict
-from spork.domain.http.head import Header, RequestHead, header_name, split_target
+from spork.domain.http.authority import HostList
+from spork.domain.http.head import (
+    BAD_METHOD,
+    METHODS,
+    Header,
+    RequestHead,
+    header_name,
+    judged_host,
+    split_target,
+)
 from spork.domain.outcomes import Denial
 
 #: Request headers whose value is shown only as present.
@@ -93,20 +104,36 @@ class Explainer:
         if isinstance(head, Denial):
             return _refused(f"{method} {url}", head)
         exchange = self._admission.open(head, HeldBody(data.encode()) if data else _NoBody(), _NoSink())
+        at_the_edge = _at_the_edge(f"{method} {url}", head, exchange.snapshot.configuration)
+        if at_the_edge is not None:
+            return at_the_edge
         verdict = route(exchange)
         candidates = self._candidates(exchange)
         plan = exchange.plan
         if plan is None or isinstance(verdict, Denial):
             assert isinstance(verdict, Denial)
             return _refused(f"{method} {url}", verdict, candidates, plan)
-        guards = [await ask(guard, exchange) for guard in plan.guards]
-        refusal = next((f"{g.phase}: {g.detail}" for g in guards if g.verdict == "refuse"), None)
+        guards: list[GuardVerdict] = []
+        refusal: str | None = None
+        for guard in plan.guards:
+            said = await ask(guard, exchange)
+            guards.append(said)
+            if said.verdict == "refuse" and refusal is None:
+                refusal = f"{said.phase}: {said.detail}"
+            if said.verdict == "answer" and refusal is None:  # the request ends here, as it would in `admit`
+                note = f"{said.phase}: {said.detail}"
+                return Explanation(
+                    f"{method} {url}", None, candidates, plan.name, exchange.params, None, None, None, tuple(guards), (),
+                    None, (note,),
+                )  # fmt: skip
         return self._explanation(f"{method} {url}", exchange, plan, candidates, tuple(guards), refusal)
 
     def _candidates(self, exchange: Exchange) -> tuple[Candidate, ...]:
         head = exchange.head
-        host = head.host.decode("ascii").rpartition(":")[0] or head.host.decode("ascii")
-        rows = exchange.snapshot.table.explain(host, head.path, head.method, head.headers, head.query)
+        asked = preflight_for(head)  # it goes where the request that it announces will go
+        with_cors = exchange.plan is not None and exchange.plan.config.cors is not None
+        method = asked if asked and with_cors else head.method
+        rows = exchange.snapshot.table.explain(host_name(head.host), head.path, method, head.headers, head.query)
         return tuple(Candidate(plan.name, plan.config.match.path.text, won, why) for plan, won, why in rows)
 
     def _explanation(
@@ -143,7 +170,9 @@ class Explainer:
                 request, refusal or f"no_route: no upstream {named}", candidates, plan.name, exchange.params, None, None,
                 None, guards, (), None, ("the upstream that the path names is not configured",),
             )  # fmt: skip
-        notes += _splits(exchange, plan)
+        own = upstream
+        upstream = split_upstream(exchange, plan, own, 1.0)
+        notes += _splits(exchange, plan, upstream if upstream is not own else None)
         breaker = _breaker(upstream, exchange.now)
         if breaker is not None and breaker not in ("closed", "half_open") and refusal is None:
             refusal = f"breaker_open: the circuit of {upstream.name} is {breaker}"
@@ -177,26 +206,34 @@ async def ask(guard: Guard, exchange: Exchange) -> GuardVerdict:
 
 def head_of(method: str, url: str, headers: Sequence[tuple[str, str]], client: str) -> RequestHead | Denial:
     """The request head the edge would have read, or its refusal. Raises NotARequest."""
+    if not url.startswith("/") and "://" not in url:
+        url = f"http://{url}"
     try:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query or url.endswith("?") else "")
         raw = target.encode("ascii")
-        host = parts.netloc.rpartition("@")[2].lower().encode("ascii")
+        host = parts.netloc.rpartition("@")[2].encode("ascii")
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
     except (ValueError, UnicodeError) as error:
         raise NotARequest(f"cannot be sent: {error}") from error
-    if not method.isascii() or not method.isalpha():
+    if not method.isascii() or not method.replace("-", "").isalpha():
         raise NotARequest("the method is a word of ASCII letters")
+    if method.upper() not in METHODS:
+        return BAD_METHOD
     fields: list[Header] = []
     for name, value in encoded:
         known = header_name(name)
         if known is None or any(octet in value for octet in b"\r\n\0"):
             raise NotARequest(f"{name.decode('ascii')!r} is no acceptable header")
         if known == b"host":
-            host = value.lower()
+            host = value
         fields.append((known, value))
     if not host:
         host = b"localhost"
+    named = judged_host(host, HostList())
+    if isinstance(named, Denial):
+        return named
+    host = named
     split = split_target(method.upper(), raw, host)
     if isinstance(split, Denial):
         return split
@@ -204,6 +241,22 @@ def head_of(method: str, url: str, headers: Sequence[tuple[str, str]], client: s
     return RequestHead(
         method.upper(), split[0], split[1], tuple(fields), parts.scheme or "http", host, peer=client or "127.0.0.1"
     )
+
+
+def _at_the_edge(request: str, head: RequestHead, configuration: Configuration) -> Explanation | None:
+    """What the edge would do with it before any route is looked at; None when it goes on to the routes."""
+    path = head.path.decode("ascii")
+    for word in configuration.expose:
+        for endpoint in EXPOSED.get(word, ()):
+            if path == endpoint or (endpoint.endswith("/*") and (path + "/").startswith(endpoint[:-1])):
+                if word not in PROBED and isinstance(
+                    refused := judged_host(head.host, HostList(configuration.hosts)), Denial
+                ):
+                    return _refused(request, refused)
+                note = f"answered by the gateway itself (expose: {word})"
+                return Explanation(request, None, (), None, {}, None, None, None, (), (), None, (note,))
+    judged = judged_host(head.host, HostList(configuration.hosts))
+    return _refused(request, judged) if isinstance(judged, Denial) else None
 
 
 def _refused(
@@ -218,13 +271,19 @@ def _upstream(exchange: Exchange, plan: RoutePlan) -> LiveUpstream | None:
     return plan.upstream or exchange.snapshot.upstreams.get(exchange.params.get(plan.upstream_param, ""))
 
 
-def _splits(exchange: Exchange, plan: RoutePlan) -> list[str]:
-    notes = [f"{split.weight:.0%} of requests go to {split.upstream}" for split in plan.config.splits if split.weight]
+def _splits(exchange: Exchange, plan: RoutePlan, named: LiveUpstream | None) -> list[str]:
+    """What canary rules do with this request: `named` is the upstream that one of them names for it."""
+    if named is not None:
+        notes = [f"a split sends this request to {named.name}"]
+    else:
+        notes = [
+            f"{split.weight:.0%} of requests go to {split.upstream}" for split in plan.config.splits if split.weight
+        ]
     if plan.config.mirror is not None:
         notes.append(f"{plan.config.mirror.share:.0%} of requests are copied to {plan.config.mirror.upstream}")
     others = upstreams_of(plan.config, exchange.snapshot.configuration)
     if len(others) > 1 and plan.config.splits:
-        notes.append("upstreams in question: " + ", ".join(others))
+        notes.append("upstreams in question: " + ", ".join(dict.fromkeys(others)))
     return notes
 
 

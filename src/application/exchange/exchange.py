@@ -27,6 +27,7 @@ class Exchange:
 
     __slots__ = (
         "answer_started",
+        "asked_host",
         "attempts",
         "body",
         "client",
@@ -86,6 +87,8 @@ class Exchange:
         self.looped = False
         #: The client's address after trusted proxies were believed; textual, never with a port.
         self.client = head.peer
+        #: The authority that the client asked a trusted proxy for, b"" when none says so.
+        self.asked_host = b""
         self.plan: RoutePlan | None = None
         self.params: dict[str, str] = {}
         #: What a prefix route left of the path, with its leading slash, or b"".

@@ -26,6 +26,8 @@ class CorsGuard:
         if head.method == "OPTIONS":
             headers = self._cors.preflight(head)
             if headers is not None:
+                missed = self._cors.missed(head)
+                exchange.reason = f"preflight_{missed}_not_allowed" if missed else ""
                 return LocalResponse("preflight", headers)
         exchange.response_headers.extend(self._cors.actual(head))
         return None

@@ -12,5 +12,5 @@ def explained(phase: str, verdict: Verdict, passed: str, note: str = "") -> Guar
     if isinstance(verdict, Denial):
         return GuardVerdict(phase, "refuse", f"{verdict.reason}: {note}" if note else verdict.reason)
     if isinstance(verdict, LocalResponse):
-        return GuardVerdict(phase, "pass", f"answered here: {verdict.kind}")
+        return GuardVerdict(phase, "answer", f"answered here: {verdict.kind}")
     return GuardVerdict(phase, "pass", passed)

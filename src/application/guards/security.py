@@ -46,7 +46,9 @@ class SecurityGuard:
             return None
         if self._https == "redirect" and head.method in ("GET", "HEAD") and not head.upgrade:
             return LocalResponse(
-                "redirect", ((b"location", b"https://" + _without_port(head.host) + head.target),), status=308
+                "redirect",
+                ((b"location", b"https://" + _without_port(exchange.asked_host or head.host) + head.target),),
+                status=308,
             )
         # Redirecting a write would invite the client to send its body, and its credentials, in clear once more.
         return HTTPS_REQUIRED

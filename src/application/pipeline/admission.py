@@ -19,7 +19,7 @@ from spork.application.pipeline.client_address import ClientAddress
 from spork.domain.http import forwarding
 from spork.domain.http.head import RequestHead
 from spork.domain.outcomes import Denial, LocalResponse
-from spork.domain.routing.table import Matched, MethodNotAllowed, NoRoute
+from spork.domain.routing.table import Matched, MethodNotAllowed, NoRoute, RouteTable
 from spork.domain.tracing.propagation import TRACE_FIELDS
 
 NO_ROUTE: Final = Denial("no_route", "Nothing is served at this address.")
@@ -67,7 +67,7 @@ class Admission:
         if given is not None:
             self.believe(exchange, given)
         elif self._clients.trusts(head.peer):
-            exchange.client, head.scheme = self._clients.resolve(head)
+            self._ask_proxies(exchange)
         return exchange
 
     def believe(self, exchange: Exchange, given: dict[bytes, bytes]) -> None:
@@ -77,14 +77,19 @@ class Admission:
             exchange.looped = forwarding.passed_through(head.headers)
         if self._clients.trusts(head.peer):
             exchange.trace_trusted = True
-            exchange.client, head.scheme = self._clients.resolve(head)
+            self._ask_proxies(exchange)
             request_id = given.get(b"x-request-id", b"")
             if 0 < len(request_id) <= 128 and request_id.isascii() and b" " not in request_id:
                 exchange.request_id_bytes = request_id
 
-    def refused_at_the_edge(self, peer: str, request_id: str) -> Exchange:
-        """The exchange of a request that the edge refused before it had a head to speak of."""
-        head = RequestHead("-", b"-", None, (), "http", b"", peer=peer)
+    def _ask_proxies(self, exchange: Exchange) -> None:
+        asked = self._clients.resolve(exchange.head)
+        exchange.client = asked.address
+        exchange.head.scheme = asked.scheme or exchange.head.scheme
+        exchange.asked_host = asked.host
+
+    def refused_at_the_edge(self, head: RequestHead, request_id: str) -> Exchange:
+        """The exchange of a request that the edge refused, with what could be told of its head."""
         exchange = Exchange(head, _NOTHING, _NOTHING, self._current.snapshot, self._monotonic(), self._wall_clock())
         self._name(exchange)
         exchange.request_id_bytes = request_id.encode("ascii", "replace")
@@ -103,11 +108,10 @@ def route(exchange: Exchange) -> RoutePlan | Denial:
     head = exchange.head
     table = exchange.snapshot.table
     host = "" if table.any_host else host_name(head.host)
-    resolution = table.resolve(host, head.path, head.method, head.headers, head.query)
-    if isinstance(resolution, MethodNotAllowed) and (method := preflight_for(head)):
-        retried = table.resolve(host, head.path, method, head.headers, head.query)
-        if isinstance(retried, Matched) and retried.route.config.cors is not None:
-            resolution = retried
+    if head.method == "OPTIONS" and (method := preflight_for(head)):
+        resolution = resolve_preflight(table, host, head, method)
+    else:
+        resolution = table.resolve(host, head.path, head.method, head.headers, head.query)
     if not isinstance(resolution, Matched):
         return no_route(resolution)
     exchange.plan = plan = resolution.route
@@ -118,6 +122,7 @@ def route(exchange: Exchange) -> RoutePlan | Denial:
         return _LOOP
     length = exchange.body.length
     if length is not None and length > plan.body_bytes:
+        _let_browsers_read(exchange, plan)
         return Denial("body_too_large", "The request body is larger than this address takes.", close=True)
     if length != 0:
         exchange.body.limit(plan.body_bytes)
@@ -132,6 +137,13 @@ def begin_trace(exchange: Exchange) -> None:
         tracing.begin(exchange)
     elif exchange.trace_fields is not None:
         pass_on(exchange, exchange.trace_trusted or (plan is not None and plan.trusts_traces))
+
+
+def _let_browsers_read(exchange: Exchange, plan: RoutePlan) -> None:
+    """Put the route's CORS fields on a refusal from before the guards, as they stand on every later one."""
+    for guard in plan.guards:
+        if guard.phase == "cors":
+            guard.admit(exchange)
 
 
 def admit(exchange: Exchange, plan: RoutePlan) -> Verdict | Awaitable[Verdict]:
@@ -159,6 +171,25 @@ async def _wait(exchange: Exchange, plan: RoutePlan, at: int, waiting: Awaitable
             if verdict is not None:
                 return verdict
     return None
+
+
+def resolve_preflight(
+    table: RouteTable[RoutePlan], host: str, head: RequestHead, method: str
+) -> Matched[RoutePlan] | NoRoute | MethodNotAllowed:
+    """Where a preflight for `method` goes: its policy is that of the route which the announced request will find.
+
+    A route that leaves CORS to its target gets the preflight if it takes OPTIONS. Never is it answered by the policy of
+    another route: that one says nothing about the request to come (Fetch, CORS-preflight fetch).
+    """
+    wanted = table.resolve(host, head.path, method, head.headers, head.query)
+    if isinstance(wanted, Matched) and wanted.route.config.cors is not None:
+        return wanted
+    found = table.resolve(host, head.path, "OPTIONS", head.headers, head.query)
+    if not isinstance(wanted, Matched) or not isinstance(found, Matched) or found.route is wanted.route:
+        return found
+    if found.route.config.cors is None:
+        return found
+    return MethodNotAllowed(tuple(sorted(wanted.route.config.match.accepts)))
 
 
 def host_name(authority: bytes) -> str:

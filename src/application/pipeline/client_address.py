@@ -1,11 +1,11 @@
-"""Whose word about the client is believed: trusted proxies and the walk along X-Forwarded-For."""
+"""Whose word about the client is believed: trusted proxies and what they say of how they were asked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from spork.domain.http.head import RequestHead
-from spork.domain.http.proxies import TrustedProxies, client_address
+from spork.domain.http.proxies import AskedBehindProxies, TrustedProxies
 
 
 class ClientAddress:
@@ -13,12 +13,9 @@ class ClientAddress:
 
     def __init__(self, trusted: Sequence[str]) -> None:
         self._trusted = TrustedProxies(trusted)
-        #: Whether a peer is a proxy whose X-Forwarded-* is believed.
+        #: Whether a peer is a proxy whose X-Forwarded-* and Forwarded are believed.
         self.trusts = self._trusted.trusts
 
-    def resolve(self, head: RequestHead) -> tuple[str, str]:
-        """(client address, scheme) of a request whose peer is trusted: the first untrusted address from the right."""
-        scheme = head.header(b"x-forwarded-proto")
-        chain = [value for name, value in head.headers if name == b"x-forwarded-for"]
-        client = client_address(head.peer, chain, self._trusted)
-        return client, scheme.decode() if scheme in (b"http", b"https") else head.scheme
+    def resolve(self, head: RequestHead) -> AskedBehindProxies:
+        """What the proxies behind a trusted peer say of a request."""
+        return AskedBehindProxies(head.peer, head.headers, self._trusted)

@@ -229,9 +229,9 @@ class Forwarder:
             except Exception:
                 log.exception("closing request %s", exchange.request_id)
 
-    def refused(self, denial: Denial, status: int, peer: str, request_id: str) -> None:
-        """The edge refused a request before it had a head to speak of: observers hear of it like of any other."""
-        exchange = self._admission.refused_at_the_edge(peer, request_id)
+    def refused(self, denial: Denial, status: int, head: RequestHead, request_id: str) -> None:
+        """The edge refused a request, of which `head` says what could be told: observers hear of it like of any other."""
+        exchange = self._admission.refused_at_the_edge(head, request_id)
         exchange.status = status
         exchange.reason = denial.reason
         exchange.outcome = Denied(denial, status)

@@ -10,11 +10,11 @@ from spork.domain.routing.table import Redirect
 def redirect(rule: Redirect, exchange: Exchange) -> LocalResponse:
     """The redirect answer for this request. Parts come from the canonical path, so nothing can break the header."""
     head = exchange.head
-    location = rule.to
+    location = rule.to if head.query else rule.to.replace("?{query}", "")
     if "{" in location:
         parts = {
             "scheme": head.scheme,
-            "host": head.host.decode("ascii"),
+            "host": (exchange.asked_host or head.host).decode("ascii"),
             "path": head.path.decode("ascii"),
             "query": (head.query or b"").decode("ascii"),
             "rest": exchange.rest.decode("ascii"),

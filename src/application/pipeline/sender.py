@@ -71,7 +71,7 @@ class Sender:
     ) -> Coroutine[None, None, Sent | Denial | LocalResponse]:
         """A response head, the circuit's refusal, or the fallback's answer. Raises FaultError."""
         if plan.splits:
-            upstream = self._split(exchange, plan, upstream)
+            upstream = split_upstream(exchange, plan, upstream, self._chance())
         body = self.body_to_send(exchange, plan, upstream)
         if plan.mirror is not None and self._mirrors is not None:
             self._mirrors.consider(plan.mirror, self, exchange, plan, body)
@@ -79,12 +79,6 @@ class Sender:
 
     def transport_of(self, upstream: LiveUpstream) -> UpstreamTransport:
         return self._transports[upstream.declared.transport]
-
-    def _split(self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream) -> LiveUpstream:
-        """The upstream that a canary rule names, or the route's own."""
-        principal = exchange.principal
-        name = split(plan.splits, exchange.head, "" if principal is None else principal.consumer, self._chance())
-        return upstream if name is None else exchange.snapshot.upstreams.get(name, upstream)
 
     async def _send(
         self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, body: SentBody, spare: bool = True
@@ -341,7 +335,7 @@ class Sender:
         headers += forwarding.end_to_end_request(head.headers, exchange.consumed)
         if self._clients.trusts(head.peer):
             headers += forwarding.gateway_headers_behind_proxy(
-                head.peer, exchange.client, head.scheme, head.host, head.headers
+                head.peer, exchange.client, head.scheme, exchange.asked_host or head.host, head.headers
             )
         else:
             headers += self.said_of_client(exchange.client, head.scheme, head.host)
@@ -381,3 +375,10 @@ class Sender:
                 self._said_of_clients.clear()
             said = self._said_of_clients[key] = forwarding.gateway_headers(client, scheme, host)
         return said
+
+
+def split_upstream(exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, chance: float) -> LiveUpstream:
+    """The upstream that a canary rule names, or the route's own. With a `chance` of 1.0 no share is drawn."""
+    principal = exchange.principal
+    name = split(plan.splits, exchange.head, "" if principal is None else principal.consumer, chance)
+    return upstream if name is None else exchange.snapshot.upstreams.get(name, upstream)

@@ -39,11 +39,15 @@ def explain(
 
     Exit 0 when the request would be forwarded or answered, 1 when it would be refused.
     """
-    question = {"method": method, "url": url, "headers": dict(map(_pair, headers)), "client": client}
+    pairs = [_pair(header) for header in headers]
+    question = {"method": method, "url": url, "headers": pairs, "client": client}
     if data:
         question["data"] = data
     if admin_url:
-        body = json.dumps(question).encode()
+        joined: dict[str, str] = {}
+        for name, value in pairs:  # the API takes a mapping; lines of one name are one list (RFC 9110 5.3)
+            joined[name] = f"{joined[name]}, {value}" if name in joined else value
+        body = json.dumps(question | {"headers": joined}).encode()
         answer = AdminClient(admin_url, find_token(token, None)).call("POST", "/admin/v1/explain", body)
     else:
         answer = asyncio.run(_offline(chosen_config(config), question))

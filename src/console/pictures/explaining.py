@@ -12,7 +12,12 @@ from spork.console.text.spans import BLANK, Line
 if TYPE_CHECKING:
     from spork.application.views import ConfigView, Explanation
 
-VERDICTS = {"pass": ("  pass", "ok"), "refuse": ("x refuse", "bad"), "unknown": ("? unknown", "unknown")}
+VERDICTS = {
+    "pass": ("  pass", "ok"),
+    "answer": ("> answer", "ok"),
+    "refuse": ("x refuse", "bad"),
+    "unknown": ("? unknown", "unknown"),
+}
 
 
 def explanation(found: Explanation, width: int) -> list[Line]:

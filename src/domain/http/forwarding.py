@@ -17,7 +17,9 @@ VIA: Final = (b"via", b"1.1 spork")
 
 #: Replaced on the way, whatever the client sent: framing is the transport's, Host and the rest are ours.
 #: Trace fields too: those of strangers go no further, those of trusted callers are set anew.
-_DROPPED_FROM_REQUESTS: Final = HOP_BY_HOP | GATEWAY_OWNED | TRACE_FIELDS | {b"host", b"content-length", b"expect"}
+_DROPPED_FROM_REQUESTS: Final = (
+    HOP_BY_HOP | GATEWAY_OWNED | TRACE_FIELDS | {b"host", b"content-length", b"expect", b"http2-settings"}
+)
 _CONNECTION_OPTIONS_WITHOUT_FIELDS: Final = frozenset((b"close", b"keep-alive", b"upgrade", b""))
 #: Fields that Connection may not name away: losing them would change what a request means (RFC 9110 7.6.1 allows it,
 #: and stripping a credential or an address this way is a known attack).
@@ -35,18 +37,42 @@ def named_by_connection(headers: Sequence[Header]) -> frozenset[bytes]:
     return frozenset(named - _CONNECTION_OPTIONS_WITHOUT_FIELDS - _NEVER_NAMED_AWAY)
 
 
+_KEPT: Final = 0
+_DROPPED: Final = 1
+_CONNECTION: Final = 2
+#: What becomes of a field, by names that were seen.
+_fates: Final[dict[bytes, int]] = {}
+_REMEMBERED: Final = 1024
+
+
+def _fate(name: bytes) -> int:
+    """What becomes of a client's field of this name; remembered."""
+    if name == b"connection":
+        fate = _CONNECTION
+    elif name in _DROPPED_FROM_REQUESTS or name.startswith((b"proxy-", *GATEWAY_OWNED_PREFIXES)):
+        fate = _DROPPED
+    else:
+        fate = _KEPT
+    if len(_fates) >= _REMEMBERED:
+        _fates.clear()
+    if len(name) <= 64:
+        _fates[name] = fate
+    return fate
+
+
 def end_to_end_request(headers: Sequence[Header], consumed: frozenset[bytes] = frozenset()) -> list[Header]:
     """A client's fields that may reach a target, in order. `consumed` are credentials the gateway took for itself."""
     kept: list[Header] = []
     named: frozenset[bytes] | None = None
     for header in headers:
-        name = header[0]
-        if name in _DROPPED_FROM_REQUESTS:
-            if name == b"connection" and named is None:
+        fate = _fates.get(header[0], -1)
+        if fate != _KEPT:
+            if fate == -1:
+                fate = _fate(header[0])
+            if fate == _CONNECTION and named is None:
                 named = named_by_connection(headers)
-            continue
-        if name[:2] == b"x-" and name.startswith(GATEWAY_OWNED_PREFIXES):
-            continue
+            if fate != _KEPT:
+                continue
         kept.append(header)
     if named:
         kept = [header for header in kept if header[0] not in named]

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from spork.domain.http.authority import authority
+from spork.domain.http.authority import HostList, authority
 from spork.domain.outcomes import Denial
 
 Header = tuple[bytes, bytes]
@@ -173,6 +173,7 @@ _UNRESERVED: Final = _ALNUM + b"-._~"
 _PATH_PLAIN: Final = _UNRESERVED + b"!$&'()*+,;=:@/"
 _TOKEN: Final = _ALNUM + b"!#$%&'*+-.^_`|~"
 _QUERY_NEVER: Final = bytes(range(0x21)) + b"#\x7f" + bytes(range(0x80, 0x100))
+_SHOWN: Final = bytes(octet if 0x20 < octet < 0x7F else 0x3F for octet in range(256))
 _BASE64: Final = _ALNUM + b"+/"
 _DOT: Final = 0x2E
 _QUESTION_MARK: Final = 0x3F
@@ -274,6 +275,20 @@ def _origin_form(target: bytes, host: bytes) -> bytes | Denial:
         return HOST_MISMATCH
     origin = rest[end:]
     return origin if origin[:1] == b"/" else b"/" + origin
+
+
+def judged_host(raw: bytes, accepted: HostList) -> bytes | Denial:
+    """The normal form of a Host value, or why it is refused: it is no authority, or none that is served."""
+    named = authority(raw.strip(b" \t"))
+    if named is None:
+        return BAD_HOST
+    return named if accepted.accepts(named) else UNKNOWN_HOST
+
+
+def shown(raw: bytes, most: int = 256) -> bytes:
+    """Bytes of a client as a log may show them: bounded, printable ASCII, `?` in place of the rest."""
+    cut = raw[:most] + b"..." if len(raw) > most else raw
+    return cut.translate(_SHOWN)
 
 
 def header_name(raw: bytes) -> bytes | None:

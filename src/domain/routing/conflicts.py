@@ -18,7 +18,7 @@ class RouteConflict:
 
     index: int
     other: int
-    kind: str  # "conflict" or "unreachable"
+    kind: str  # "conflict", "unreachable", or "unmatched": no request can look like it
     why: str = ""
 
 
@@ -32,6 +32,9 @@ def find_conflicts(matches: Sequence[Match]) -> list[RouteConflict]:
             continue
         winners = _winners(table, match, index)
         if index not in winners:
+            if winners == {None}:  # its own example requests do not reach it, nor anything else
+                found.append(RouteConflict(index, -1, "unmatched"))
+                continue
             other = winners.pop() if len(winners) == 1 else None
             found.append(RouteConflict(index, -1 if other is None else other, "unreachable"))
     return found

@@ -10,6 +10,8 @@ from typing import Final
 from spork.domain.http.head import Header
 
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})?")
+#: What a path may hold as it stands (RFC 3986 3.3), beside braces, which are ours.
+_PATH: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/%{}")
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -28,6 +30,9 @@ class PathPattern:
             raise ValueError("a path begins with /")
         if any(c in text for c in "?#\\") or any(ord(c) <= 32 or ord(c) > 126 for c in text):
             raise ValueError("a path is printable ASCII without ?, # or backslash; percent-encode the rest")
+        if strange := next((c for c in text if c not in _PATH), ""):
+            encoded = text.replace(strange, f"%{ord(strange):02X}")
+            raise ValueError(f"{strange!r} is refused at the edge, so this can never match|write {encoded}")
         prefix = text.endswith("/*")
         body = text[:-2] if prefix else text
         if "*" in body:
@@ -74,7 +79,7 @@ def _check_escapes(text: str) -> None:
         if digits is None:
             raise ValueError("a % begins a percent-encoding of two hex digits")
         character = chr(int(digits, 16))
-        if character in "/\\\0":
+        if character in "/\\" or ord(character) < 32 or ord(character) == 127:
             raise ValueError(f"%{digits} is refused at the edge, so this can never match")
         if character in _UNRESERVED:
             raise ValueError(f"%{digits} arrives decoded, so this can never match; write {character}")
@@ -102,6 +107,11 @@ def conditions_hold(headers: Conditions, query: Conditions, given: Sequence[Head
             if not any(key == name and (wanted is None or value == wanted) for key, _, value in pairs):
                 return False
     return True
+
+
+def query_part(text: bytes) -> bool:
+    """Whether `text` can be a name or value between the `&` and `=` of a query that passes the edge."""
+    return all(0x20 < octet < 0x7F and octet not in b"&#" for octet in text)
 
 
 @dataclass(frozen=True, slots=True)

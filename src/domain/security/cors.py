@@ -28,9 +28,13 @@ _VARY_PREFLIGHT: Final[Header] = (b"vary", b"Origin, Access-Control-Request-Meth
 
 
 class Cors:
-    """A CORS policy compiled. Raises ValueError for `*` with credentials or among other origins."""
+    """A CORS policy compiled. Raises ValueError for `*` with credentials or among other origins.
 
-    __slots__ = ("_actual", "_any", "_headers", "_methods", "_origins", "_preflight")
+    `*` among `headers` allows whatever header a preflight asks for, by naming it. In `expose` it stands alone and means
+    all but with credentials, where browsers take it for a header's name (Fetch, CORS-safelisted response-header name).
+    """
+
+    __slots__ = ("_actual", "_any", "_any_header", "_headers", "_methods", "_origins", "_preflight")
 
     def __init__(self, policy: CorsPolicy) -> None:
         self._any = policy.origins == ("*",)
@@ -39,6 +43,9 @@ class Cors:
         self._origins = frozenset(origin.encode("ascii") for origin in policy.origins)
         self._methods = frozenset(policy.methods)
         self._headers = frozenset(name.lower() for name in policy.headers)
+        self._any_header = "*" in self._headers
+        if "*" in policy.expose and (policy.credentials or len(policy.expose) > 1):
+            raise ValueError("expose: * stands alone, and with credentials browsers do not take it for any header")
         credentials: Headers = ((b"access-control-allow-credentials", b"true"),) if policy.credentials else ()
         expose: Headers = ()
         if policy.expose:
@@ -47,7 +54,7 @@ class Cors:
         self._preflight = (
             *credentials,
             (b"access-control-allow-methods", ", ".join(policy.methods).encode("ascii")),
-            (b"access-control-allow-headers", ", ".join(policy.headers).encode("ascii")),
+            (b"access-control-allow-headers", ", ".join(h for h in policy.headers if h != "*").encode("ascii")),
             (b"access-control-max-age", str(int(policy.max_age)).encode("ascii")),
         )
 
@@ -58,21 +65,34 @@ class Cors:
         return (b"access-control-allow-origin", b"*" if self._any else origin)
 
     def preflight(self, head: RequestHead) -> Headers | None:
-        """The answer's headers for a preflight; None when `head` is none. A refused one is told nothing but `Vary`."""
+        """The answer's headers for a preflight; None when `head` is none.
+
+        An origin that is not listed is told nothing but `Vary`. Any other is told what is allowed, also when that is
+        less than it asked for: the browser then says which method or header it missed, instead of blaming the origin.
+        """
         if head.method != "OPTIONS":
             return None
         origin, method = head.header(b"origin"), head.header(b"access-control-request-method")
         if origin is None or method is None:
             return None
-        if not self.allows(origin) or not self._grants(method, head.header(b"access-control-request-headers") or b""):
+        if not self.allows(origin):
             return (_VARY_PREFLIGHT,)
-        return (self._allow(origin), *self._preflight, _VARY_PREFLIGHT)
+        granted = self._preflight
+        asked = head.header(b"access-control-request-headers") or b""
+        if self._any_header and asked:
+            granted = tuple((n, asked) if n == b"access-control-allow-headers" else (n, v) for n, v in granted)
+        return (self._allow(origin), *granted, _VARY_PREFLIGHT)
 
-    def _grants(self, method: bytes, headers: bytes) -> bool:
-        if method.decode("latin-1") not in self._methods:
-            return False
-        named = (name.strip().lower().decode("latin-1") for name in headers.split(b",") if name.strip())
-        return all(name in self._headers for name in named)
+    def missed(self, head: RequestHead) -> str:
+        """What of a preflight is not allowed, "" when all is."""
+        origin = head.header(b"origin") or b""
+        if not self.allows(origin):
+            return "origin"
+        if (head.header(b"access-control-request-method") or b"").decode("latin-1") not in self._methods:
+            return "method"
+        asked = (head.header(b"access-control-request-headers") or b"").split(b",")
+        named = [name.strip().lower().decode("latin-1") for name in asked if name.strip()]
+        return "" if self._any_header or all(name in self._headers for name in named) else "header"
 
     def actual(self, head: RequestHead) -> Headers:
         """Headers for the answer to any other request."""

@@ -52,7 +52,8 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "asterisk with GET": (request(b"GET * HTTP/1.1"), 400, "bad_request_target"),
     "CONNECT": (request(b"CONNECT a.example:443 HTTP/1.1"), 501, "method_not_implemented"),
     "TRACE": (request(b"TRACE / HTTP/1.1"), 501, "method_not_implemented"),
-    "unknown method": (request(b"FOO / HTTP/1.1"), 400, "malformed_request"),
+    "unknown method": (request(b"FOO / HTTP/1.1"), 501, "method_not_implemented"),
+    "a TLS hello": (b"\x16\x03\x01\x02\x00\x01", 400, "malformed_request"),
     "relative target": (request(b"GET a HTTP/1.1"), 400, "malformed_request"),
     # rule 3: framing
     "transfer-encoding on 1.0": (
@@ -117,11 +118,14 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "control byte": (request(b"GET /a\x01 HTTP/1.1"), 400, "malformed_request"),
     "raw utf-8": (request("GET /ä HTTP/1.1".encode()), 400, "malformed_request"),
     # rule 6: upgrades
-    "h2c": (request(b"GET / HTTP/1.1", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c"), 501,
-            "unsupported_upgrade"),
-    "h2c with a body": (
-        request(b"POST / HTTP/1.1", b"Connection: Upgrade", b"Upgrade: h2c", b"Content-Length: 3", body=b"abc"),
+    "an unknown upgrade": (request(b"GET / HTTP/1.1", b"Connection: Upgrade", b"Upgrade: irc"), 501,
+                           "unsupported_upgrade"),
+    "an unknown upgrade with a body": (
+        request(b"POST / HTTP/1.1", b"Connection: Upgrade", b"Upgrade: irc", b"Content-Length: 3", body=b"abc"),
         501, "unsupported_upgrade"),
+    "h2c with a wrong length": (
+        request(b"POST / HTTP/1.1", b"Connection: Upgrade", b"Upgrade: h2c", b"Content-Length: 3", b"Transfer-Encoding: chunked"),
+        400, "malformed_request"),
     "upgrade without connection": (request(b"GET / HTTP/1.1", *WEBSOCKET[1:]), 400, "bad_upgrade"),
     "websocket by POST": (request(b"POST / HTTP/1.1", *WEBSOCKET), 400, "bad_upgrade"),
     "websocket with a body": (
@@ -191,6 +195,90 @@ async def test_the_canonical_path_is_what_reaches_the_gateway(name: str) -> None
     async with serving() as served:
         assert (await served.ask(request(b"GET " + target + b" HTTP/1.1"))).status == 200
         assert served.gateway.heads[0].target == canonical
+
+
+H2C = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA")
+OFFERED: dict[str, tuple[bytes, bytes]] = {
+    "no body": (request(b"GET /1 HTTP/1.1", *H2C), b""),
+    "a length": (request(b"POST /1 HTTP/1.1", *H2C, b"Content-Length: 20000", body=b"ab" * 10000), b"ab" * 10000),
+    "chunked": (
+        request(b"PUT /1 HTTP/1.1", *H2C, b"Transfer-Encoding: chunked", body=b"3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: 1\r\n\r\n"),
+        b"abcde"),
+    "only the field": (request(b"POST /1 HTTP/1.1", b"Upgrade: H2C", b"Content-Length: 3", body=b"abc"), b"abc"),
+    "an expectation": (
+        request(b"POST /1 HTTP/1.1", *H2C, b"Expect: 100-continue", b"Content-Length: 3", body=b"abc"), b"abc"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [None, 1, 4096])
+@pytest.mark.parametrize("name", OFFERED)
+async def test_an_offer_of_h2c_is_served_as_http_1_with_its_whole_body(name: str, size: int | None) -> None:
+    """Java's client, curl and Ktor send it with every request (RFC 9110 7.8; RFC 9113 3.1 withdrew the mechanism)."""
+    sent, body = OFFERED[name]
+    async with serving() as served:
+        client = await served.client()
+        await client.send(sent + request(b"GET /2 HTTP/1.1") + sent, size)
+        for _ in range(3):
+            answer = await client.answer()
+            while answer.status == 100:
+                answer = await client.answer()
+            assert (answer.status, answer.header("upgrade")) == (200, None)
+        assert served.gateway.seen == [served.gateway.seen[0], "GET /2", served.gateway.seen[0]]
+        assert served.gateway.bodies == [body, b"", body]
+
+
+@pytest.mark.parametrize("size", [300, 1000, 4096, 8192])
+async def test_a_pipelined_body_arrives_whole_however_it_is_cut(size: int) -> None:
+    """What comes while a whole request is answered is kept; so may be the body of one that stands in line already."""
+    post = request(b"POST /1 HTTP/1.1", b"Content-Length: 20000", body=b"ab" * 10000)
+    async with serving() as served:
+        client = await served.client()
+        await client.send(post + request(b"GET /2 HTTP/1.1") + post, size)
+        assert [(await client.answer()).status for _ in range(3)] == [200, 200, 200]
+        assert [len(body) for body in served.gateway.bodies] == [20000, 0, 20000]
+
+
+async def test_an_offer_of_h2c_does_not_outlive_a_close_or_a_bad_body() -> None:
+    async with serving() as served:
+        client = await served.client()
+        closing = request(b"POST /1 HTTP/1.1", *H2C, b"Connection: close", b"Content-Length: 3", body=b"abc")
+        await client.send(closing + request(b"GET /2 HTTP/1.1"))
+        assert (await client.answer()).header("connection") == "close"
+        assert served.gateway.seen == ["POST /1"]
+        broken = request(b"POST / HTTP/1.1", *H2C, b"Transfer-Encoding: chunked", body=b"zz\r\n")
+        assert (await served.ask(broken)).status == 400
+        assert served.gateway.faults == ["body_malformed"]
+
+
+async def test_probes_are_answered_whatever_host_they_ask_for() -> None:
+    async with serving(hosts=["api.example.com"], any_host_paths=["/health"]) as served:
+        for host in (b"Host: 10.1.2.3:8000\r\n", b"Host: [fd00::1]:8000\r\n", b"Host: x.example\r\n"):
+            assert (await served.ask(request(b"GET /health?full HTTP/1.1", host=host))).status == 200
+            assert (await served.ask(request(b"GET /own/a HTTP/1.1", host=host))).status == 421
+            assert (await served.ask(request(b"GET /healthy HTTP/1.1", host=host))).status == 421
+        assert (await served.ask(b"GET /health HTTP/1.0\r\n\r\n")).status == 200
+        assert (await served.ask(b"GET / HTTP/1.0\r\n\r\n")).status == 421
+        assert (await served.ask(request(b"GET /health HTTP/1.1", host=b"Host: a/b\r\n"))).status == 400
+        head = await served.ask(request(b"HEAD /health HTTP/1.1", host=b"Host: 10.1.2.3\r\n"), method="HEAD")
+        assert (head.status, head.body, bool(head.header("x-request-id"))) == (200, b"", True)
+
+
+async def test_refusals_are_told_with_what_can_be_said_of_the_request() -> None:
+    heads: list[tuple[str, bytes, bytes]] = []
+    async with serving(hosts=["api.example.com"]) as served:
+        served.edge.on_refused = lambda denial, status, head, request_id: heads.append(
+            (head.method, head.host, head.path)
+        )
+        await served.ask(request(b"POST /a?token=secret HTTP/1.1", host=b"Host: Other.example\r\n"))
+        await served.ask(request(b"GET /a//b HTTP/1.1", host=b"Host: api.example.com\r\n"))
+        await served.ask(request(b"GET /" + b"a" * 9000 + b" HTTP/1.1", host=b"Host: api.example.com\r\n"))
+        await served.ask(b"\x16\x03\x01")
+    assert heads == [
+        ("POST", b"Other.example", b"/a"),
+        ("GET", b"api.example.com", b"/a//b"),
+        ("GET", b"", b"/" + b"a" * 255 + b"..."),
+        ("-", b"", b""),
+    ]
 
 
 async def test_asterisk_is_for_options() -> None:

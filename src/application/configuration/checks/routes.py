@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 
 from spork.application.configuration.checks.upstreams import unknown_upstream
 from spork.application.configuration.model import Configuration, RouteConfig
-from spork.application.configuration.problems import Diagnostic
+from spork.application.configuration.problems import Diagnostic, did_you_mean
+from spork.domain.http.head import METHODS, header_name
 from spork.domain.routing.conflicts import find_conflicts
+from spork.domain.routing.patterns import query_part
 
 #: What each word of `expose:` puts on the data listener, before any route is looked at.
 EXPOSED: Mapping[str, tuple[str, ...]] = {
@@ -20,6 +22,25 @@ EXPOSED: Mapping[str, tuple[str, ...]] = {
     "jwks": ("/.well-known/jwks.json",),
     "auth": ("/auth/*",),
 }
+
+#: Those of them that probes and scrapers ask for by a pod's address: answered whatever `hosts` says.
+PROBED = frozenset(("health", "ready", "startup", "metrics"))
+
+#: Fields that say how a message is framed, or belong to one connection: the gateway's own to write.
+FRAMING = frozenset(
+    (
+        b"connection",
+        b"content-length",
+        b"expect",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _REDIRECT_WORDS = frozenset(("scheme", "host", "path", "query", "rest"))
@@ -41,6 +62,7 @@ def check_routes(configuration: Configuration, unread: Collection[str]) -> Itera
         yield from _check_rewrite(route, path)
         yield from _check_splits(route, path, upstreams, unread)
         yield from _check_reach(route, path, configuration)
+        yield from _check_header_rules(route, path)
     yield from _check_conflicts(configuration, unread)
 
 
@@ -126,9 +148,47 @@ def _check_splits(
         yield Diagnostic(f"{path}.timeout", "must be longer than 0")
 
 
+def _check_header_rules(route: RouteConfig, path: str) -> Iterator[Diagnostic]:
+    """Rules about fields of framing would cut answers, or join two requests into one."""
+    for side, edit in (("request", route.request_headers), ("response", route.response_headers)):
+        rules = [
+            ("set", {name for name, _ in edit.set}),
+            ("add", {name for name, _ in edit.add}),
+            ("remove", edit.remove),
+        ]
+        for rule, names in rules:
+            for name in sorted(names & FRAMING):
+                yield Diagnostic(
+                    f"{path}.headers.{side}.{rule}",
+                    f"{name.decode()} frames the message, and is the gateway's own to write",
+                    "take it out",
+                )
+
+
 def _check_reach(route: RouteConfig, path: str, configuration: Configuration) -> Iterator[Diagnostic]:
     for method in sorted(route.match.methods & _NOT_ROUTABLE):
         yield Diagnostic(f"{path}.match.methods", f"{method} is refused at the edge")
+    for method in sorted(route.match.methods - METHODS - _NOT_ROUTABLE):
+        yield Diagnostic(
+            f"{path}.match.methods",
+            f"{method} is no method that the gateway reads, so this can never match",
+            did_you_mean(method, sorted(METHODS)),
+        )
+    for name, _ in route.match.headers:
+        if header_name(name) is None:
+            yield Diagnostic(
+                f"{path}.match.headers",
+                f"requests with a header {name.decode('latin-1')} are refused at the edge, so this can never match",
+                f"did you mean {name.decode('latin-1').replace('_', '-')}?" if b"_" in name else "",
+            )
+    for pair in route.match.query:
+        for part in pair:
+            if part is not None and not query_part(part):
+                yield Diagnostic(
+                    f"{path}.match.query",
+                    f"{part.decode('latin-1')!r} cannot stand in a query as it is, so this can never match",
+                    "write it as clients send it, percent-encoded",
+                )
     if configuration.hosts:
         for host in route.match.hosts:
             if not any(_covers(accepted, host) for accepted in configuration.hosts):
@@ -171,6 +231,8 @@ def _check_conflicts(configuration: Configuration, unread: Collection[str]) -> I
         path = f"routes[{conflict.index}].match"
         if conflict.kind == "conflict":
             yield Diagnostic(path, f"ties with {where} for {conflict.why}", "give one of them a more specific match")
+        elif conflict.kind == "unmatched":
+            yield Diagnostic(path, "can never match: no request can look like this", "look at its headers and query")
         else:
             yield Diagnostic(
                 path,

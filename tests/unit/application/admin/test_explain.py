@@ -92,6 +92,80 @@ async def test_refusals_before_any_guard(gateway: GatewayContainer, method: str,
         assert (said.refusal or "").startswith(refusal)
 
 
+CANARY = """
+hosts: [api.example.com, "[::1]"]
+upstreams:
+  orders: {targets: ["http://127.0.0.1:7001"]}
+  orders-v2: {targets: ["http://127.0.0.1:7002"]}
+  any: {targets: ["http://127.0.0.1:7003"]}
+routes:
+  - {name: orders, match: /orders/*, upstream: orders, splits: [{upstream: orders-v2, weight: 10%, header: {X-Canary: "1"}}]}
+  - {name: everything, match: /*, upstream: any, cors: {origins: ["https://any.example"]}}
+  - {name: put, match: {path: /api/*, methods: [PUT]}, upstream: orders, auth: api_key,
+     cors: {origins: ["https://app.example"], methods: [PUT]}}
+  - {name: bare, match: {path: /bare/*, methods: [PUT]}, upstream: orders}
+  - {name: own, match: {path: /six/*, host: "[::1]"}, upstream: orders}
+"""
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> GatewayContainer:
+    loaded = loads(CANARY)
+    assert loaded.configuration is not None, loaded.problems
+    configuration = replace(loaded.configuration, state_dir=str(tmp_path))
+    container = GatewayContainer(configuration=configuration, config_path=None)
+    container.configurator().apply(configuration)
+    return container
+
+
+async def test_a_split_that_names_the_request_decides_its_upstream(canary: GatewayContainer) -> None:
+    named = await canary.explainer().explain("GET", "http://api.example.com/orders/1", {"X-Canary": "1"})
+    assert (named.upstream, named.target) == ("orders-v2", "127.0.0.1:7002")
+    other = await canary.explainer().explain("GET", "http://api.example.com/orders/1")
+    assert (other.upstream, other.notes[0]) == ("orders", "10% of requests go to orders-v2")
+
+
+def preflight(origin: str, method: str) -> dict[str, str]:
+    return {"Origin": origin, "Access-Control-Request-Method": method}
+
+
+async def test_a_preflight_is_answered_by_the_route_of_the_method_it_asks_for(canary: GatewayContainer) -> None:
+    asks = canary.explainer().explain
+    said = await asks("OPTIONS", "http://api.example.com/api/x", preflight("https://app.example", "PUT"))
+    assert (said.refusal, said.route, said.upstream) == (None, "put", None)
+    assert (said.candidates[0].route, said.candidates[0].won) == ("put", True)
+    assert [(g.phase, g.verdict) for g in said.guards] == [("cors", "answer")], "the list ends where the request ends"
+    said = await asks("OPTIONS", "http://api.example.com/api/x", preflight("https://any.example", "GET"))
+    assert said.route == "everything"
+
+
+async def test_no_route_answers_a_preflight_for_another(canary: GatewayContainer) -> None:
+    said = await canary.explainer().explain(
+        "OPTIONS", "http://api.example.com/bare/x", preflight("https://any.example", "PUT")
+    )
+    assert (said.refusal or "").startswith("method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("url", "refusal", "note"),
+    [
+        ("http://other.example/orders/1", "unknown_host", ""),
+        ("http://127.0.0.1:8000/orders/1", "unknown_host", ""),
+        ("http://10.1.2.3:8000/health", None, "answered by the gateway itself (expose: health)"),
+        ("http://[::1]:8000/six/1", None, ""),
+        ("http://a_b..c/orders/1", "bad_host", ""),
+        ("api.example.com/orders/1", None, "10% of requests go to orders-v2"),
+    ],
+)
+async def test_the_edge_judges_the_host_as_it_does_a_request(
+    canary: GatewayContainer, url: str, refusal: str | None, note: str
+) -> None:
+    said = await canary.explainer().explain("GET", url)
+    assert (said.refusal or "").startswith(refusal or "") and bool(said.refusal) == bool(refusal)
+    assert not note or said.notes[0] == note
+    assert refusal or note or said.route == "own"
+
+
 async def test_a_redirect_is_said_with_its_location(gateway: GatewayContainer) -> None:
     said = await gateway.explainer().explain("GET", "http://api/old/a/b")
     assert "https://new.example/" in said.notes[0]

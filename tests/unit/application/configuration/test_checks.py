@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from spork.adapters.yaml.load import loads
 from spork.application.configuration.checks import check, needs_shared_state
 from spork.application.configuration.model import (
     AdminListener,
@@ -317,3 +318,25 @@ def test_ten_thousand_routes_take_seconds() -> None:
     begun = time.process_time()
     assert check(configuration(*routes)) == []
     assert time.process_time() - begun < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("match: {path: /a, methods: [FOO]}", "FOO is no method that the gateway reads"),
+        ("match: {path: /a, headers: {X_A: b}}", "requests with a header x_a are refused at the edge"),
+        ("match: {path: /a, query: {a: 'c&d'}}", "'c&d' cannot stand in a query as it is"),
+        ("match: {path: /a, query: {'a b': c}}", "'a b' cannot stand in a query as it is"),
+        ("match: '/a\"b'", "is refused at the edge, so this can never match"),
+        ("match: '/a%7Fb'", "is refused at the edge, so this can never match"),
+        ("match: /a, headers: {response: {set: {Content-Length: '1'}}}", "content-length frames the message"),
+        ("match: /a, headers: {response: {add: {Connection: close}}}", "connection frames the message"),
+        ("match: /a, headers: {request: {set: {Transfer-Encoding: chunked}}}", "transfer-encoding frames the message"),
+        ("match: /a, headers: {request: {remove: [Upgrade]}}", "upgrade frames the message"),
+    ],
+)
+def test_what_could_never_work_is_refused(text: str, expected: str) -> None:
+    loaded = loads("upstreams: {users: {targets: ['http://u:1']}}\nroutes: [{name: r, upstream: users, " + text + "}]")
+    assert loaded.configuration is None
+    assert any(expected in problem.message for problem in loaded.problems), loaded.problems
+    assert not any("another route" in problem.message for problem in loaded.problems)

@@ -356,7 +356,7 @@ async def test_guards_say_what_they_would_say_and_do_nothing() -> None:
         "csrf_failed: no_proof",
     )
     assert await said(SecurityGuard(RequestSecurity(https="redirect")), exchange(scheme="http")) == (
-        "pass",
+        "answer",
         "answered here: redirect",
     )
     assert (

@@ -240,6 +240,46 @@ async def test_without_tracing_a_trusted_proxys_trace_passes_unchanged_and_a_str
     assert house.closed[1].trace_id != "0af7651916cd43dd8448eb211c80319c"
 
 
+@pytest.mark.parametrize(
+    ("fields", "client", "proto", "host"),
+    [
+        ([(b"x-forwarded-proto", b"https, https")], "10.0.0.1", b"https", b"gateway.test"),
+        ([(b"x-forwarded-proto", b"HTTPS")], "10.0.0.1", b"https", b"gateway.test"),
+        ([(b"x-forwarded-proto", b"wss")], "10.0.0.1", b"https", b"gateway.test"),
+        ([(b"x-forwarded-proto", b"gopher")], "10.0.0.1", b"http", b"gateway.test"),
+        ([(b"x-forwarded-host", b"api.example.com")], "10.0.0.1", b"http", b"api.example.com"),
+        ([(b"x-forwarded-host", b"evil/host")], "10.0.0.1", b"http", b"gateway.test"),
+        ([(b"forwarded", b'for=198.51.100.7;proto=https;host="a.example"')], "198.51.100.7", b"https", b"a.example"),
+        ([(b"forwarded", b'For="[2001:db9::7]:80"; Proto=HTTPS')], "2001:db9::7", b"https", b"gateway.test"),
+        ([(b"forwarded", b"for=6.6.6.6;proto=https, for=198.51.100.7;proto=http, for=10.0.0.2;proto=https")],
+         "198.51.100.7", b"http", b"gateway.test"),
+        ([(b"forwarded", b"for=6.6.6.6"), (b"forwarded", b"for=198.51.100.7")], "198.51.100.7", b"http", b"gateway.test"),
+        ([(b"forwarded", b"for=_hidden;proto=https")], "10.0.0.1", b"https", b"gateway.test"),
+        # the first proxy saw https, the second spoke http to it
+        ([(b"x-forwarded-for", b"198.51.100.7, 10.0.0.2"), (b"x-forwarded-proto", b"https"), (b"x-forwarded-proto", b"http")],
+         "198.51.100.7", b"https", b"gateway.test"),
+        # what stands left of the client's place may have been made up by it
+        ([(b"x-forwarded-for", b"6.6.6.6, 198.51.100.7"), (b"x-forwarded-proto", b"https, http")],
+         "198.51.100.7", b"http", b"gateway.test"),
+    ],
+)  # fmt: skip
+async def test_trusted_proxies_are_believed_in_every_spelling(
+    fields: list[tuple[bytes, bytes]], client: str, proto: bytes, host: bytes
+) -> None:
+    house = House(trusted_proxies=("10.0.0.0/8",))
+    await house.get("/x", *fields, peer="10.0.0.1")
+    sent = house.transport.requests[0]
+    assert (house.closed_one().client, sent.header(b"x-forwarded-proto")) == (client, proto)
+    assert (sent.header(b"x-forwarded-host"), sent.header(b"x-real-ip")) == (host, client.encode())
+
+
+@pytest.mark.parametrize("name", [b"proxy", b"proxy-status", b"proxy-client-ip", b"proxy-authentication-info"])
+async def test_every_proxy_field_of_a_client_is_dropped(name: bytes) -> None:
+    house = House()
+    await house.get("/x", (name, b"evil"))
+    assert (house.transport.requests[0].header(name) is None) == name.startswith(b"proxy-")
+
+
 async def test_rewrites_transforms_and_base_paths() -> None:
     target = Target("http://10.0.0.1:80/v2", "http", "10.0.0.1", 80, base_path=b"/v2")
     house = House(
