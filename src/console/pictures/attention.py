@@ -204,6 +204,7 @@ ATTENTION = Table(
     key=lambda r: f"{r.place}:{r.what}:{r.key or r.object}",
     faulty=lambda r: r.state.severity > 0,
     search=lambda r: f"{r.state.word} {r.what} {r.object} {r.detail} {r.extra}".lower(),
-    empty="all well: nothing needs attention",
+    nothing="all well: nothing needs attention",
+    needs=("pulse", "services", "targets", "breakers", "quotas", "events", "config"),
     fields=lambda r: {"state": r.state.word, "what": r.what, "object": r.object},
 )

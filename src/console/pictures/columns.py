@@ -9,10 +9,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from spork.console.gateway.link_state import UP
 from spork.console.text.moment import Moment
 from spork.console.text.spans import Span, cells
+
+if TYPE_CHECKING:
+    from spork.console.session.store import Store
 
 GAP = 2
 """Blank cells between two columns."""
@@ -51,12 +55,27 @@ class Table:
     key: Callable[[Any], str]
     faulty: Callable[[Any], bool]
     search: Callable[[Any], str]
-    empty: str = "nothing here yet"
+    nothing: str = "nothing here yet"
+    """What is true when the gateway was asked and has no row. See `empty`."""
     groups: tuple[str, ...] = ()
     group_of: Callable[[Any], str] | None = None
     fields: Callable[[Any], dict[str, str]] | None = None
     watch: Callable[[Any], object] | None = None
     """What of a row is worth a mark when it changes: its state, not its counts."""
+
+    needs: tuple[str, ...] = ()
+    """Topics that have to be known before nothing means nothing; the table's own if none are named."""
+
+    def empty(self, store: Store, filtered: bool) -> str:
+        """What stands in place of rows. Nothing known, nothing left by a filter and nothing there are three things."""
+        needs = self.needs or (self.topic,)
+        unknown = [name for name in needs if not store.known(name)]
+        if unknown:
+            return f"not known: {store.why_unknown(unknown[0])}"
+        if filtered:
+            return "no row passes the filter; esc shows all"
+        stale = "" if store.link.state == UP else " (as last read; the gateway does not answer now)"
+        return self.nothing + stale
 
     def column(self, name: str) -> Column | None:
         """The column of that name, title or unique beginning, whatever the case."""

@@ -170,7 +170,7 @@ async def _plain(client: ConsoleClient) -> int:
     for line in pulse.one_line(store, moment):
         print(plain(line))
     found = concerns(store, moment.now)
-    print("\n".join(text_table(ATTENTION, found, moment)) if found else ATTENTION.empty)
+    print("\n".join(text_table(ATTENTION, found, moment)) if found else ATTENTION.empty(store, False))
     return OK
 
 

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spork.console.gateway.faults import LinkFault
-from spork.console.gateway.link_state import Link
+from spork.console.gateway.faults import AccessDenied, LinkFault
+from spork.console.gateway.link_state import UNAUTHENTICATED, UP, Link
 from spork.console.gateway.topics import LIVE, TOPICS, Topic
 from spork.console.text import freshness
 from spork.console.text.freshness import Freshness
@@ -133,6 +133,19 @@ class Store:
     def one(self, topic: str) -> Any | None:
         """The row of a single topic (pulse, config)."""
         return self.shelves[topic].rows.get("")
+
+    def known(self, topic: str) -> bool:
+        """Has the gateway ever told this topic's rows, and not refused them since?"""
+        shelf = self.shelves[topic]
+        return shelf.renewed is not None and not isinstance(shelf.fault, AccessDenied)
+
+    def why_unknown(self, topic: str) -> str:
+        """What keeps a topic from being known, in words for the operator."""
+        fault = self.shelves[topic].fault or self.link.fault
+        if fault is None:
+            return "reading…" if self.link.state == UP else "connecting…"
+        more = "; :login fetches the token again" if self.link.state == UNAUTHENTICATED else ""
+        return f"{fault.word} {fault}{more}"
 
     def version(self, topic: str) -> int:
         """Changes whenever anything a screen shows of the topic may have changed."""

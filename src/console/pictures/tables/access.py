@@ -59,7 +59,7 @@ KEYS = Table(
     key=attrgetter("id"),
     faulty=lambda r: severity(r.state) > 0,
     search=lambda r: f"{r.id} {r.consumer} {r.owner} {r.plan} {r.state} {' '.join(r.scopes)}".lower(),
-    empty="no API keys have been issued",
+    nothing="no API keys have been issued",
     fields=lambda r: {"state": r.state, "key": r.id, "consumer": r.consumer, "owner": r.owner, "plan": r.plan},
     watch=lambda r: r.state,
 )
@@ -106,6 +106,6 @@ SESSIONS = Table(
     key=attrgetter("id"),
     faulty=lambda r: False,
     search=lambda r: f"{r.subject} {r.id} {r.issuer} {r.client}".lower(),
-    empty="no sessions are known",
+    nothing="no sessions are known",
     fields=lambda r: {"subject": r.subject, "session": r.id, "issuer": r.issuer, "client": r.client},
 )

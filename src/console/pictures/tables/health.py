@@ -103,7 +103,7 @@ SERVICES = Table(
     key=attrgetter("name"),
     faulty=service_fault,
     search=lambda r: f"{r.name} {r.state} {r.breaker} {r.balance} {' '.join(r.routes)}".lower(),
-    empty="no services are configured",
+    nothing="no services are configured",
     fields=lambda r: {"state": r.state, "service": r.name, "breaker": r.breaker, "route": " ".join(r.routes)},
     watch=lambda r: (r.state, r.targets_up, r.breaker),
 )
@@ -167,7 +167,7 @@ TARGETS = Table(
     key=target_key,
     faulty=lambda r: target_severity(r) > 0,
     search=lambda r: f"{r.upstream} {r.name} {r.config} {r.probe} {r.breaker} {r.traffic} {r.last_error or ''}".lower(),
-    empty="no targets: no service has an address yet",
+    nothing="no targets: no service has an address yet",
     fields=lambda r: {
         "service": r.upstream,
         "target": r.name,
@@ -245,7 +245,7 @@ BREAKERS = Table(
     key=attrgetter("name"),
     faulty=lambda r: severity(r.state) > 0,
     search=lambda r: f"{r.name} {r.state} {r.cause} {r.forced_by or ''} {' '.join(r.routes)}".lower(),
-    empty="no breakers: no service has one configured",
+    nothing="no breakers: no service has one configured",
     fields=lambda r: {"state": r.state, "breaker": r.name, "cause": r.cause, "by": r.forced_by or ""},
     watch=lambda r: r.state,
 )

@@ -62,7 +62,7 @@ ROUTES = Table(
     key=attrgetter("name"),
     faulty=lambda r: bool(r.problem or r.shadowed_by) or r.error_ratio >= 0.05,
     search=lambda r: f"{r.name} {r.pattern} {' '.join(r.methods)} {r.upstream or ''} {' '.join(r.hosts)}".lower(),
-    empty="no routes are configured",
+    nothing="no routes are configured",
     fields=lambda r: {
         "route": r.name,
         "pattern": r.pattern,
@@ -128,7 +128,7 @@ TRAFFIC = Table(
         f"{r.method} {r.path} {r.status} {r.reason or ''} {r.upstream or ''} {r.target or ''} "
         f"{r.subject or ''} {r.client} {r.request_id} {r.trace_id}"
     ).lower(),
-    empty="no request has been sampled yet",
+    nothing="no request has been sampled yet",
     fields=lambda r: {
         "method": r.method,
         "path": r.path,
@@ -174,7 +174,7 @@ EVENTS = Table(
     key=attrgetter("id"),
     faulty=lambda r: severity(r.severity) > 0,
     search=lambda r: f"{r.kind} {r.actor} {r.object} {r.outcome} {r.detail} {r.audit_id or ''} {r.node}".lower(),
-    empty="nothing has happened since the gateway started",
+    nothing="nothing has happened since the gateway started",
     fields=lambda r: {
         "actor": r.actor,
         "kind": r.kind,

@@ -93,7 +93,7 @@ QUOTAS = Table(
     key=attrgetter("id"),
     faulty=lambda r: share(r) >= 1 or r.refused_5m > 0,
     search=lambda r: f"{r.subject} {r.kind} {r.limit} {r.plan or ''} {r.owner or ''}".lower(),
-    empty="no limit has been touched yet",
+    nothing="no limit has been touched yet",
     groups=("key", "user", "ip", "route", "tenant"),
     group_of=lambda r: str(r.kind),
     fields=lambda r: {
@@ -157,7 +157,7 @@ LIMITS = Table(
     key=attrgetter("name"),
     faulty=lambda r: r.refused > 0 or severity(r.store) > 0,
     search=lambda r: f"{r.name} {r.by} {r.algorithm} {r.store} {' '.join(r.routes)}".lower(),
-    empty="no limits are configured",
+    nothing="no limits are configured",
     fields=lambda r: {"limit": r.name, "by": r.by, "store": r.store, "route": " ".join(r.routes)},
 )
 
@@ -195,6 +195,6 @@ CONSUMERS = Table(
     key=attrgetter("name"),
     faulty=lambda r: r.refused_5m > 0,
     search=lambda r: f"{r.name} {r.plan or ''} {r.owner or ''}".lower(),
-    empty="no consumer has called yet",
+    nothing="no consumer has called yet",
     fields=lambda r: {"consumer": r.name, "plan": r.plan or "", "owner": r.owner or ""},
 )

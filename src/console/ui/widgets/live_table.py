@@ -1,8 +1,8 @@
 """A table for rows that never stand still: thousands of them, painted a line at a time, the cursor tied to a key.
 
-Only the lines in view are made. Rows are sorted and filtered by `spork.console.pictures.columns`; here they are placed, coloured and
-pointed at. The cursor stays on its key while rows move; at the top of an unscrolled table the view does
-not move with it.
+Only the lines in view are made. Rows are sorted and filtered by `spork.console.pictures.columns`; here they are placed, coloured
+and pointed at. A cursor the operator moved stays on its key while rows move; an untouched one is the first row, so that the
+worst never leaves the view by itself. A table that is not the active one never scrolls.
 """
 
 from __future__ import annotations
@@ -77,6 +77,10 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         self.note: Line = []
         self.sorted_by: tuple[str, bool] = table.order
         self.marks: dict[str, None] = {}
+        self.moved = False
+        """Did the operator move the cursor? An untouched one stays on the first row, whichever that is."""
+        self.empty = ""
+        """What stands in place of rows when there are none."""
         self.badge: Callable[[str], str] = lambda key: ""
         self._placed: list[tuple[Column, int]] = []
         self._placed_for: tuple[int, bool] = (0, False)
@@ -99,16 +103,22 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         return max(1, self.size.height - self._chrome)
 
     def show(self, rows: Sequence[Any], moment: Moment, keys: list[str] | None = None) -> None:
-        """New rows, in the order they are to stand, and their keys if they are known. The cursor finds its key again."""
+        """New rows, in the order they are to stand, and their keys if they are known.
+
+        A cursor that was moved finds its key again; one that was not stays on the first row, and the view at the top.
+        """
         self.rows, self.moment = rows, moment
         self.keys = list(map(self.table.key, rows)) if keys is None else keys
         top = int(self.scroll_offset.y)
         offset = self.cursor - top
         self._find_cursor()
         self._measure()
-        if top > 0 and not (self.tail and self.cursor == 0):
+        if not self.moved:
+            if top > 0:
+                self._scroll_top(0)
+        elif self.active and top > 0:
             self._scroll_top(self.cursor - offset)
-        elif self.cursor - top >= self._visible:
+        elif self.active and self.cursor - top >= self._visible:
             self._scroll_top(self.cursor - self._visible + 1)
         self._note_changes()
         self.repaint()
@@ -139,8 +149,9 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         self._changed = {key: at for key, at in self._changed.items() if 0 <= now - at < MARKED_SECONDS}
 
     def _find_cursor(self) -> None:
-        at_top_of_tail = self.tail and self.cursor == 0
-        if self.cursor_key is not None and not at_top_of_tail:
+        if not self.moved:
+            self.cursor = 0
+        elif self.cursor_key is not None:
             if self.cursor < len(self.keys) and self.keys[self.cursor] == self.cursor_key:
                 return
             try:
@@ -177,6 +188,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
             return
         self.cursor = max(0, min(index, len(self.keys) - 1))
         self.cursor_key = self.keys[self.cursor]
+        self.moved = self.cursor > 0
         top = int(self.scroll_offset.y)
         if self.cursor < top:
             self._scroll_top(self.cursor)
@@ -252,7 +264,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         index = int(self.scroll_offset.y) + y - 1
         if index >= len(self.rows):
             empty = not self.rows and y == 2
-            return ("body", " ", "", (("  " + self.table.empty if empty else "", "dim"),), True)
+            return ("body", " ", "", (("  " + self.empty if empty else "", "dim"),), True)
         row, key, moment = self.rows[index], self.keys[index], self.moment
         ground = "cursor" if self.active and index == self.cursor else "body"
         mark = "*" if key in self.marks else "Δ" if moment.now - self._changed.get(key, 0.0) < MARKED_SECONDS else " "
