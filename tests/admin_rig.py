@@ -32,6 +32,7 @@ from spork.application.fleet.nodes import DrainBoard, NodeRegistry, SingleNodeRe
 from spork.application.pipeline.compiler import compile_snapshot
 from spork.application.telemetry.audit import AuditTrail
 from spork.application.telemetry.event_log import EventLog
+from spork.application.telemetry.history import History
 from spork.application.telemetry.tail import Traffic
 from spork.application.telemetry.tally import RequestCounters
 from spork.application.upstreams.registry import UpstreamRegistry
@@ -149,7 +150,7 @@ class AdminRig:
         self.witnessed: list[tuple[str, str, str, str]] = []
         self.app: Any = admin_application(
             [
-                *reading_handlers(self.queries, self.controls, "test", "0.1.0", self.node),
+                *reading_handlers(self.queries, self.controls, "test", "0.1.0", self.node, History()),
                 *acting_handlers(self.actions, self.operations),
                 *streaming_handlers(
                     self.stream, lambda operator: self.operators.still(operator, self.clock.unix()), heartbeat=0.2

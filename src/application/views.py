@@ -69,6 +69,7 @@ class BreakerOnNode:
     cause: str
     requests: int
     failures: int
+    slow: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,14 @@ class BreakerView:
     window: tuple[tuple[int, int], ...] = ()  # (requests, failures) per second of the window, newest last
     fallback: str | None = None
     by_node: tuple[BreakerOnNode, ...] = ()
+    opened_because: str = ""  # why it last opened, also while it recovers
+    window_seconds: float = 0.0
+    consecutive: int = 0  # failures in a row that open it; 0: not asked
+    slow_call_ms: float | None = None  # a call that takes longer is slow; None: not asked
+    slow_ratio: float | None = None
+    open_for: float = 0.0  # seconds
+    ramp_seconds: float = 0.0
+    per_target: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +393,56 @@ class ComponentHealth:
     detail: str
     latency_ms: float | None = None
     facts: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ConcernView:
+    """What an operator should look at: one row per object. `id` is kind:object."""
+
+    id: str
+    kind: str  # breaker, target, service, quota, config, node, gateway, objective
+    object: str
+    severity: str  # error, warning
+    state: str  # opened (new), open, cleared
+    since: float
+    cleared_at: float | None
+    flaps: int  # how often it cleared and came back, of late
+    cause: str
+    next_step: str
+    place: str  # where a console leads to, and the key of what it shows there
+    key: str
+    word: str = ""  # the object's own state: open, down, failing, ...
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryView:
+    """The last minutes of one service or route (or of all requests, kind total), a sample each `step` seconds, the newest
+    at `until`. None where nothing was measured."""
+
+    kind: str  # total, service, route
+    name: str
+    step: float
+    until: float
+    rate: tuple[float | None, ...]  # requests per second
+    errors: tuple[float | None, ...]  # 5xx share
+    p95_ms: tuple[float | None, ...]
+    refused: tuple[float | None, ...]  # refusals by limits per second
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One gateway process of the fleet, as it last reported. `components` are told by the process that answers."""
+
+    name: str
+    state: str  # up, silent
+    revision: str
+    started_at: float | None
+    seen_at: float | None
+    in_flight: int | None
+    rps: float | None
+    error_ratio: float | None
+    version: str = ""
+    answers: bool = False  # is it the process that answered?
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from spork.adapters.files.certificates import CertificateHealth
 from spork.adapters.files.line_sink import line_sink
 from spork.adapters.files.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature, newest_change
 from spork.adapters.prometheus.exposition import expose
@@ -46,6 +47,7 @@ from spork.application.configuration.live import LiveConfiguration
 from spork.application.configuration.model import AdminToken, Configuration
 from spork.application.configuration.problems import errors
 from spork.application.exchange.exchange import Current, Observer, Snapshot
+from spork.application.fleet import concern_rules
 from spork.application.fleet.heartbeat import LoopLag, Reporter
 from spork.application.fleet.lifecycle import Lifecycle
 from spork.application.fleet.nodes import NodeRegistry, SingleNodeRegistry
@@ -53,6 +55,7 @@ from spork.application.kernel.clock import Clock
 from spork.application.pipeline.configurator import Configurator
 from spork.application.telemetry.audit import AuditEntry
 from spork.application.telemetry.event_log import EventLog
+from spork.application.telemetry.history import History
 from spork.application.telemetry.objective_ledger import ObjectiveLedger
 from spork.application.telemetry.objectives import ObjectiveTracker
 from spork.application.telemetry.security_log import SecurityDecisions
@@ -60,6 +63,7 @@ from spork.application.telemetry.tail import Traffic
 from spork.application.telemetry.tally import RequestCounters
 from spork.application.telemetry.usage import UsageMeter
 from spork.application.upstreams.registry import UpstreamRegistry
+from spork.application.views import ComponentHealth
 from spork.composition.limits import LimitSide
 from spork.composition.material import material_problems
 from spork.domain.identity.consumers import Consumer
@@ -71,6 +75,8 @@ if TYPE_CHECKING:
     from spork.adapters.redis.fleet.nodes import RedisNodes
 
 log = logging.getLogger("spork.operators")
+#: Beats between looks for concerns while nobody watches.
+CONCERNS_EVERY = 5
 
 
 def _in_redis(nodes: NodeRegistry) -> RedisNodes | None:
@@ -219,13 +225,16 @@ class OperatorSide:
         process = ProcessMeter()
         meters: list[Any] = [
             self.reporter, events, self.stream, self.live, self.lag, process, self.upstreams, self.usage,
-            self.levels, self.security, self.nodes, self.controls.quotas, *logs,
+            self.levels, self.security, self.nodes, self.controls.quotas, self.queries.concern_ledger, *logs,
         ]  # fmt: skip
         for meter in meters:
             if hasattr(meter, "samples"):
                 self.monitoring.add(meter)
+        self.history = History()
+        self._certificates = CertificateHealth(self._certificate_files, clock.unix)
         components: list[Component] = [
             process,
+            self._certificates,
             LoopHealth(self.lag),
             ConfigurationHealth(self.live),
             DiskHealth(configuration.state_dir),
@@ -245,6 +254,8 @@ class OperatorSide:
             self.add_component(limits)
         self.operators = Operators(self.admin_tokens, limiter=limits.redis if limits is not None else None)
         self._generated: AdminToken | None = None
+        self._beats = 0
+        self._component_rows: Sequence[ComponentHealth] = ()
         self._notes: set[asyncio.Future[Any]] = set()
 
     def in_flight(self) -> int:
@@ -369,7 +380,7 @@ class OperatorSide:
         gateway = os.environ.get("SPORK_NAME") or socket.gethostname()
         return admin_application(
             [
-                *reading_handlers(self.queries, self.controls, gateway, own_version(), self.node),
+                *reading_handlers(self.queries, self.controls, gateway, own_version(), self.node, self.history),
                 *acting_handlers(self.actions, self.operations),
                 *configuring,
                 *streaming_handlers(self.stream, lambda operator: self.operators.still(operator, self.clock.unix())),
@@ -421,6 +432,49 @@ class OperatorSide:
                 await asyncio.wait(self._notes, timeout=1.0)
             await asyncio.to_thread(self.access_log.sink.close)
 
+    def _certificate_files(self) -> Sequence[str]:
+        """PEM files of certificates this gateway shows: to clients, and to targets."""
+        found = []
+        configuration = self._current.snapshot.configuration
+        for declared in (self.configuration, configuration):
+            tls = getattr(declared, "tls", None)
+            if tls is not None:
+                found.append(str(tls.cert))
+        for upstream in configuration.upstreams:
+            if upstream.tls is not None and upstream.tls.cert:
+                found.append(upstream.tls.cert)
+        return found
+
+    async def _look_for_concerns(self) -> None:
+        """What is not as it should be, every few seconds; each second while somebody watches."""
+        self._beats += 1
+        if self._beats % CONCERNS_EVERY and not self.stream.watchers:
+            return
+        if self._beats % CONCERNS_EVERY == 0 or not self._component_rows:
+            self._component_rows = await self.queries.health()
+            if not self.stream.watchers:  # else they have just been read
+                with contextlib.suppress(OSError, TimeoutError):
+                    await asyncio.wait_for(self.queries.refresh(("quotas",)), 1.0)
+        overview = self.queries.overview()
+        found = concern_rules.everything(
+            overview.services(),
+            overview.targets(),
+            overview.breakers(),
+            self.queries.quota_rows,
+            overview.picture.nodes,
+            self._component_rows,
+            self.live.problems,
+            await self.levels.current() if self.levels.any else (),
+        )
+        self.queries.concern_ledger.observe(found, self.clock.unix())
+
+    async def _keep_history(self) -> None:
+        now = self.clock.unix()
+        if self.history.due(now):
+            for _ in self.tally.settling():
+                await asyncio.sleep(0)
+            self.history.sample(self.tally.last_windows(), now)
+
     async def _beat(self) -> None:
         """Each second: what this node is, what the others are, what changed, what the fleet was told."""
         while True:
@@ -429,6 +483,8 @@ class OperatorSide:
                 if self.stream.watchers:
                     await self.queries.refresh()
                 self.queries.forget()
+                await self._look_for_concerns()
+                await self._keep_history()
                 await self.stream.beat()
                 if "SPORK_WORKER" in os.environ:
                     await asyncio.to_thread(self.shelf.put, await self.monitoring.report())

@@ -10,7 +10,7 @@ from spork.application.admin.commands import OperationRefused, Prepared
 from spork.application.admin.controls import Act, Controls
 from spork.application.callers.issuing import bad_networks, unknown_names
 from spork.application.callers.ports import Conflict
-from spork.application.fleet.overview import Overview
+from spork.application.fleet.overview import Overview, takes_traffic
 from spork.application.kernel.tasks import now_or_later
 from spork.application.views import ApiKeyView, BreakerView, TargetView
 
@@ -63,13 +63,16 @@ class Actions:
         overview = self._overview()
         view = _target(overview, upstream, target)
         control = _there(self._controls.upstreams, "targets")
-        others = [t for t in overview.targets() if t.upstream == upstream and t.name != target and t.config == "active"]
-        warnings = () if others else (f"It is the last active target of {upstream}: its routes will answer 503.",)
+        rest = [t for t in overview.targets() if t.upstream == upstream and t.name != target]
+        others = [t for t in rest if takes_traffic(t)]
+        idle = len(rest) - len(others)
+        warnings = () if others else (f"No other target of {upstream} takes requests: its routes will answer 503.",)
 
         async def perform() -> None:
             await now_or_later(control.drain(upstream, target, act, self._monotonic()))
 
-        blast = f"Moves {view.rps:.1f} requests/s to {len(others)} other target(s); {view.in_flight} in flight finish."
+        unusable = f" ({idle} more take none now)" if idle else ""
+        blast = f"Moves {view.rps:.1f} requests/s to {len(others)} other target(s){unusable}; {view.in_flight} in flight finish."
         return Prepared(
             "target.drain", f"target {upstream}/{target}", view.config, "draining", blast, perform,
             view.config, warnings=warnings,

@@ -7,6 +7,7 @@ readiness do not depend on any of these.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -82,15 +83,27 @@ class Loss(Protocol):
     def waiting(self) -> int: ...
 
 
-class LogHealth:
-    """Degraded while lines are being lost."""
+#: Seconds for which a log that lost lines is degraded, however often it is asked.
+LOST_SHOWN = 60.0
 
-    def __init__(self, sink: Loss, enabled: Callable[[], bool] = lambda: True, log: str = "access") -> None:
+
+class LogHealth:
+    """Degraded while lines are being lost, and for a minute after."""
+
+    def __init__(
+        self,
+        sink: Loss,
+        enabled: Callable[[], bool] = lambda: True,
+        log: str = "access",
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = f"{log}_log"
         self._log = log
         self._sink = sink
         self._enabled = enabled
         self._seen = 0
+        self._monotonic = monotonic
+        self._lost_lately: tuple[float, int] = (float("-inf"), 0)
 
     def health(self) -> ComponentHealth:
         if not self._enabled():
@@ -98,8 +111,12 @@ class LogHealth:
         lost = self._sink.lost + self._sink.failed
         more, self._seen = lost - self._seen, lost
         facts: dict[str, object] = {"lost": lost, "waiting_bytes": self._sink.waiting}
+        now = self._monotonic()
+        at, lately = self._lost_lately
         if more:
-            return ComponentHealth(self.name, "degraded", f"{more} line(s) lost since last asked", facts=facts)
+            self._lost_lately = at, lately = (now, more + (lately if now - at < LOST_SHOWN else 0))
+        if now - at < LOST_SHOWN:
+            return ComponentHealth(self.name, "degraded", f"{lately} line(s) lost in the last minute", facts=facts)
         return ComponentHealth(self.name, "ok", "keeping up", facts=facts)
 
     def samples(self) -> list[tuple[str, tuple[str, ...], float]]:

@@ -11,19 +11,23 @@ from typing import Generic, TypeVar
 from spork.application.admin.commands import ObjectVersions, OperationRefused
 from spork.application.admin.controls import Component, Controls
 from spork.application.admin.stream import TOPICS, Revisions
+from spork.application.fleet.concerns import ConcernLedger
 from spork.application.fleet.heartbeat import Reporter
 from spork.application.fleet.overview import Overview
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.tasks import now_or_later
 from spork.application.telemetry.event_log import EventLog, select
+from spork.application.telemetry.rolling import Window
 from spork.application.telemetry.tail import Traffic
 from spork.application.views import (
     BreakerView,
     ComponentHealth,
+    ConcernView,
     ConfigView,
     ConsumerView,
     EventView,
     Nodes,
+    NodeView,
     PulseView,
     QuotaView,
     RouteView,
@@ -103,6 +107,7 @@ class Queries:
         self._config = config
         self._components = list(components)
         self._quotas: tuple[Sequence[QuotaView], int] = ((), 0)
+        self.concern_ledger = ConcernLedger()
         self._cached: tuple[float, Overview] | None = None
         #: Called before a snapshot is taken, so that the stream can continue from it.
         self.prime: Callable[[Sequence[str]], None] = lambda topics: None
@@ -138,6 +143,33 @@ class Queries:
 
     def item(self, row: T) -> Item[T]:
         return Item(self._revisions.next(), self._clock.unix(), self.overview().picture.nodes, row)
+
+    # ---------------------------------------------------------------------------------------------- the gateway itself
+
+    def concerns(self) -> Items[ConcernView]:
+        """What an operator should look at, worst first."""
+        rows = self.concern_ledger.rows()
+        return self.items(rows, None, len(rows) + self.concern_ledger.left_out)
+
+    @property
+    def quota_rows(self) -> Sequence[QuotaView]:
+        """The windows as last read: see `refresh`."""
+        return self._quotas[0]
+
+    def node_rows(self, own: str, version: str) -> list[NodeView]:
+        """Every process of the fleet, as it last reported; silent ones without numbers."""
+        picture = self.overview().picture
+        found = []
+        for report in picture.reports:
+            window = Window.from_row(report.total)
+            found.append(
+                NodeView(
+                    report.node, "up", report.revision, report.started, report.at, report.in_flight, window.rps,
+                    window.error_ratio, version if report.node == own else "", report.node == own,
+                )
+            )  # fmt: skip
+        found += [NodeView(name, "silent", "", None, None, None, None, None) for name in picture.nodes.silent]
+        return found
 
     # ------------------------------------------------------------------------------------------------------ snapshot
 
@@ -183,6 +215,7 @@ class Queries:
             "breakers": lambda: {view.name: view for view in overview.breakers()},
             "routes": lambda: RouteRows(overview),
             "quotas": lambda: {view.id or f"{view.limit}:{view.subject}": view for view in self._quotas[0]},
+            "concerns": lambda: {view.id: view for view in self.concern_ledger.rows()},
             "events": lambda: {view.id: view for view in overview.picture.events()[:200]},
             "config": lambda: {"revision": {"revision": overview.configuration.revision}},
         }

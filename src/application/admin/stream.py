@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-TOPICS = ("pulse", "services", "targets", "breakers", "quotas", "routes", "traffic", "events", "config")
+TOPICS = ("pulse", "services", "targets", "breakers", "quotas", "routes", "traffic", "events", "config", "concerns")
 
 #: Beats without a watcher after which nothing is computed any more.
 _IDLE = 60

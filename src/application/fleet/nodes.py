@@ -220,7 +220,9 @@ class FleetState:
                 known = merged.get(view.name)
                 merged[view.name] = view if known is None else _merge_breakers(known, view)
                 each.setdefault(view.name, []).append(
-                    BreakerOnNode(report.node, view.state, view.since, view.cause, view.requests, view.failures)
+                    BreakerOnNode(
+                        report.node, view.state, view.since, view.cause, view.requests, view.failures, view.slow
+                    )
                 )
         return [replace(merged[name], by_node=_in_order(each[name])) for name in sorted(merged)]
 

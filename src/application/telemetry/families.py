@@ -105,6 +105,9 @@ FAMILIES = (
     Family("gateway_workers", "gauge", (), "Worker processes whose numbers are in this answer."),
     Family("gateway_nodes_silent", "gauge", (), "Nodes of the fleet that have stopped reporting.", "max"),
     Family(
+        "gateway_concerns", "gauge", ("severity",), "What an operator should look at, as the console lists it.", "max"
+    ),
+    Family(
         "upstream_requests_total",
         "counter",
         ("upstream", "target", "status"),

@@ -260,6 +260,14 @@ class RequestCounters:
             add_difference(windows.overhead, self._overhead_history[-1][1], base)
         return windows
 
+    def settling(self) -> Iterator[None]:
+        """Bring the windows up to date in steps, without keeping them so afterwards. See `last_windows`."""
+        return self._rolling.settling()
+
+    def last_windows(self) -> Windows:
+        """The windows as they stand, for one look: nobody is taken to watch."""
+        return self._rolling.settled()
+
     def series(self) -> list[tuple[int, int, int, int]]:
         """(second, requests, 5xx, refused by a limit) per second, newest last."""
         return list(self._series)

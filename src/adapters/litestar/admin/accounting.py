@@ -84,8 +84,11 @@ def _trail(queries: Queries, audit: AuditTrail | None) -> list[HTTPRouteHandler]
     async def records(
         after: Number = 0, action: Word = "", actor: Word = "", q: Word = "", since: Unix = 0.0, until: Unix = 0.0,
         limit: Top = 200,
+        last: Annotated[int, QueryParameter(ge=0, le=1000, description="Only the newest so many records; 0: all")] = 0,
     ) -> Items[AuditView]:  # fmt: skip
         trail: AuditTrail = _there(audit, "audit trail")
+        if last:
+            after, limit = max(after, (await trail.head()).number - last), max(limit, last)
         found = await trail.find(after, action, actor, q, since, until, limit)
         following = str(found[-1].number) if len(found) == limit else None
         return queries.items([view_of(record) for record in found], following)

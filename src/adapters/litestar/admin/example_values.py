@@ -24,6 +24,7 @@ from spork.application.views import (
     BreakerView,
     Candidate,
     ComponentHealth,
+    ConcernView,
     ConfigRevisionView,
     ConfigView,
     ConnectionView,
@@ -31,8 +32,10 @@ from spork.application.views import (
     EventView,
     Explanation,
     GuardVerdict,
+    HistoryView,
     LimitView,
     Nodes,
+    NodeView,
     ObjectiveView,
     PulseView,
     QuotaView,
@@ -234,6 +237,32 @@ AUDIT = AuditView(
 )
 USAGE = UsageRow(492_345, "acme", "orders", 2810, 34, 14, 2844, 91_200, 1_438_720, 25.6)
 PERFORMANCE = RoutePerformance("orders", 120_411, 8.4, 0.62, 12.0, 210.0, 480.0, 13.0, 220.0, 470.0)
+CONCERN = ConcernView(
+    id="breaker:orders",
+    kind="breaker",
+    object="orders",
+    severity="error",
+    state="open",
+    since=AT - 30,
+    cleared_at=None,
+    flaps=2,
+    cause="52 of 84 calls failed in 10 s",
+    next_step="look at its targets; it tries again by itself",
+    place="breaker",
+    key="orders",
+    word="open",
+)
+HISTORY = HistoryView(
+    kind="service",
+    name="orders",
+    step=10.0,
+    until=AT,
+    rate=(8.2, None, 8.4),
+    errors=(0.0, None, 0.62),
+    p95_ms=(31.0, None, 74.5),
+    refused=(0.0, None, 0.1),
+)
+NODE = NodeView("gw-1:8000", "up", "bffe033f408e", AT - 86_400, AT, 37, 412.5, 0.012, "0.1.0", True)
 COMPONENT = ComponentHealth("redis", "ok", "answers", 0.6, {"role": "master"})
 
 #: Answers by their type. Lists and single things come in envelopes, made from these.
@@ -293,6 +322,10 @@ ANSWERS: tuple[Any, ...] = (
         breaker="open",
     ),
     LogState("info", True, ["at", "method", "path", "status", "ms"], 0),
+    COMPONENT,
+    CONCERN,
+    HISTORY,
+    NODE,
     AUDIT,
     AuditVerification(True, AUDIT.number, AUDIT.hash, []),
     USAGE,

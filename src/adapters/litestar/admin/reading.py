@@ -15,13 +15,18 @@ from spork.application.admin.access import Operator
 from spork.application.admin.controls import Controls
 from spork.application.admin.queries import Item, Items, Queries
 from spork.application.kernel.tasks import now_or_later
+from spork.application.telemetry.history import History
 from spork.application.views import (
     ApiKeyView,
     BreakerView,
     ConnectionView,
+    ComponentHealth,
+    ConcernView,
     ConsumerView,
     EventView,
+    HistoryView,
     LimitView,
+    NodeView,
     QuotaView,
     RouteView,
     ServiceView,
@@ -38,14 +43,15 @@ Cursor = Annotated[str, QueryParameter(max_length=20, description="`next_cursor`
 
 
 def reading_handlers(
-    queries: Queries, controls: Controls, gateway: str, version: str, node: str
+    queries: Queries, controls: Controls, gateway: str, version: str, node: str, history: History
 ) -> list[HTTPRouteHandler]:
     """The read-only part of the API."""
     return [
         *_overview(queries, gateway, version, node),
         *_parts(queries),
         *_subjects(queries, controls),
-        *_past(queries),
+        *_past(queries, history),
+        *_gateway(queries, version, node),
     ]
 
 
@@ -140,7 +146,23 @@ def _subjects(queries: Queries, controls: Controls) -> list[HTTPRouteHandler]:
     return [limits, quotas, consumers, keys, sessions, connections]
 
 
-def _past(queries: Queries) -> list[HTTPRouteHandler]:
+def _gateway(queries: Queries, version: str, node: str) -> list[HTTPRouteHandler]:
+    @get("/concerns", summary="What an operator should look at, worst first", sync_to_thread=False, **READ)
+    def concerns() -> Items[ConcernView]:
+        return queries.concerns()
+
+    @get("/nodes", summary="The gateway processes of the fleet", sync_to_thread=False, **READ)
+    def nodes() -> Items[NodeView]:
+        return queries.items(queries.node_rows(node, version))
+
+    @get("/components", summary="The parts of the process that answers, each with its own verdict", **READ)
+    async def components() -> Items[ComponentHealth]:
+        return queries.items(await queries.health())
+
+    return [concerns, nodes, components]
+
+
+def _past(queries: Queries, history: History) -> list[HTTPRouteHandler]:
     @get("/events", summary="What happened, newest first", sync_to_thread=False, **READ)
     def events(
         after: Annotated[str, QueryParameter(max_length=100, description="Only events after this id")] = "",
@@ -155,7 +177,20 @@ def _past(queries: Queries) -> list[HTTPRouteHandler]:
     def traffic(limit: Top = 200, upstream: Text = "") -> Items[TrafficView]:
         return queries.traffic(limit, upstream)
 
-    return [events, traffic]
+    @get(
+        "/history",
+        summary="Up to an hour of rate, errors, p95 and refusals of this process",
+        sync_to_thread=False,
+        **READ,
+    )
+    def past(
+        kind: Annotated[str, QueryParameter(pattern="^(|total|service|route)$")] = "",
+        name: Text = "",
+        minutes: Annotated[int, QueryParameter(ge=1, le=60)] = 60,
+    ) -> Items[HistoryView]:
+        return queries.items(history.rows(kind, name, minutes))
+
+    return [events, traffic, past]
 
 
 def split_topics(topics: str) -> Sequence[str]:

@@ -182,7 +182,7 @@ async def test_what_is_wrong_with_a_body_is_said_by_member(rig: AdminRig) -> Non
 async def test_drain_of_the_last_target_warns(rig: AdminRig) -> None:
     async with rig.client("operator") as client:
         done = (await client.post("/admin/v1/targets/echo/127.0.0.1:7003/drain", json={"reason": "upgrade"})).json()
-        assert done["warnings"] == ["It is the last active target of echo: its routes will answer 503."]
+        assert done["warnings"] == ["No other target of echo takes requests: its routes will answer 503."]
         rows = {t["name"]: t["config"] for t in (await client.get("/admin/v1/targets")).json()["items"]}
     assert rows["127.0.0.1:7003"] == "drained"
 

@@ -160,8 +160,11 @@ def test_a_log_that_loses_lines_is_degraded_until_it_stops() -> None:
     class Sink:
         lost, failed, waiting = 3, 0, 10
 
-    health = LogHealth(Sink(), lambda: True)
-    assert [health.health().status, health.health().status] == ["degraded", "ok"]
+    now = [100.0]
+    health = LogHealth(Sink(), lambda: True, monotonic=lambda: now[0])
+    assert [health.health().status, health.health().status] == ["degraded", "degraded"], "whoever asks first"
+    now[0] += 61.0
+    assert health.health().status == "ok"
     assert LogHealth(Sink(), lambda: False).health().status == "off"
 
 
