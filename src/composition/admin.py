@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from spork.adapters.files.certificates import CertificateHealth
+from spork.adapters.cryptography.certificates import CertificateHealth
 from spork.adapters.files.line_sink import line_sink
 from spork.adapters.files.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature, newest_change
 from spork.adapters.prometheus.exposition import expose

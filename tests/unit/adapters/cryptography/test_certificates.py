@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from spork.adapters.files.certificates import CertificateHealth
+from spork.adapters.cryptography.certificates import CertificateHealth
 
 
 def certificate(path: Path, days: float) -> str:
@@ -42,6 +42,6 @@ def test_the_first_to_end_decides(tmp_path: Path, days: float, status: str) -> N
 
 
 def test_none_and_unreadable(tmp_path: Path) -> None:
-    assert CertificateHealth(lambda: [], time.time).health().status == "off"
+    assert CertificateHealth(list, time.time).health().status == "off"
     (tmp_path / "bad.pem").write_text("no certificate")
     assert CertificateHealth(lambda: [str(tmp_path / "bad.pem")], time.time).health().status == "failing"
