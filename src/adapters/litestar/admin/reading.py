@@ -19,9 +19,9 @@ from spork.application.telemetry.history import History
 from spork.application.views import (
     ApiKeyView,
     BreakerView,
-    ConnectionView,
     ComponentHealth,
     ConcernView,
+    ConnectionView,
     ConsumerView,
     EventView,
     HistoryView,
