@@ -13,6 +13,7 @@ from pathlib import Path
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.configuration.problems import Diagnostic, child
 from spork.composition.answers import shape_of
+from spork.composition.files import file_problems
 from spork.domain.identity.tokens import Issuer
 from spork.domain.security.cors import Cors
 
@@ -26,6 +27,7 @@ class _NoFetch:
 
 def material_problems(configuration: Configuration) -> Iterator[Diagnostic]:
     """Everything of `configuration` about callers that cannot be compiled. Files that are missing are found elsewhere."""
+    yield from file_problems(configuration)
     for issuer in configuration.issuers:
         if why := _issuer_problem(issuer):
             yield Diagnostic(child("issuers", issuer.name), why)

@@ -105,13 +105,16 @@ def _server(
     if sockets.admin is not None:
         admin_edge = Edge(container.refusals(), limits=configuration.edge)
         listeners.append(Listener("admin", sockets.admin, admin_edge, container.admin_app(), None, "off"))
-    return EdgeServer(
+    server = EdgeServer(
         listeners,
         drain_delay=configuration.edge.drain_delay,
         grace=configuration.edge.grace,
         on_drain=container.lifecycle().drain,
         on_reload=reload,
+        on_reopen=container.operators().access_log.sink.reopen,
     )
+    container.configurator().on_swap.append(lambda _before, _after: server.certificates_may_have_changed())
+    return server
 
 
 async def reload(live: LiveConfiguration) -> None:

@@ -104,6 +104,7 @@ class EdgeServer:
     """Runs listeners until a signal or `stop`. Times in seconds.
 
     `on_drain` is called once when draining begins, `on_reload` on SIGHUP; both may be coroutines.
+    `on_reopen` is called on SIGHUP and SIGUSR1: log files were moved away.
     """
 
     def __init__(
@@ -114,12 +115,14 @@ class EdgeServer:
         grace: float = 25.0,
         on_drain: Callback | None = None,
         on_reload: Callback | None = None,
+        on_reopen: Callback | None = None,
     ) -> None:
         self.listeners = list(listeners)
         self.drain_delay = drain_delay
         self.grace = grace
         self._on_drain = on_drain
         self._on_reload = on_reload
+        self._on_reopen = on_reopen
         self._servers: list[_Listener] = []
         self._contexts: list[tuple[ssl.SSLContext, ListenerTls]] = []
         self._stop = asyncio.Event()
@@ -150,6 +153,13 @@ class EdgeServer:
         for context, tls in self._contexts:
             server_context(tls)  # a broken pair must not replace a good one half-way
             context.load_cert_chain(tls.cert, tls.key)
+
+    def certificates_may_have_changed(self) -> None:
+        """`reload_certificates` where what is loaded stays in force if it fails, and the log says so."""
+        try:
+            self.reload_certificates()
+        except (OSError, ssl.SSLError) as error:
+            log.error("The certificates stay as they were: %s", error)
 
     async def run(self) -> None:
         """Serve until told to stop, then drain. Raises CannotStart, or OSError for unreadable certificates."""
@@ -191,7 +201,7 @@ class EdgeServer:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT stop, SIGHUP reloads; as they were before, afterwards."""
+        """SIGTERM and SIGINT stop, SIGHUP reloads, SIGUSR1 opens logs anew; as they were before, afterwards."""
         loop = asyncio.get_running_loop()
         handled: list[signal.Signals] = []
         try:
@@ -199,6 +209,7 @@ class EdgeServer:
                 (signal.SIGTERM, self.stop),
                 (signal.SIGINT, self.stop),
                 (signal.SIGHUP, self._reload),
+                (signal.SIGUSR1, self._reopen),
             ):
                 try:
                     loop.add_signal_handler(number, handler)
@@ -210,14 +221,15 @@ class EdgeServer:
             for undone in handled:
                 loop.remove_signal_handler(undone)
 
+    def _reopen(self) -> None:
+        self._aside(_call(self._on_reopen))
+
     def _reload(self) -> None:
+        self._reopen()
         self._aside(self._reloaded())
 
     async def _reloaded(self) -> None:
-        try:
-            self.reload_certificates()
-        except (OSError, ssl.SSLError) as error:
-            log.error("The certificates stay as they were: %s", error)
+        self.certificates_may_have_changed()
         await _call(self._on_reload)
 
     def _aside(self, work: Coroutine[Any, Any, None]) -> None:

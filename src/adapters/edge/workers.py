@@ -43,6 +43,7 @@ class Supervisor:
         self._workers = [_Worker(index) for index in range(count)]
         self._stops = 0
         self._reloads = 0
+        self._reopens = 0
         self._lifeline = os.pipe()
 
     def run(self) -> int:
@@ -53,15 +54,19 @@ class Supervisor:
                 (signal.SIGTERM, self._note_stop),
                 (signal.SIGINT, self._note_stop),
                 (signal.SIGHUP, self._note_reload),
+                (signal.SIGUSR1, self._note_reopen),
             )
         }
         code = 0
-        told_stops = told_reloads = 0
+        told_stops = told_reloads = told_reopens = 0
         try:
             while True:
                 if told_reloads < self._reloads:
                     told_reloads = self._reloads
                     self._tell(signal.SIGHUP)
+                if told_reopens < self._reopens:
+                    told_reopens = self._reopens
+                    self._tell(signal.SIGUSR1)
                 if told_stops < self._stops:
                     told_stops += 1
                     self._tell(signal.SIGTERM)
@@ -84,6 +89,10 @@ class Supervisor:
     def _note_reload(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._reloads += 1
+
+    def _note_reopen(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._reopens += 1
 
     def _tell(self, number: int) -> None:
         for worker in self._workers:
@@ -130,7 +139,7 @@ class Supervisor:
         code = 1
         try:
             os.setpgid(0, 0)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
                 signal.signal(number, signal.SIG_DFL)
             os.close(self._lifeline[1])
             threading.Thread(target=_follow, args=(self._lifeline[0],), daemon=True).start()

@@ -163,8 +163,10 @@ class LogFile:
         self._descriptor = -1
 
     def open(self) -> None:
-        """Raises OSError."""
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        """Raises OSError; also for a pipe that nobody reads, which would else stop the process until somebody does."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        self._descriptor = os.open(self._path, flags, 0o640)
+        os.set_blocking(self._descriptor, True)
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)

@@ -6,6 +6,7 @@ Files that hold secrets are readable by their owner only from the moment they ex
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -137,9 +138,16 @@ def _alive(worker: str) -> bool:
 
 
 def file_signature(sources: Sequence[str]) -> object:
-    """What changes when one of the files does: its inode, size and times; None for a file that is not there."""
-    found: list[tuple[int, int, int] | None] = []
+    """What changes when one of the files does: its inode, size and times; None for a file that is not there.
+
+    A glob stands for the files that it finds: a new one is a change.
+    """
+    found: list[object] = []
     for source in sources:
+        if glob.has_magic(source) and not os.path.exists(source):
+            names = sorted(glob.glob(source))
+            found.append((names, file_signature([name for name in names if os.path.exists(name)])))
+            continue
         try:
             seen = os.stat(source)
             found.append((seen.st_ino, seen.st_size, seen.st_mtime_ns))

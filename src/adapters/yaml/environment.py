@@ -11,7 +11,7 @@ Both become nodes of the document, placed at their variable, so that they are re
   adding one moves nobody; `UPSTREAM_PRODUCTS` takes it outright.
 - `AUTH_SERVICE_URL` and `MESSAGE_HUB_URL` set `auth_service` and `events.url`. Several targets are separated by commas.
 
-What the file says of the same upstream, route name or path wins.
+What the file says of the same upstream, route name or path wins. `environment_services: false` leaves them all out.
 """
 
 from __future__ import annotations
@@ -45,8 +45,12 @@ NOT_CONFIGURATION = frozenset(
     )
 )
 _NOT_CONFIGURATION_PREFIXES = ("SPORK_CONSOLE_", "SPORK_DEMO_", "SPORK_TEST_")
-#: What Kubernetes sets in every pod beside a Service called spork.
-_KUBERNETES = re.compile(r"SPORK_(SERVICE_(HOST|PORT.*)|PORT(_[0-9].*)?)\Z")
+#: What Kubernetes sets in every pod beside a Service called spork, or spork-something.
+_KUBERNETES = re.compile(
+    r"SPORK_([A-Z0-9_]+_)??(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)\Z"
+)
+_PORT = re.compile(r"SPORK_([A-Z0-9_]+_)?PORT\Z")
+_PORT_VALUE = re.compile(r"(tcp|udp|sctp)://")
 _SERVICE = re.compile(r"([A-Z][A-Z0-9_]*)_SERVICE_URL\Z")
 _UPSTREAM = re.compile(r"UPSTREAM_([A-Z][A-Z0-9_]*?)(?:_V([0-9]{1,6}))?\Z")
 _NOT_SERVICES = {"AUTH_SERVICE_URL": ("auth_service",), "MESSAGE_HUB_URL": ("events", "url")}
@@ -70,7 +74,7 @@ def override(root: MappingNode, environ: Mapping[str, str], asked: Collection[st
             not variable.startswith(PREFIX)
             or variable in asked
             or variable in NOT_CONFIGURATION
-            or _KUBERNETES.match(variable)
+            or of_kubernetes(variable, environ[variable])
         ):
             continue
         if variable.startswith(_NOT_CONFIGURATION_PREFIXES):
@@ -80,6 +84,13 @@ def override(root: MappingNode, environ: Mapping[str, str], asked: Collection[st
         if problem is not None:
             problems.append(problem)
     return problems
+
+
+def of_kubernetes(variable: str, value: str) -> bool:
+    """Whether it is one of the variables that Kubernetes makes of a Service whose name begins like ours."""
+    if _KUBERNETES.match(variable) or variable == "SPORK_PORT":
+        return True
+    return _PORT.match(variable) is not None and _PORT_VALUE.match(value) is not None
 
 
 def _set(root: MappingNode, shape: Shape, parts: list[str], value: str, variable: str) -> Diagnostic | None:
@@ -181,6 +192,17 @@ def services_in(environ: Mapping[str, str]) -> Iterator[Service]:
             yield Service(variable, name if version < 0 else f"{name}_v{version}", prefixes, urls)
 
 
+def _foreign_scheme(service: Service) -> str:
+    """The scheme of a `..._SERVICE_URL` that is of another kind than a target's; other programs have such variables."""
+    if not service.variable.endswith("_SERVICE_URL"):
+        return ""
+    for url in service.urls:
+        scheme, separator, _ = url.partition("://")
+        if separator and scheme.partition("+")[0] not in ("http", "https", "dns", "srv"):
+            return scheme if scheme.replace("+", "").isalnum() else "strange"
+    return ""
+
+
 def _spellings(name: str) -> tuple[str, ...]:
     """`user_profiles` is found under /user-profiles and under /user_profiles."""
     return (name.replace("_", "-"), name) if "_" in name else (name,)
@@ -191,9 +213,20 @@ def add_services(root: MappingNode, environ: Mapping[str, str]) -> list[Diagnost
     for variable, keys in _NOT_SERVICES.items():
         if environ.get(variable):
             _default(root, keys, ScalarNode(environ[variable], place_of(variable), plain=False))
-    services = list(services_in(environ))
-    if not services:
+    wanted = root.entries.get("environment_services")
+    if isinstance(wanted, ScalarNode) and wanted.text.lower() in ("false", "no", "off"):
         return []
+    problems: list[Diagnostic] = []
+    services: list[Service] = []
+    for service in services_in(environ):
+        if foreign := _foreign_scheme(service):
+            message = f"is a {foreign} URL, no service that speaks HTTP, and has no effect"
+            where = place_of(service.variable)
+            problems.append(Diagnostic("", message, "set environment_services: false", "warning", where.file))
+        else:
+            services.append(service)
+    if not services:
+        return problems
     upstreams = root.entries.get("upstreams")
     routes = root.entries.get("routes")
     if upstreams is None or (isinstance(upstreams, ScalarNode) and upstreams.null):
@@ -203,9 +236,8 @@ def add_services(root: MappingNode, environ: Mapping[str, str]) -> list[Diagnost
         routes = ListNode(place_of(services[0].variable))
         root.put("routes", routes.place, routes)
     if not isinstance(upstreams, MappingNode) or not isinstance(routes, ListNode):
-        return []
+        return problems
     names, paths = _declared(routes)
-    problems: list[Diagnostic] = []
     for service in services:
         if service.upstream not in upstreams.entries:
             problems += _add(service, upstreams, routes, names, paths)

@@ -23,6 +23,9 @@ class Gathered:
     problems: list[Diagnostic] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     variables: set[str] = field(default_factory=set)
+    #: Globs that were followed, and what each file held.
+    patterns: list[str] = field(default_factory=list)
+    contents: dict[str, bytes] = field(default_factory=dict)
 
 
 class Gatherer:
@@ -54,11 +57,15 @@ class Gatherer:
 
     def _read(self, path: str, asked: Place) -> bytes | None:
         try:
-            return Path(path).read_bytes()
+            content = self._result.contents[path] = Path(path).read_bytes()
+            return content
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             self._complain(
-                asked, "include" if asked.line else "", f"cannot read {path!r}: {reason.lower()}", _nearby(path)
+                asked,
+                "include" if asked.line else "",
+                f"cannot read {path!r}: {reason.lower()}",
+                _nearby(path, [os.path.basename(file) for file in self._result.files]),
             )
             return None
 
@@ -93,6 +100,8 @@ class Gatherer:
             self._complain(item.place, "include", "a file name has no NUL")
             return
         pattern = os.path.join(folder, item.text)
+        if glob.has_magic(pattern):
+            self._result.patterns.append(pattern)
         names = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
         for name in names:
             if glob.has_magic(pattern) and _real(name) in self._open:
@@ -139,9 +148,11 @@ def _real(name: str) -> str:
     return os.path.realpath(name)
 
 
-def _nearby(path: str) -> str:
+def _nearby(path: str, besides: Collection[str] = ()) -> str:
     try:
         names = os.listdir(os.path.dirname(path) or ".")
     except (OSError, ValueError):
         return ""
-    return did_you_mean(os.path.basename(path), [n for n in names if n.endswith((".yaml", ".yml"))])
+    return did_you_mean(
+        os.path.basename(path), [n for n in names if n.endswith((".yaml", ".yml")) and n not in besides]
+    )

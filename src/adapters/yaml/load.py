@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spork.adapters.yaml.decode import FAILED, Findings, decode
@@ -17,6 +17,7 @@ from spork.adapters.yaml.shapes import Record
 from spork.adapters.yaml.translate import Translated, translate
 from spork.adapters.yaml.written import Document
 from spork.application.configuration.checks import check
+from spork.application.configuration.files import named_files
 from spork.application.configuration.model import Configuration
 from spork.application.configuration.problems import Diagnostic, errors, in_order, parent
 from spork.application.guards.order import check_policies
@@ -44,6 +45,11 @@ class Loaded:
     problems: tuple[Diagnostic, ...]
     sources: tuple[str, ...]
     document: Document | None = None
+    #: What to look at for changes: the files that were read, globs of includes, and the files that are named.
+    watched: tuple[str, ...] = ()
+    #: What each file held, and whether any of it says what routes there are.
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    says_routes: bool = True
 
     @property
     def text(self) -> str:
@@ -116,11 +122,13 @@ def _warning(problem: Diagnostic) -> Diagnostic:
 def _read(gathered: Gathered, environ: Mapping[str, str], further: Further) -> Loaded:
     findings = Findings(gathered.problems)
     sources = tuple(gathered.files)
+    watched = (*sources, *gathered.patterns)
+    says_routes = "routes" in gathered.root.entries
     findings.problems += override(gathered.root, environ, gathered.variables)
     findings.problems += add_services(gathered.root, environ)
     document = decode(gathered.root, Record(Document), "", findings)
     if document is FAILED:
-        return Loaded(None, tuple(in_order(findings.problems)), sources)
+        return Loaded(None, tuple(in_order(findings.problems)), sources, watched=watched)
     translated = translate(document, findings, revision_of(document), sources)
     faults = Faults(p.path for p in errors(findings.problems))
     unread = frozenset(_as_compiled(path, translated) for path in faults.around)
@@ -131,7 +139,8 @@ def _read(gathered: Gathered, environ: Mapping[str, str], further: Further) -> L
             findings.add(path, problem.message, problem.suggestion, problem.severity)
     problems = tuple(in_order(findings.problems))
     usable = None if errors(problems) else translated.configuration
-    return Loaded(usable, problems, sources, document)
+    watched = tuple(dict.fromkeys((*watched, *named_files(translated.configuration))))
+    return Loaded(usable, problems, sources, document, watched, gathered.contents, says_routes)
 
 
 class Faults:

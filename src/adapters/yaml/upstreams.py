@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from typing import Any
 
 from spork.adapters.yaml import written
@@ -67,7 +68,20 @@ def _timeouts(timeouts: written.Timeouts) -> Timeouts:
 
 
 def _tls(tls: written.TargetTls) -> TlsToTarget:
-    return TlsToTarget(**_fields(tls))
+    return TlsToTarget(**_fields(tls), stamp=_stamp(tls.ca, tls.cert, tls.key))
+
+
+def _stamp(*names: str | None) -> str:
+    """Changes when one of the files does."""
+    parts: list[str] = []
+    for name in names:
+        if name:
+            try:
+                seen = os.stat(name)
+                parts.append(f"{seen.st_ino:x}.{seen.st_size:x}.{seen.st_mtime_ns:x}")
+            except OSError:
+                parts.append("-")
+    return "/".join(parts)
 
 
 def _probe(probe: written.Probe | None) -> ProbePolicy | None:

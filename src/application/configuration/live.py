@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from spork.application.configuration.model import Configuration
@@ -50,10 +50,33 @@ class ReadResult(Protocol):
     def sources(self) -> tuple[str, ...]: ...
 
     @property
+    def watched(self) -> tuple[str, ...]: ...
+
+    @property
+    def contents(self) -> Mapping[str, bytes]: ...
+
+    @property
+    def says_routes(self) -> bool: ...
+
+    @property
     def text(self) -> str: ...
 
     @property
     def full(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """A configuration that was read without errors, and is not whole: `problems` say why it is refused."""
+
+    problems: tuple[Diagnostic, ...]
+    sources: tuple[str, ...]
+    watched: tuple[str, ...]
+    text: str
+    full: str
+    configuration: Configuration | None = None
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    says_routes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +162,9 @@ class LiveConfiguration:
         self.running: Configuration | None = None
         self.problems: tuple[Diagnostic, ...] = ()
         self.sources: tuple[str, ...] = ()
+        self.watched: tuple[str, ...] = ()
+        self._contents: Mapping[str, bytes] = {}
+        self._file_revision = ""
         self.reloads: dict[tuple[str], int] = {("applied",): 0, ("refused",): 0}
         self._heard_at = 0.0
         self._signature: Callable[[Sequence[str]], object] | None = None
@@ -153,8 +179,33 @@ class LiveConfiguration:
         self._history = [*await asyncio.to_thread(self._stored)]
         self._first = self.running = loaded.configuration
         self.sources = loaded.sources
+        self.watched = loaded.watched
+        self._contents = loaded.contents
+        self._file_revision = loaded.configuration.revision
         self.problems = loaded.problems
         await self._remember(loaded, author, "file", "")
+
+    def whole(self, loaded: ReadResult) -> ReadResult:
+        """`loaded`, or its refusal when it is what an emptied or half-written file gives.
+
+        An empty file reads without error as a gateway without routes. So does a text that was cut between two keys, and
+        one that was cut elsewhere may read as a part of what it was.
+        """
+        running = self.running
+        if loaded.configuration is None or running is None:
+            return loaded
+        why = ""
+        if running.routes and not loaded.configuration.routes and not loaded.says_routes:
+            why = f"says nothing of routes, and {len(running.routes)} are in force"
+        for name, content in loaded.contents.items():
+            had = self._contents.get(name, b"")
+            if len(content) < len(had) and not content.endswith(b"\n") and had.startswith(content):
+                why = f"{name} ends in the middle of what it was: it is being written, or was cut"
+        if not why:
+            return loaded
+        file = loaded.sources[0] if loaded.sources else ""
+        problem = Diagnostic("routes", why, "write `routes: []` if nothing is to be served", file=file)
+        return Incomplete((problem, *loaded.problems), loaded.sources, loaded.watched, loaded.text, loaded.full)
 
     def _stored(self) -> Sequence[Revision]:
         try:
@@ -184,17 +235,20 @@ class LiveConfiguration:
 
     async def read(self, text: str) -> ReadResult:
         """Only read and check: for dry runs and diffs."""
-        return await asyncio.to_thread(self._read_text, text)
+        return self.whole(await asyncio.to_thread(self._read_text, text))
 
     async def read_file(self) -> ReadResult:
         if self._signature is not None:
-            self._read_as = await asyncio.to_thread(self._signature, self.sources)
-        return await asyncio.to_thread(self._read_file)
+            self._read_as = await asyncio.to_thread(self._signature, self.watched)
+        return self.whole(await asyncio.to_thread(self._read_file))
 
     async def _take(self, loaded: ReadResult, author: str, source: str, note: str) -> Configuration:
         async with self._turn:
+            loaded = self.whole(loaded)
             self.problems = loaded.problems
             if loaded.configuration is None:
+                if source == "file":  # what it names may be what mends it
+                    self.watched = tuple(dict.fromkeys((*self.watched, *loaded.watched)))
                 self.reloads["refused",] += 1
                 refused = NotApplied(loaded.problems)
                 self._events.publish(
@@ -206,6 +260,9 @@ class LiveConfiguration:
             self.running = loaded.configuration
             if source == "file":
                 self.sources = loaded.sources
+                self.watched = loaded.watched
+                self._contents = loaded.contents
+                self._file_revision = loaded.configuration.revision
             self.reloads["applied",] += 1
             await self._remember(loaded, author, source, note)
             detail = f"{before} -> {loaded.configuration.revision}" + (f": {note}" if note else "")
@@ -279,11 +336,17 @@ class LiveConfiguration:
     async def watch(self, signature: Callable[[Sequence[str]], object], every: float = 1.0) -> None:
         """Reload when the files change, once they have been still for a turn. Until cancelled."""
         self._signature = signature
-        self._seen = await asyncio.to_thread(signature, self.sources)
+        watched = self.watched
+        self._seen = await asyncio.to_thread(signature, watched)
         pending: object = None
         while True:
             await asyncio.sleep(every)
-            now = await asyncio.to_thread(signature, self.sources)
+            if watched != self.watched:  # a configuration came that names other files
+                watched = self.watched
+                self._seen, pending = await asyncio.to_thread(signature, watched), None
+                await self._catch_up()
+                continue
+            now = await asyncio.to_thread(signature, watched)
             if now == self._seen:
                 pending = None
             elif now != pending:
@@ -294,6 +357,12 @@ class LiveConfiguration:
                     await self.reload("file watch")
                 except NotApplied as refused:
                     log.error("configuration refused, revision %s stays: %s", self.revision, refused)
+
+    async def _catch_up(self) -> None:
+        """Take what files said between being read and being watched for the first time."""
+        loaded = await self.read_file()
+        if loaded.configuration is not None and loaded.configuration.revision != self._file_revision:
+            await self._take(loaded, "file watch", "file", "")
 
     # --------------------------------------------------------------------------------------------------------- showing
 

@@ -71,6 +71,10 @@ def serve(config: Path | None, workers: int) -> None:
         except (CannotStart, RecordsNotReady) as error:
             click.echo(f"Error: {error}", err=True)
             raise SystemExit(1) from error
+        except OSError as error:  # a file or folder that was usable when it was checked
+            place = f"{error.filename}: " if error.filename else ""
+            click.echo(f"Error: {place}{error.strerror or error}", err=True)
+            raise SystemExit(1) from error
 
     if workers == 1:
         work(0)

@@ -20,6 +20,8 @@ class TlsToTarget:
     cert: str | None = None
     key: str | None = None
     server_name: str | None = None
+    #: What the files were when the configuration was read: others make another value, and connections to come use them.
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,10 @@ class Document(Written, frozen=True):
     ] = ()
     telemetry: Annotated[Telemetry | None, "Tracing, and telemetry sent to a collector; left out: nothing is."] = None
     events: Annotated[Events, "Where events go besides the log."] = Events()
+    environment_services: Annotated[
+        bool,
+        "Serve what variables such as USERS_SERVICE_URL and UPSTREAM_USERS name: each under /api, without authentication.",
+    ] = True
     quarantine: Annotated[bool, "Leave out an included file that is broken, and serve the rest."] = False
     legacy_limit_headers: Annotated[bool, "Also send the older X-RateLimit-* headers."] = False
     limits: Annotated[tuple[Limit, ...], "Limits of the whole gateway."] = ()

@@ -37,7 +37,7 @@ PAIRS: list[tuple[Any, Any, set[str]]] = [
     (written.Timeouts, Timeouts, set()),
     (written.Pool, PoolPolicy, {"proxy"}),
     (written.Fallback, Fallback, set()),
-    (written.TargetTls, TlsToTarget, set()),
+    (written.TargetTls, TlsToTarget, {"stamp"}),
     (written.Target, Target, {"scheme", "host", "port", "unix_path", "base_path", "known_as", "lookup"}),
     (written.Upstream, Upstream, {"name"}),
     (written.Edge, EdgeLimits, set()),

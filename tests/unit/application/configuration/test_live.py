@@ -26,6 +26,12 @@ class Read:
     sources: tuple[str, ...] = ("spork.yaml",)
     text: str = ""
     full: str = ""
+    contents: dict[str, bytes] = field(default_factory=dict)
+    says_routes: bool = True
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        return self.sources
 
 
 def read(text: str) -> Read:

@@ -1,0 +1,29 @@
+"""The files that a configuration names: read when it is checked, watched while it runs, read again when it is put into force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spork.application.configuration.model import Configuration
+
+
+def named_files(configuration: Configuration) -> tuple[str, ...]:
+    """Every file named, each once. Those that the gateway writes itself, and services' own, are not among them."""
+    return tuple(dict.fromkeys(name for name in _names(configuration) if name))
+
+
+def _names(configuration: Configuration) -> Iterator[str | None]:
+    tls = configuration.tls
+    if tls is not None:
+        yield from (tls.cert, tls.key, tls.client_ca)
+    if configuration.signing_key and "-----BEGIN" not in configuration.signing_key:
+        yield configuration.signing_key
+    for issuer in configuration.issuers:
+        yield issuer.jwks_file
+    for upstream in configuration.upstreams:
+        for to_target in (upstream.tls, *(target.tls for target in upstream.targets)):
+            if to_target is not None:
+                yield from (to_target.ca, to_target.cert, to_target.key)
+    for route in configuration.routes:
+        if route.security is not None:
+            yield route.security.schema
