@@ -27,7 +27,7 @@ from spork.adapters.prometheus.exposition import expose
 from spork.adapters.sqlalchemy.audit import SqlAuditTrail
 from spork.adapters.sqlalchemy.health import RecordsHealth
 from spork.adapters.sqlalchemy.usage import SqlUsage
-from spork.adapters.structlog.access_log import AccessLog
+from spork.adapters.structlog.access_log import AccessLog, line_fields
 from spork.adapters.structlog.application_log import level as log_level
 from spork.adapters.structlog.application_log import own_sink, set_level
 from spork.adapters.system.process import ProcessMeter
@@ -66,6 +66,7 @@ from spork.application.upstreams.registry import UpstreamRegistry
 from spork.application.views import ComponentHealth
 from spork.composition.limits import LimitSide
 from spork.composition.material import material_problems
+from spork.composition.telemetry import TelemetryExport
 from spork.domain.identity.consumers import Consumer
 from spork.domain.upstreams.circuit import Transition
 from spork.domain.upstreams.model import Target
@@ -161,6 +162,14 @@ class OperatorSide:
         if limits is not None:
             self.controls.quotas = self.controls.quotas or limits.control
         self.lag = LoopLag()
+        self.export = TelemetryExport(
+            self.node,
+            own_version(),
+            lambda: self.monitoring.report(),
+            lambda exchange: line_fields(self.access_log.line(exchange)),
+        )
+        events.listen(self.export.heard)
+        configurator.on_swap.append(self.export.swapped)
         self.reporter = Reporter(
             self.node,
             clock,
@@ -225,7 +234,8 @@ class OperatorSide:
         process = ProcessMeter()
         meters: list[Any] = [
             self.reporter, events, self.stream, self.live, self.lag, process, self.upstreams, self.usage,
-            self.levels, self.security, self.nodes, self.controls.quotas, self.queries.concern_ledger, *logs,
+            self.levels, self.security, self.nodes, self.controls.quotas, self.queries.concern_ledger,
+            self.export, *logs,
         ]  # fmt: skip
         for meter in meters:
             if hasattr(meter, "samples"):
@@ -265,7 +275,15 @@ class OperatorSide:
     @property
     def observers(self) -> list[Observer]:
         """What sees each exchange when it is over, in this order."""
-        return [self.tally, self.traffic, self.usage, self.levels, self.security, self.access_log]
+        return [
+            *self.export.observers,
+            self.tally,
+            self.traffic,
+            self.usage,
+            self.levels,
+            self.security,
+            self.access_log,
+        ]
 
     def know_consumers(self, named: Callable[[str], Consumer | None]) -> None:
         """Where plan and owner of a consumer are found, for the views of consumers."""
@@ -403,6 +421,7 @@ class OperatorSide:
         """Observe, beat and watch until the block ends; then flush and say goodbye."""
         self.generate_token()
         self.access_log.sink.open()
+        self.export.open()
         if os.environ.get("SPORK_WORKER", "0") == "0":
             await asyncio.to_thread(self.shelf.clear_old)
         await self.live.adopt(await self.live.read_file())
@@ -430,6 +449,7 @@ class OperatorSide:
                 await self.operations.note(entry)
             if self._notes:
                 await asyncio.wait(self._notes, timeout=1.0)
+            await self.export.close()
             await asyncio.to_thread(self.access_log.sink.close)
 
     def _certificate_files(self) -> Sequence[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from spork.adapters.files.line_sink import LineSink
-from spork.adapters.structlog.redaction import is_secret, redact
+from spork.adapters.structlog.redaction import is_secret, redact, redact_query
 
 if TYPE_CHECKING:
     from spork.application.exchange.exchange import Exchange
@@ -75,7 +75,7 @@ class AccessLog:
     """Writes each closed exchange to `sink` (`application.ports.Observer`).
 
     `fields` chooses and orders the line's members: the names in `DEFAULT_FIELDS`, `query` (redacted), `version`,
-    `scheme`, `plan`, and `header:NAME` for a request header (redacted). With the default fields a line costs about
+    `scheme`, `plan`, `span_id`, `sampled` (whether the trace is kept), and `header:NAME` for a request header (redacted). With the default fields a line costs about
     2 microseconds.
     `enabled` may be changed at run time.
     """
@@ -142,6 +142,13 @@ class AccessLog:
         )
 
 
+def line_fields(line: AccessLine) -> list[tuple[str, str | int | float]]:
+    """What a line says beside its time and ids, as pairs; for log records that go to a collector."""
+    left_out = ("time", "level", "event", "trace_id")
+    pairs = ((name, getattr(line, name)) for name in DEFAULT_FIELDS if name not in left_out)
+    return [(name, value) for name, value in pairs if value is not None]
+
+
 def _reader(name: str) -> Callable[[AccessLine, Exchange], Any]:
     """Reads one member. Built when the fields are chosen, never per request."""
     if name in DEFAULT_FIELDS:
@@ -163,7 +170,11 @@ def _text(value: bytes | None) -> str | None:
 
 
 _MORE: Final[dict[str, Callable[[AccessLine, Any], Any]]] = {
-    "query": lambda line, exchange: _text(exchange.head.query),
+    "query": lambda line, exchange: (
+        None if exchange.head.query is None else redact_query(exchange.head.query.decode("ascii", "backslashreplace"))
+    ),
+    "span_id": lambda line, exchange: exchange.traceparent[36:52].decode("ascii"),
+    "sampled": lambda line, exchange: exchange.trace is not None and exchange.trace.kept,
     "version": lambda line, exchange: exchange.head.version,
     "scheme": lambda line, exchange: exchange.head.scheme,
     "plan": lambda line, exchange: exchange.principal.plan if exchange.principal is not None else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import unquote_plus
 
 GONE = "[redacted]"
 #: Names of fields and headers whose value is never logged, in any case, with - or _.
@@ -47,6 +48,25 @@ def redact(text: str) -> str:
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
+
+
+#: Query parameters that carry a credential or a signature, beside `SECRET_FIELDS` (OpenTelemetry's conventions for url.query).
+_SIGNED = frozenset(
+    ("sig", "awsaccesskeyid", "x_amz_signature", "x_amz_security_token", "x_goog_signature", "apikey", "key")
+)
+
+
+def redact_query(query: str) -> str:
+    """A query without credentials: by pattern, and the values of parameters whose name says that they are secret."""
+    if "=" in query:
+        query = "&".join([_redact_pair(pair) for pair in query.split("&")])
+    return redact(query)
+
+
+def _redact_pair(pair: str) -> str:
+    name, equals, _ = pair.partition("=")
+    plain = unquote_plus(name).lower().replace("-", "_")
+    return f"{name}={GONE}" if equals and (plain in SECRET_FIELDS or plain in _SIGNED) else pair
 
 
 def redact_fields(event: Mapping[str, object]) -> dict[str, object]:

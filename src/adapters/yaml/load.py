@@ -12,6 +12,7 @@ from spork.adapters.yaml.decode import FAILED, Findings, decode
 from spork.adapters.yaml.document import ScalarNode
 from spork.adapters.yaml.environment import add_services, override
 from spork.adapters.yaml.include import Gathered, Gatherer
+from spork.adapters.yaml.otel_environment import with_environment
 from spork.adapters.yaml.render import render, revision_of
 from spork.adapters.yaml.shapes import Record
 from spork.adapters.yaml.translate import Translated, translate
@@ -130,6 +131,9 @@ def _read(gathered: Gathered, environ: Mapping[str, str], further: Further) -> L
     if document is FAILED:
         return Loaded(None, tuple(in_order(findings.problems)), sources, watched=watched)
     translated = translate(document, findings, revision_of(document), sources)
+    telemetry, complaints = with_environment(translated.configuration.telemetry, environ)
+    findings.problems += complaints
+    translated = replace(translated, configuration=replace(translated.configuration, telemetry=telemetry))
     faults = Faults(p.path for p in errors(findings.problems))
     unread = frozenset(_as_compiled(path, translated) for path in faults.around)
     found = check(translated.configuration, unread=unread, is_file=os.path.isfile)

@@ -162,7 +162,8 @@ class RequestCounters:
         self.overhead[bisect_left(BOUNDS, took)] += 1
         cell.bytes_in += exchange.body.received
         cell.bytes_out += exchange.sink.sent
-        cell.exemplar = (exchange.traceparent, exchange.seconds, exchange.unix)
+        if exchange.trace is None or exchange.trace.kept:  # an exemplar is a trace that can be looked at
+            cell.exemplar = (exchange.traceparent, exchange.seconds, exchange.unix)
         if not cell.dirty:
             cell.dirty = True
             self._dirty.append(cell)

@@ -26,6 +26,14 @@ def check_telemetry(configuration: Configuration) -> Iterator[Diagnostic]:
     if telemetry is None:
         return
     otlp, traces = telemetry.otlp, telemetry.traces
+    for signal in otlp.signals:
+        if not otlp.endpoint(signal):
+            yield Diagnostic(
+                "telemetry.otlp",
+                f"{signal} have nowhere to go",
+                "add url: http://collector:4318 (or OTEL_EXPORTER_OTLP_ENDPOINT)",
+            )
+            break
     if otlp.timeout <= 0:
         yield Diagnostic("telemetry.otlp.timeout", "must be longer than 0")
     if otlp.interval < 1:

@@ -1,0 +1,1 @@
+"""OTLP over HTTP: how telemetry leaves the process."""
