@@ -256,6 +256,9 @@ class TrafficView:
     attempts: int
     bytes_in: int
     bytes_out: int
+    trace_url: str | None = (
+        None  # the trace in the operator's viewer, where it is kept and telemetry.traces.link is set
+    )
 
 
 @dataclass(frozen=True, slots=True)

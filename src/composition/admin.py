@@ -296,6 +296,8 @@ class OperatorSide:
 
     def configuration_swapped(self, before: Snapshot, after: Snapshot) -> None:
         """A new configuration is in force."""
+        telemetry = after.configuration.telemetry
+        self.traffic.link = "" if telemetry is None else telemetry.traces.link
         self.levels.adopt(after.configuration.objectives)
         self.usage.forget_units()
         self.tally.forget(frozenset(after.plans))

@@ -22,8 +22,8 @@ log = logging.getLogger("spork.telemetry")
 
 #: Longest time between a span and its batch, in seconds, while few come.
 DELAY = 1.0
-#: First and longest pause between two tries of a batch, and how many there are.
-FIRST_PAUSE, LONGEST_PAUSE, TRIES = 1.0, 30.0, 6
+#: First and longest pause between two tries of a batch, and for how long it is tried, in seconds.
+FIRST_PAUSE, LONGEST_PAUSE, GIVE_UP = 1.0, 30.0, 300.0
 #: A batch grows to about so many bytes before it is sent.
 BATCH_BYTES = 2 * 1024 * 1024
 #: Seconds of work after which requests have their turn.
@@ -169,7 +169,8 @@ class OtlpExporter:
         scope = scope_of("spork", source.scope_version)
         content = request_of(self._resource, scope, [b for _, parts in batch for b in parts], source.schema_url)
         pause = FIRST_PAUSE
-        for number in range(1, TRIES + 1):
+        given_up = time.monotonic() + GIVE_UP
+        while True:
             left = self._deadline - time.monotonic()
             if left <= 0:
                 break
@@ -187,7 +188,7 @@ class OtlpExporter:
                 self._send(source, collector, batch[middle:])
                 return
             self._say(collector, posted)
-            if posted.result is not Result.AGAIN or number == TRIES or self._changed:
+            if posted.result is not Result.AGAIN or time.monotonic() >= given_up or self._changed:
                 break
             wait = posted.wait if posted.wait is not None else pause * (0.5 + self._chance() / 2)
             pause = min(LONGEST_PAUSE, pause * 2)

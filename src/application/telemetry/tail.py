@@ -20,7 +20,7 @@ PER_SECOND: Final = 50
 SET_BACK: Final = 86_400
 
 #: What a row is made of, kept raw until somebody looks.
-_Row = tuple[float, str, bytes, int, float, float, int, str, str, str, str, str, str, str, str, int, int]
+_Row = tuple[float, str, bytes, int, float, float, int, str, str, str, str, str, str, str, str, int, int, str]
 
 
 class Traffic:
@@ -37,6 +37,8 @@ class Traffic:
         self._failures = 0
         self._stride = 1
         self._number = 0
+        #: Address of a trace in the operator's viewer, with {trace_id} and perhaps {span_id}; "" for none.
+        self.link = ""
         #: One in this many exchanges of the last whole second is shown.
         self.rate = 1
 
@@ -66,6 +68,7 @@ class Traffic:
     def _keep(self, exchange: Exchange) -> None:
         head = exchange.head
         principal = exchange.principal
+        trace = exchange.trace
         self._number += 1
         self._rows.append(
             (
@@ -88,14 +91,16 @@ class Traffic:
                     exchange.reason,
                     exchange.body.received,
                     exchange.sink.sent,
+                    exchange.traceparent[36:52].decode("ascii") if trace is not None and trace.kept else "",
                 ),
             )
         )
 
     def latest(self, limit: int = 200, upstream: str = "") -> list[TrafficView]:
         """At most `limit` rows, newest first."""
+        link = self.link
         rows = (row for _, row in reversed(self._rows) if not upstream or row[8] == upstream)
-        return [_view(row) for row in islice(rows, limit)]
+        return [_view(row, link) for row in islice(rows, limit)]
 
     def since(self, number: int) -> tuple[list[TrafficView], int]:
         """Rows kept after row `number`, oldest first, and the number to ask with next time."""
@@ -103,14 +108,14 @@ class Traffic:
         for seen, row in reversed(self._rows):
             if seen <= number:
                 break
-            found.append(_view(row))
+            found.append(_view(row, self.link))
         found.reverse()
         return found, self._number
 
 
-def _view(row: _Row) -> TrafficView:
+def _view(row: _Row, link: str = "") -> TrafficView:
     at, method, path, status, seconds, upstream_seconds, attempts, route, upstream, target, subject, client = row[:12]
-    request_id, trace_id, reason, bytes_in, bytes_out = row[12:]
+    request_id, trace_id, reason, bytes_in, bytes_out, span_id = row[12:]
     return TrafficView(
         at=at,
         method=method,
@@ -129,4 +134,5 @@ def _view(row: _Row) -> TrafficView:
         attempts=attempts,
         bytes_in=bytes_in,
         bytes_out=bytes_out,
+        trace_url=link.replace("{trace_id}", trace_id).replace("{span_id}", span_id) if link and span_id else None,
     )

@@ -9,6 +9,7 @@ import pytest
 
 from spork.adapters.memory.upstream_transport import Received, Reply
 from spork.application.configuration.telemetry import RouteTrace, Telemetry, Tracing
+from spork.application.exchange.exchange import NO_FIELDS
 from spork.application.exchange.tracing import CANCELLED
 from spork.application.kernel.faults import FaultError
 from spork.application.telemetry.spans import SpanRecord, SpanRing
@@ -261,6 +262,7 @@ async def test_an_answer_that_breaks_off_is_the_trys_fault() -> None:
 
 class Refuses:
     phase = "limits"
+    response_fields = NO_FIELDS
 
     def admit(self, exchange: Any) -> Denial:
         return Denial("quota_exceeded", limits=("per-ip",))
