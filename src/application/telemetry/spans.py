@@ -11,7 +11,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spork.application.exchange.tracing import RequestTrace
-from spork.domain.outcomes import SERVER_ERRORS, Denied, Failed, Local, Side
+from spork.application.telemetry.tally import violated
+from spork.domain.outcomes import SERVER_ERRORS, DenialCategory, Denied, Failed, Local, Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +164,7 @@ def record_of(exchange: Exchange, trace: RequestTrace) -> SpanRecord:
         plan.config.match.path.text if plan is not None else "",
         exchange.upstream_name,
         principal.consumer if principal is not None and trace.route.consumer else "",
-        outcome.denial.limits if isinstance(outcome, Denied) else (),
+        violated(outcome) if isinstance(outcome, Denied) and outcome.denial.ground is DenialCategory.ALLOWANCE else (),
         outcome.by if isinstance(outcome, Local) else "",
         exchange.unix,
         exchange.now,
