@@ -45,6 +45,15 @@ build/native: $(DEV_STAMP) native/build.py native/modules.txt $(shell find src -
 bench: $(BENCH_STAMP) native ## cost per request beside peers; writes bench/RESULTS.md
 	$(BIN)/python -m bench.run --out bench/RESULTS.md $(ARGS)
 
+mutants: $(DEV_STAMP) ## break the domain's decisions one by one; a test must notice
+	$(BIN)/python -m tests.mutants $(ARGS)
+
+walk: $(DEV_STAMP) ## how many calls, files and changes of file one request and one operator's action take
+	$(BIN)/python -m bench.walk
+
+structure: $(DEV_STAMP) ## draw docs/pictures/structure.svg from the imports
+	$(BIN)/python docs/structure.py
+
 pictures: $(DEV_STAMP) ## the console's pictures in docs/pictures
 	$(BIN)/python docs/pictures.py
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -122,3 +123,62 @@ def test_the_distribution_alone_owns_the_import_packages() -> None:
     assert "spork-gateway" not in {
         owner for name in ("domain", "application", "adapters", "console") for owner in owners.get(name, [])
     }
+
+
+def module_graph() -> dict[str, set[str]]:
+    """Every module of `spork` and what it imports of it: at the top, inside functions, and for types only."""
+    paths = {
+        f"spork.{path.relative_to(SRC).with_suffix('')}".replace("/", ".").removesuffix(".__init__"): path
+        for path in SRC.rglob("*.py")
+    }
+    graph: dict[str, set[str]] = {name: set() for name in paths}
+    for name, path in paths.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                for alias in node.names:
+                    deeper = f"{node.module}.{alias.name}"
+                    graph[name].add(deeper if deeper in paths else node.module)
+            elif isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names}
+        graph[name] = (graph[name] & paths.keys()) - {name}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """What is left when modules that import nothing left are taken away, again and again, from both ends."""
+    left = {name: set(to) for name, to in graph.items()}
+    while True:
+        imported = {other for to in left.values() for other in to}
+        ends = [name for name, to in left.items() if not to or name not in imported]
+        if not ends:
+            return [sorted(left)] if left else []
+        for name in ends:
+            del left[name]
+        for to in left.values():
+            to.difference_update(ends)
+
+
+def test_no_module_imports_itself_by_way_of_another_not_even_for_types() -> None:
+    assert circles(module_graph()) == []
+
+
+def test_the_check_for_circles_sees_one() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+
+
+def test_the_picture_of_the_structure_is_of_today() -> None:
+    spec = importlib.util.spec_from_file_location("structure", SRC.parent / "docs" / "structure.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PICTURE.read_text() == module.picture(), "run `make structure`"
+
+
+def test_the_twenty_questions_have_answers_that_exist() -> None:
+    text = (SRC.parent / "CONTRIBUTING.md").read_text()
+    rows = [line for line in text.partition("## Where is it?")[2].splitlines() if line.startswith("| ") and "?" in line]
+    assert len(rows) == 20
+    for row in rows:
+        place = row.split("|")[2].split("`")[1]
+        assert (SRC.parent / place).exists(), row
