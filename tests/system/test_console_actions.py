@@ -58,6 +58,7 @@ plans:
   small: {{limits: [{{quota: 2, per: 1h}}]}}
   large: {{limits: [{{quota: 1000, per: 1h}}]}}
 consumers:
+  zeta: {{}}
   acme: {{plan: small, subjects: [acme]}}
   mallory: {{plan: large, subjects: [mallory]}}
 upstreams:

@@ -17,6 +17,8 @@ from tests.servers import free_port, python_env
 
 CONFIG = """
 state_dir: {state}
+plans: {{basic: {{}}}}
+consumers: {{acme: {{}}}}
 issuers:
   dev: {{issuer: "https://dev.example", audiences: [api], algorithms: [EdDSA], jwks_file: {state}/jwks.json}}
 """
@@ -47,7 +49,10 @@ def spork(tmp_path: Path) -> Spork:
 
 
 def test_the_life_of_a_key(spork: Spork) -> None:
-    text = spork("keys", "issue", "acme", "--scope", "a", "--scope", "b", "--plan", "basic", "--days", "2").strip()
+    assert "there is no plan" in spork("keys", "issue", "acme", "--plan", "platinum", fails=True)
+    text = spork(
+        "keys", "issue", "acme", "--scope", "a", "--scope", "b", "--plan", "basic", "--days", "2", "--force"
+    ).strip()
     assert text.startswith("spk_")
     key_id = text.split("_")[1]
     again = spork("keys", "rotate", key_id, "--overlap", "1").strip()

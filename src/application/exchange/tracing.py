@@ -11,18 +11,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from spork.application.configuration.model import RouteConfig
 from spork.application.configuration.telemetry import RouteTrace, Tracing
-from spork.domain.http.head import Header
+from spork.domain.http.head import Header, RequestHead
 from spork.domain.tracing.context import TraceContext, bounded_baggage, combined_state, traceparent
 from spork.domain.tracing.propagation import PROPAGATORS, WRITTEN, extract, inject
 from spork.domain.tracing.sampling import SecondCap, bound_of, head_sampled
 from spork.domain.upstreams.model import Target
 
-if TYPE_CHECKING:
-    from spork.application.exchange.exchange import Exchange
+
+class Traced(Protocol):
+    """What tracing reads and writes of an exchange."""
+
+    head: RequestHead
+    now: float
+    seconds: float
+    consumed: frozenset[bytes]
+    traceparent: bytes
+    trace: RequestTrace | None
+    trace_fields: list[Header] | None
+    trace_trusted: bool
+    passed_fields: tuple[Header, ...]
+
 
 #: Tries and phases that one trace keeps.
 MOST_TRIES: Final = 64
@@ -167,7 +179,7 @@ class RouteTracing:
         #: Whether the end of a request may decide that its trace is kept.
         self.recording = traces.errors or traces.slow is not None
 
-    def begin(self, exchange: Exchange) -> RequestTrace:
+    def begin(self, exchange: Traced) -> RequestTrace:
         """Start the request's trace, or go on with its trusted caller's, and decide whether it is kept."""
         own = exchange.traceparent
         trace = RequestTrace(self, own[3:35], own[36:52])
@@ -192,7 +204,7 @@ class RouteTracing:
         return trace
 
     def _continue(
-        self, exchange: Exchange, trace: RequestTrace, fields: Sequence[Header], context: TraceContext | None
+        self, exchange: Traced, trace: RequestTrace, fields: Sequence[Header], context: TraceContext | None
     ) -> None:
         if context is not None:
             trace.trace_id = context.trace_id
@@ -207,7 +219,7 @@ class RouteTracing:
             kept.append((b"baggage", baggage))
         trace.state_fields = tuple(kept)
 
-    def _forced(self, exchange: Exchange) -> bool:
+    def _forced(self, exchange: Traced) -> bool:
         """Whether the request carries the secret; then it is taken away."""
         given = exchange.head.header(self.force_header)
         if given is None:
@@ -215,7 +227,7 @@ class RouteTracing:
         exchange.consumed = exchange.consumed | {self.force_header}
         return compare_digest(given, self.force_secret)
 
-    def keeps_at_the_end(self, exchange: Exchange, failed: bool) -> bool:
+    def keeps_at_the_end(self, exchange: Traced, failed: bool) -> bool:
         """Whether a trace that was not sampled at its head is kept for how it ended."""
         if not ((self.errors and failed) or (self.slow and exchange.seconds >= self.slow)):
             return False
@@ -239,7 +251,7 @@ class TracingPlan:
         return RouteTracing(self._traces, trace, self._bits, self._cap, self._late_cap)
 
 
-def pass_on(exchange: Exchange, trusted: bool) -> None:
+def pass_on(exchange: Traced, trusted: bool) -> None:
     """Without tracing: a trusted caller's fields go on as they are, a stranger's are dropped, none are made up."""
     fields = exchange.trace_fields
     if fields is not None and trusted:

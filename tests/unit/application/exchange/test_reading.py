@@ -11,7 +11,9 @@ import pytest
 
 from spork.adapters.jsonschema.body_schema import JsonBodySchema
 from spork.adapters.memory.idempotency import MemoryIdempotency
+from spork.application.configuration.model import RouteConfig
 from spork.application.exchange.bodies import HeldBody
+from spork.application.exchange.exchange import NO_FIELDS, RoutePlan
 from spork.application.exchange.reading import BodyReader
 from spork.application.guards.decode import DecodeGuard
 from spork.application.guards.idempotency import IdempotencyGuard, fingerprint_of
@@ -20,6 +22,7 @@ from spork.application.guards.screen import ScreenGuard
 from spork.composition.codings import codings
 from spork.domain.http.coding import DecodePolicy
 from spork.domain.outcomes import Denial
+from spork.domain.routing.patterns import Match, PathPattern
 from spork.domain.security.threat_rules import Screen
 from tests.exchanges import Body, exchange
 
@@ -28,6 +31,10 @@ FINE = json.dumps({"id": 7}).encode()
 JSON = {"content-type": "application/json"}
 CODERS = {name: codings().get(name) for name in ("gzip", "br", "zstd")}
 SCHEMA = json.dumps({"type": "object", "required": ["id"]})
+
+
+def plan_of(body_bytes: int) -> RoutePlan:
+    return RoutePlan(RouteConfig("r", Match(PathPattern.parse("/*")), "u"), (), None, body_bytes, NO_FIELDS)
 
 
 async def settled(verdict: Any) -> Any:
@@ -107,7 +114,7 @@ async def test_decode_sends_the_plain_body() -> None:
     one = post(coded("br", FINE), "br", pieces=2)
     one.plan = None
     guard = DecodeGuard(BodyReader(codings(), DecodePolicy(("br",))))
-    one.plan = type("Plan", (), {"body_bytes": 1000})()
+    one.plan = plan_of(1000)
     assert await settled(guard.admit(one)) is None
     assert one.body.whole() == FINE
     assert one.body.length == len(FINE)
@@ -118,7 +125,7 @@ async def test_decode_sends_the_plain_body() -> None:
 
 async def test_decode_is_bounded_by_body_bytes() -> None:
     one = post(coded("gzip", b" " * 5000), "gzip")
-    one.plan = type("Plan", (), {"body_bytes": 1000})()
+    one.plan = plan_of(1000)
     verdict = await settled(DecodeGuard(BodyReader(codings(), DecodePolicy())).admit(one))
     assert verdict.reason == "body_too_large"
 

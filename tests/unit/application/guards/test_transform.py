@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from spork.adapters.msgspec.json_values import MsgspecJson
+from spork.application.exchange.exchange import RoutePlan
 from spork.application.exchange.reading import BodyReader
 from spork.application.guards.transform import TransformGuard
 from spork.application.pipeline.sender import Sender
+from spork.application.upstreams.upstream import LiveUpstream
 from spork.composition.codings import codings
 from spork.domain.transforms.operations import Operation
 from spork.domain.transforms.policy import TransformPolicy, When
@@ -92,5 +94,8 @@ async def test_explain_shows_the_result() -> None:
 async def test_the_sender_takes_it_whole() -> None:
     one = exchange("POST", headers=JSON, body=Body(b'{"a"', b":1}"))
     await settled(guard().admit(one))
-    nothing: Any = None
-    assert Sender.body_to_send(one, nothing, nothing) == b'{"a":1,"via":1}'
+    plan, upstream = (
+        RoutePlan.__new__(RoutePlan),
+        LiveUpstream.__new__(LiveUpstream),
+    )  # neither is asked for a whole body
+    assert Sender.body_to_send(one, plan, upstream) == b'{"a":1,"via":1}'
