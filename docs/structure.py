@@ -1,4 +1,4 @@
-"""Draws docs/pictures/structure.svg from the imports of `src`: floors from top to bottom, rooms as boxes, how many modules each has.
+"""Draws docs/pictures/structure.svg from the imports of `src`: floors from top to bottom, rooms as boxes.
 
 `python docs/structure.py` writes it; tests/unit/test_house.py compares. An arrow is an import from a room of the application into
 another; those between floors all point downward (`make lint` holds that) and are left out.
@@ -16,15 +16,15 @@ FLOORS = ("cli", "composition", "console", "adapters", "application", "domain")
 WIDTH, BOX, GAP, LINE, LEFT = 1180, 128, 12, 46, 130
 
 
-def rooms(floor: str) -> dict[str, int]:
-    """Rooms of a floor and how many modules each has; modules without a room stand under the floor's own name."""
-    found: dict[str, int] = {}
+def rooms(floor: str) -> list[str]:
+    """Rooms of a floor; modules without a room stand under the floor's own name."""
+    found: set[str] = set()
     for path in sorted((SRC / floor).rglob("*.py")):
         parts = path.relative_to(SRC / floor).parts
         room = parts[0] if len(parts) > 1 else floor
         if path.name != "__init__.py" or path.stat().st_size:
-            found[room] = found.get(room, 0) + 1
-    return found
+            found.add(room)
+    return sorted(found)
 
 
 def imports_between(floor: str) -> set[tuple[str, str]]:
@@ -48,12 +48,11 @@ def picture() -> str:
     for floor in FLOORS:
         shapes.append(f'<text x="12" y="{y + 28}" class="floor">{floor}</text>')
         x = LEFT
-        for room, modules in rooms(floor).items():
+        for room in rooms(floor):
             if x + BOX > WIDTH:
                 x, y = LEFT, y + LINE + GAP
             shapes.append(f'<rect x="{x}" y="{y}" width="{BOX}" height="{LINE}" rx="5"/>')
-            shapes.append(f'<text x="{x + 8}" y="{y + 20}">{room}</text>')
-            shapes.append(f'<text x="{x + 8}" y="{y + 37}" class="count">{modules} modules</text>')
+            shapes.append(f'<text x="{x + 8}" y="{y + 28}">{room}</text>')
             if floor == "application":
                 at[room] = (x + BOX // 2, y)
             x += BOX + GAP
@@ -65,7 +64,7 @@ def picture() -> str:
                 depth = y1 + LINE + 8 + abs(x1 - x2) // 30
                 shapes.append(f'<path d="M{x1} {y1 + LINE} C{x1} {depth},{x2} {depth},{x2} {y2 + LINE}"/>')
     style = (
-        "text{font:13px sans-serif;fill:#222}.floor{font-weight:bold}.count{font-size:11px;fill:#666}"
+        "text{font:13px sans-serif;fill:#222}.floor{font-weight:bold}"
         "rect{fill:#eef3fa;stroke:#557}path{fill:none;stroke:#99a;stroke-width:.8}"
     )
     return (
