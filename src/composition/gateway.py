@@ -36,6 +36,7 @@ from spork.application.telemetry.event_log import EventLog
 from spork.application.upstreams.transport import UpstreamTransport
 from spork.composition.admin import OperatorSide, node_name
 from spork.composition.answers import answer_stages
+from spork.composition.caching import CacheSide
 from spork.composition.callers import CallerSide
 from spork.composition.codings import codings
 from spork.composition.lazily import LazyTransport
@@ -193,6 +194,9 @@ class GatewayContainer(containers.DeclarativeContainer):
         stale=upstream_side.provided.stale,
     )
     admission = providers.Singleton(Admission, current=current, clock=clock, chance=random_numbers, clients=clients)
+    caching = providers.Singleton(
+        CacheSide, configuration=configuration, clock=clock, chance=random_numbers, sender=sender
+    )
     gateway = providers.Singleton(
         Forwarder,
         admission=admission,
@@ -201,6 +205,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         observers=operators.provided.observers,
         sender=sender,
         live=live,
+        cached=caching.provided.stop,
     )
     data_app = providers.Singleton(
         data_application,

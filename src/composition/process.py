@@ -61,6 +61,10 @@ async def serve(
         upstreams.join(operators)
         await stack.enter_async_context(upstreams.running())
         container.configurator().on_swap.append(lambda _, after: callers.configured(after.configuration))
+        caching = container.caching()
+        operators.monitoring.add(caching.cache)
+        container.configurator().on_swap.append(caching.configuration_swapped)
+        await stack.enter_async_context(caching.running())
         await stack.enter_async_context(callers.running())
         live = container.live()
         operators.controls.connections = live

@@ -69,6 +69,9 @@ REASONS: dict[str, tuple[int, str]] = {
     "idempotency_in_flight": (409, "A request with this Idempotency-Key is in progress"),
     "idempotency_mismatch": (422, "This Idempotency-Key was used for another request"),
     "idempotency_key_missing": (400, "An Idempotency-Key is required"),
+    # the cache
+    "not_cached": (504, "No stored answer may be used"),
+    "purge_refused": (403, "Not allowed to purge"),
     # sending
     "upstream_failed": (502, "The service failed"),
     "breaker_open": (503, "The service is not available right now"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spork.adapters.yaml import written
+from spork.adapters.yaml.cache import translate_cache
 from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.limits import translate_limits
 from spork.adapters.yaml.telemetry import translate_route_trace
@@ -19,15 +20,17 @@ from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestS
 from spork.domain.routing.table import Match, PathPattern, Redirect, Rewrite
 
 
-def translate_routes(routes: tuple[Any, ...], findings: Findings) -> tuple[tuple[RouteConfig, ...], tuple[int, ...]]:
-    """The routes that could be read, and the index each has in what was written."""
+def translate_routes(
+    routes: tuple[Any, ...], findings: Findings, body_bytes: int
+) -> tuple[tuple[RouteConfig, ...], tuple[int, ...]]:
+    """The routes that could be read, and the index each has in what was written. `body_bytes` is what the cache stores at most."""
     translated: list[RouteConfig] = []
     indexes: list[int] = []
     names = {r.name for r in routes if r is not FAILED and r.name}
     for index, route in enumerate(routes):
         if route is not FAILED:
             name = route.name or _free_name(route, names)
-            translated.append(_route(route, name, f"routes[{index}]", findings))
+            translated.append(_route(route, name, f"routes[{index}]", findings, body_bytes))
             indexes.append(index)
     return tuple(translated), tuple(indexes)
 
@@ -43,7 +46,7 @@ def _free_name(route: written.Route, names: set[str]) -> str:
     return name
 
 
-def _route(route: written.Route, name: str, path: str, findings: Findings) -> RouteConfig:
+def _route(route: written.Route, name: str, path: str, findings: Findings, body_bytes: int) -> RouteConfig:
     return RouteConfig(
         name=name,
         match=_match(route.match, child(path, "match"), findings),
@@ -71,6 +74,7 @@ def _route(route: written.Route, name: str, path: str, findings: Findings) -> Ro
         compression=_compression(route.compression),
         decode=None if route.decode is None else DecodePolicy(route.decode.codings, route.decode.ratio),
         trace=translate_route_trace(route.trace),
+        cache=translate_cache(route.cache, f"{path}.cache", findings, body_bytes),
         metadata=dict(route.metadata),
         policies=_policies(route, path, findings),
         origin=str(findings.place(path)),

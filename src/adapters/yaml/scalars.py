@@ -242,6 +242,17 @@ def _check_statuses(text: str) -> None:
         raise ValueError(f"{text!r} is not a status or range such as 200 or 200-399")
 
 
+def _check_status(text: str) -> None:
+    if not (text.isdecimal() and 200 <= int(text) <= 599) or text in ("206", "304"):
+        raise ValueError(f"{text!r} is not the status of a whole answer such as 404")
+
+
+def _check_cache_owner(text: str) -> None:
+    kind, separator, name = text.partition(":")
+    if text not in ("everyone", "consumer", "tenant") and not (kind == "header" and separator and name):
+        raise ValueError(f"{text!r} is not one of everyone, consumer, tenant, header:NAME")
+
+
 def _check_period(text: str) -> None:
     if text not in ("day", "month") and parse_duration(text) <= 0:
         raise ValueError("a period is longer than 0")
@@ -329,6 +340,10 @@ LimitKey = Annotated[
     str, _text("what is counted", _check_key, pattern="^(ip|consumer|key|tenant|route|global|(header|claim):.+)$")
 ]
 HashKey = Annotated[str, _text("a hash key", _check_hash_key, pattern="^(consumer|ip|(header|cookie):.+)$")]
+HttpStatus = Annotated[str, _text("a status", _check_status, pattern="^[2-5][0-9][0-9]$")]
+CacheOwner = Annotated[
+    str, _text("whose answers", _check_cache_owner, pattern="^(everyone|consumer|tenant|header:.+)$")
+]
 Statuses = Annotated[
     str,
     Kind(

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 
 from spork.adapters.yaml import written
+from spork.adapters.yaml.cache import translate_settings
 from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.limits import translate_limits, translate_plan
 from spork.adapters.yaml.routes import translate_routes
@@ -38,7 +39,7 @@ class Translated:
 def translate(document: written.Document, findings: Findings, revision: str, sources: tuple[str, ...]) -> Translated:
     """The configuration that `document` says. What could not be read is left out; complaints go to `findings`."""
     host, port = split_address(document.listen)
-    routes, indexes = translate_routes(document.routes, findings)
+    routes, indexes = translate_routes(document.routes, findings, document.cache.body_bytes)
     tls = document.tls
     configuration = Configuration(
         revision=revision,
@@ -68,6 +69,7 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
         telemetry=translate_telemetry(document.telemetry),
         hub=EventHub(document.events.url, document.events.kinds),
         quarantine=document.quarantine,
+        cache=translate_settings(document.cache),
         objectives=tuple(
             Objective(name, o.availability, o.route, o.consumer, o.latency, o.period)
             for name, o in document.objectives.items()

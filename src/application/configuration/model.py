@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spork.application.configuration.telemetry import RouteTrace, Telemetry
+from spork.domain.http.caching.policy import CachePolicy
 from spork.domain.http.coding import CompressionPolicy, DecodePolicy
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from spork.domain.identity.consumers import Consumer, Plan
@@ -119,6 +120,8 @@ class RouteConfig:
     trace: RouteTrace = RouteTrace()
     compression: CompressionPolicy | None = None
     transform: TransformPolicy | None = None
+    #: The response cache on this route; None: none.
+    cache: CachePolicy | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     #: Compiled values of policies whose written struct says by itself what it compiles to (`WrittenPolicy`).
     policies: tuple[object, ...] = ()
@@ -132,6 +135,17 @@ class EventHub:
 
     url: str = ""
     kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """The response cache of a process. Sizes in bytes; `shared`: a second level where the shared state is Redis."""
+
+    memory: int = 256 * 1024 * 1024
+    shared: bool = True
+    body_bytes: int = 8 * 1024 * 1024
+    #: Whether PURGE with a key of scope `cache:purge` is taken on routes with a cache.
+    purge_method: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +180,7 @@ class Configuration:
     name_servers: tuple[tuple[str, int], ...] = ()
     hub: EventHub = EventHub()
     quarantine: bool = False
+    cache: CacheSettings = CacheSettings()
     #: Service level objectives of routes and consumers.
     objectives: tuple[Objective, ...] = ()
     legacy_limit_headers: bool = False

@@ -11,6 +11,7 @@ from spork.application.exchange.tracing import RequestTrace, RouteTracing
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.application.views import GuardVerdict
+from spork.domain.http.caching.policy import RouteCache
 from spork.domain.http.head import Header, RequestHead
 from spork.domain.identity.tokens import Principal
 from spork.domain.outcomes import Denial, LocalResponse, Outcome
@@ -30,6 +31,7 @@ class Exchange:
         "asked_host",
         "attempts",
         "body",
+        "cache_result",
         "client",
         "consumed",
         "credential_problem",
@@ -47,6 +49,7 @@ class Exchange:
         "plan",
         "principal",
         "reason",
+        "refunds",
         "request_headers",
         "request_id_bytes",
         "response_headers",
@@ -115,6 +118,10 @@ class Exchange:
         self.outcome: Outcome | None = None
         self.status = 0
         self.reason = ""
+        #: What the cache did: hit, stale, revalidated, miss, collapsed, bypass; "" where the route has none.
+        self.cache_result = ""
+        #: Give back what limits charged, where the route does not count answers from the cache.
+        self.refunds: tuple[Callable[[], None], ...] = ()
         self.attempts = 0
         self.upstream_name = ""
         self.target_name = ""
@@ -226,6 +233,7 @@ class RoutePlan:
     __slots__ = (
         "answer",
         "body_bytes",
+        "cache",
         "config",
         "gateway_owned_fields",
         "guards",
@@ -254,8 +262,10 @@ class RoutePlan:
         gateway_owned_fields: frozenset[bytes],
         tracing: RouteTracing | None = None,
         answer: AnswerPolicy | None = None,
+        cache: RouteCache | None = None,
     ) -> None:
         self.config = config
+        self.cache = cache
         #: Stages that answers go through; None for almost every route.
         self.answer = answer
         self.name = config.name

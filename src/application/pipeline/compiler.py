@@ -13,8 +13,10 @@ from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import AnswerPolicy, Guard, RoutePlan, Snapshot
 from spork.application.exchange.tracing import TracingPlan
 from spork.application.guards.policy import Policy
+from spork.application.pipeline.route_caches import route_caches
 from spork.application.pipeline.server_timing import TimedGuard
 from spork.application.upstreams.upstream import LiveUpstream
+from spork.domain.http.caching.facts import FOR_US
 from spork.domain.routing.table import RouteTable
 
 #: Makes what becomes of a route's answers, or None when they go out as they came.
@@ -22,9 +24,10 @@ AnswerMaker = Callable[[RouteConfig, Configuration], AnswerPolicy | None]
 _REQUEST_ID = frozenset((b"x-request-id",))
 
 
-def gateway_owned_fields(guards: Sequence[Guard]) -> frozenset[bytes]:
+def gateway_owned_fields(guards: Sequence[Guard], route: RouteConfig) -> frozenset[bytes]:
     """Response fields removed from the upstream's answer because the gateway sets them: two would contradict each other."""
-    return _REQUEST_ID.union(*(guard.response_fields for guard in guards))
+    own = _REQUEST_ID if route.cache is None else _REQUEST_ID | FOR_US
+    return own.union(*(guard.response_fields for guard in guards))
 
 
 def compile_snapshot(
@@ -37,6 +40,7 @@ def compile_snapshot(
     """Compile a configuration that `check` found no error in. `policies` are in the order of admission."""
     tracer = None if configuration.telemetry is None else TracingPlan(configuration.telemetry.traces, bits)
     plans: dict[str, RoutePlan] = {}
+    caches = route_caches(configuration)
     for route in configuration.routes:
         guards = tuple(guard for each in policies if (guard := each.compile(route, configuration)) is not None)
         tracing = tracer.of(route) if tracer is not None else None
@@ -45,9 +49,9 @@ def compile_snapshot(
         upstream = upstreams.get(route.upstream) if route.upstream else None
         body_bytes = configuration.edge.body_bytes if route.body_bytes is None else route.body_bytes
         answer = None if answer_maker is None else answer_maker(route, configuration)
-        plans[route.name] = RoutePlan(
-            route, guards, upstream, body_bytes, gateway_owned_fields(guards), tracing, answer
-        )
+        owned = gateway_owned_fields(guards, route)
+        cache = caches.get(route.name)
+        plans[route.name] = RoutePlan(route, guards, upstream, body_bytes, owned, tracing, answer, cache)
     table = RouteTable((plan.config.match, plan) for plan in plans.values())
     unrouted = tracer.of(None) if tracer is not None else None
     private = frozenset((configuration.mtls_header.encode("ascii"),)) if configuration.mtls_header else frozenset()

@@ -19,13 +19,14 @@ from spork.application.kernel.faults import FaultError
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.application.live.registry import LiveExchanges
 from spork.application.pipeline.admission import NO_ROUTE, Admission, admit, begin_trace, route
+from spork.application.pipeline.cached import CacheStop
+from spork.application.pipeline.own_fields import own_fields
 from spork.application.pipeline.redirects import redirect
 from spork.application.pipeline.sender import Sender
 from spork.application.pipeline.server_timing import server_timing
 from spork.application.pipeline.streaming import copy, live_copy, live_kind
 from spork.application.pipeline.tunnel import live_splice, splice
 from spork.application.upstreams.transport import UpstreamResponse
-from spork.domain.http import forwarding
 from spork.domain.http.head import Header, RequestHead
 from spork.domain.outcomes import (
     ANSWERED,
@@ -58,8 +59,10 @@ class Forwarder:
         observers: Sequence[Observer],
         sender: Sender,
         live: LiveExchanges | None = None,
+        cached: CacheStop | None = None,
     ) -> None:
         """`live` lists what outlives its head and ends it when its caller is no longer trusted; None: nobody does."""
+        self._cached = cached
         self._admission = admission
         self._refusals = refusals
         self._monotonic = clock.monotonic
@@ -84,10 +87,12 @@ class Forwarder:
                 if verdict is not None:
                     self.answer_verdict(exchange, verdict)
                     return
-            if plan.redirect is None:
+            if plan.redirect is not None:
+                self.answer_verdict(exchange, redirect(plan.redirect, exchange))
+            elif plan.cache is None or self._cached is None:
                 await self.forward(exchange, plan)
             else:
-                self.answer_verdict(exchange, redirect(plan.redirect, exchange))
+                await self._cached.serve(self, exchange, plan, plan.cache)
         except FaultError as error:
             self.fail(exchange, error.fault)
         except asyncio.CancelledError:
@@ -166,15 +171,7 @@ class Forwarder:
         """A target's headers, with the gateway's own."""
         gateway_owned_fields = plan.gateway_owned_fields
         headers = [header for header in received if header[0] not in gateway_owned_fields]
-        headers.append((b"x-request-id", exchange.request_id_bytes))
-        headers.append(forwarding.VIA)
-        if exchange.response_headers:
-            headers += exchange.response_headers
-        if plan.response_transform is not None:
-            headers = plan.response_transform.apply(headers)
-        if plan.timed:
-            headers.append(server_timing(exchange, self._monotonic()))
-        return headers
+        return own_fields(exchange, plan, headers, self._monotonic)
 
     # --------------------------------------------------------------------------------- answers of the gateway's own
 

@@ -66,11 +66,19 @@ class Sender:
         self._chance = chance.random
         self._said_of_clients: dict[tuple[str, str, bytes], tuple[Header, ...]] = {}
 
+    def destination(self, exchange: Exchange, plan: RoutePlan) -> LiveUpstream | None:
+        """The upstream this request goes to: the plan's, the one its path names, or the one a canary rule chooses."""
+        upstream = plan.upstream or exchange.snapshot.upstreams.get(exchange.params.get(plan.upstream_param, ""))
+        if upstream is None or not plan.splits:
+            return upstream
+        return split_upstream(exchange, plan, upstream, self._chance())
+
     def send(
-        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream
+        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, chosen: bool = False
     ) -> Coroutine[None, None, Sent | Denial | LocalResponse]:
-        """A response head, the circuit's refusal, or the fallback's answer. Raises FaultError."""
-        if plan.splits:
+        """A response head, the circuit's refusal, or the fallback's answer. `chosen`: the upstream is the one that `destination`
+        gave, and no canary rule is asked again. Raises FaultError."""
+        if plan.splits and not chosen:
             upstream = split_upstream(exchange, plan, upstream, self._chance())
         body = self.body_to_send(exchange, plan, upstream)
         if plan.mirror is not None and self._mirrors is not None:

@@ -4,6 +4,7 @@ The text beside each field is its documentation: it feeds the JSON Schema and do
 kinds in `scalars.py`; the defaults are those of the domain's policies, so that an absent key and its default are one.
 """
 
+from spork.adapters.yaml.written.cache import Cache, CacheQuery, RouteCache
 from spork.adapters.yaml.written.callers import (
     ClaimNames,
     Consumer,
@@ -66,6 +67,8 @@ __all__ = [
     "AdminToken",
     "Auth",
     "Breaker",
+    "Cache",
+    "CacheQuery",
     "ClaimNames",
     "Compression",
     "Consumer",
@@ -101,6 +104,7 @@ __all__ = [
     "ResponseTransform",
     "Retries",
     "Route",
+    "RouteCache",
     "RouteTrace",
     "Security",
     "Split",

@@ -18,6 +18,7 @@ from spork.adapters.yaml.scalars import (
     Size,
     Slashed,
 )
+from spork.adapters.yaml.written.cache import RouteCache
 from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
 from spork.adapters.yaml.written.telemetry import RouteTrace
@@ -188,6 +189,9 @@ class Route(Written, frozen=True, kw_only=True):
     cors: Annotated[Cors | None, "Cross-origin access; left out: the target decides."] = None
     security: Annotated[Security | None, "Request security."] = None
     headers: Annotated[Headers, "Header transforms."] = Headers()
+    cache: Annotated[
+        bool | RouteCache, "The response cache: true stores what the target allows; false or left out: nothing."
+    ] = False
     timeout: Annotated[Duration | None, "Total deadline instead of the upstream's."] = None
     body_bytes: Annotated[Size | None, "Largest request body instead of edge.body_bytes."] = None
     splits: Annotated[tuple[Split, ...], "Canaries: shares of the traffic for other upstreams."] = ()
