@@ -97,6 +97,7 @@ GROUNDS: Final[dict[str, DenialCategory]] = {
     "csrf_failed": DenialCategory.ACCESS,
     "cors_refused": DenialCategory.ACCESS,
     "screened": DenialCategory.ACCESS,
+    "purge_refused": DenialCategory.ACCESS,
     "too_many_failures": DenialCategory.ALLOWANCE,
     "quota_exceeded": DenialCategory.ALLOWANCE,
     "concurrency_exceeded": DenialCategory.ALLOWANCE,

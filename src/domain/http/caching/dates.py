@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
+from datetime import UTC, datetime
 from typing import Final
 
 _MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
@@ -40,14 +41,11 @@ def parse_date(value: bytes, now: float) -> float | None:
     return float(timegm((year, month, day, hour, minute, second)))
 
 
-_WEEKDAYS: Final = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")
+_WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def format_date(unix: float) -> bytes:
     """An IMF-fixdate."""
-    from time import gmtime
-
-    t = gmtime(unix)
-    day = _WEEKDAYS[int(unix // 86400) % 7]
-    month = _MONTHS[t.tm_mon - 1].decode()
-    return f"{day}, {t.tm_mday:02d} {month} {t.tm_year:04d} {t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} GMT".encode()
+    t = datetime.fromtimestamp(int(unix), UTC)
+    month = _MONTHS[t.month - 1].decode("ascii")
+    return f"{_WEEKDAYS[t.weekday()]}, {t.day:02d} {month} {t.year:04d} {t:%H:%M:%S} GMT".encode("ascii")
