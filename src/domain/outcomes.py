@@ -7,6 +7,7 @@ An exchange is *answered* by a target, *denied* by a guard or by routing, *faile
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -71,6 +72,15 @@ class Fault:
     retry_safe: bool = False
     fresh_connection: bool = True
     note: str = ""
+
+
+_WHERE_IN_C = re.compile(r" \(_ssl\.c:[0-9]+\)")
+
+
+def cause(fault: Fault) -> str:
+    """What broke, for operators: the kind, and what was seen (which TLS check, which address), bounded and printable."""
+    seen = "".join(c if c.isprintable() else "?" for c in _WHERE_IN_C.sub("", fault.note)[:200])
+    return f"{fault.kind.value}: {seen}" if seen else fault.kind.value
 
 
 class DenialCategory(Enum):

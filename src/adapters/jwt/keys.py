@@ -2,14 +2,15 @@
 
 A set is refused whole when it mixes symmetric and asymmetric keys. A single key is left out, with the reason kept for
 `spork check`, when it could not be used safely: wrong use, weak, or its parts disagree. Keys that share a `kid` are
-ambiguous and none of them is used.
+ambiguous and none of them is used. Keys of other kinds (for encryption, of an unknown type or curve) belong in ordinary sets
+and are passed over there (RFC 7517 5), whether the set was fetched or saved as a file; a key that is written by itself is meant.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jwt
@@ -58,6 +59,8 @@ class KeySet:
     by_kid: Mapping[str, VerificationKey]
     anonymous: tuple[VerificationKey, ...] = ()
     left_out: tuple[str, ...] = ()
+    #: Whether a key without a name may be meant by any name: keys of the configuration, where PEM can carry none.
+    nameless: bool = False
 
     def choose(self, kid: object, algorithm: str) -> VerificationKey | None:
         """The one key for this header: `kid` matched exactly; without one, only when a single key could be meant."""
@@ -65,10 +68,13 @@ class KeySet:
             fit = [key for key in (*self.by_kid.values(), *self.anonymous) if algorithm in key.algorithms]
             return fit[0] if len(fit) == 1 else None
         found = self.by_kid.get(kid) if isinstance(kid, str) else None
+        if found is None and self.nameless:
+            fit = [key for key in self.anonymous if algorithm in key.algorithms]
+            return fit[0] if len(fit) == 1 else None
         return found if found is not None and algorithm in found.algorithms else None
 
     def knows(self, kid: object) -> bool:
-        return kid is None or (isinstance(kid, str) and kid in self.by_kid)
+        return kid is None or self.nameless or (isinstance(kid, str) and kid in self.by_kid)
 
     def __len__(self) -> int:
         return len(self.by_kid) + len(self.anonymous)
@@ -117,8 +123,10 @@ def key_set(jwks: Iterable[object], symmetric: bool = False) -> KeySet:
 def read_static(texts: Iterable[str]) -> KeySet:
     """Keys as configuration gives them: each a JWK, a JWK Set, or a PEM public key."""
     jwks: list[object] = []
+    meant: set[int] = set()
     for text in texts:
         if text.lstrip().startswith("-----BEGIN"):
+            meant.add(len(jwks))
             jwks.append(pem_to_jwk(text))
             continue
         try:
@@ -126,11 +134,21 @@ def read_static(texts: Iterable[str]) -> KeySet:
         except Malformed as error:
             raise KeyRefused("a key is neither JSON nor PEM") from error
         listed = document.get("keys")
-        jwks += listed if isinstance(listed, list) else [document]
+        if isinstance(listed, list):
+            jwks += listed
+        else:
+            meant.add(len(jwks))
+            jwks.append(document)
     found = key_set(jwks, symmetric=True)
-    if found.left_out:
-        raise KeyRefused("; ".join(found.left_out))
-    return found
+    wrong = [why for why in found.left_out if why.startswith("kid ") or _index(why) in meant]
+    if wrong or not len(found):
+        raise KeyRefused("; ".join(wrong or found.left_out) or "there is no key in it")
+    return replace(found, nameless=True)
+
+
+def _index(why: str) -> int:
+    """Which key of the set a reason of `left_out` is about."""
+    return int(why.removeprefix("key ").partition(":")[0])
 
 
 def pem_to_jwk(text: str) -> dict[str, object]:

@@ -126,4 +126,7 @@ def _verify_with(keys: KeySet | None, parts: Token, issuer: TrustedIssuer, algor
     if reason is not None:
         return Refused(reason)
     principal = principal_of(claims, issuer.names, issuer.name, "jwt")
-    return Verified(principal) if principal is not None else Refused("subject_missing")
+    if principal is not None:
+        return Verified(principal)
+    odd = claims.get("sub") is not None and not isinstance(claims["sub"], str)
+    return Refused("subject_not_text" if odd else "subject_missing")  # RFC 7519 4.1.2: a StringOrURI

@@ -15,6 +15,7 @@ import msgspec
 
 from spork.adapters.files.line_sink import LineSink
 from spork.adapters.structlog.redaction import is_secret, redact, redact_query
+from spork.domain.outcomes import Failed, cause
 
 if TYPE_CHECKING:
     from spork.application.exchange.exchange import Exchange
@@ -42,6 +43,7 @@ DEFAULT_FIELDS: Final = (
     "attempts",
     "bytes_in",
     "bytes_out",
+    "cause",
 )
 
 
@@ -69,6 +71,8 @@ class AccessLine(msgspec.Struct, omit_defaults=True, gc=False):
     attempts: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    #: What broke, where a fault ended it: refused, which name, which TLS check. Never told to clients.
+    cause: str | None = None
 
 
 class AccessLog:
@@ -139,6 +143,7 @@ class AccessLog:
             attempts,
             exchange.body.received,
             exchange.sink.sent,
+            cause(exchange.outcome.fault) if isinstance(exchange.outcome, Failed) else None,
         )
 
 

@@ -39,6 +39,7 @@ from spork.domain.outcomes import (
     Local,
     LocalResponse,
     Side,
+    cause,
 )
 from spork.domain.upstreams.circuit import CallResult, result_of_fault
 
@@ -118,6 +119,7 @@ class Forwarder:
             return self.answer_verdict(exchange, sent)
         response, target, permit, seconds = sent
         result = CallResult.IGNORED
+        why = ""
         try:
             rest = self.relay(exchange, plan, response)
             if rest is not None:
@@ -125,12 +127,13 @@ class Forwarder:
             result = upstream.judge(response.status)
         except FaultError as error:
             result = result_of_fault(error.fault)
+            why = cause(error.fault)
             if exchange.trace is not None and error.fault.side is Side.UPSTREAM:
                 exchange.trace.cut(error.fault.kind.value, self._monotonic())
             raise
         finally:
             response.close()
-            target.upstream.settle(target, permit, result, seconds, self._monotonic())
+            target.upstream.settle(target, permit, result, seconds, self._monotonic(), why)
         return None
 
     # ----------------------------------------------------------------------------------------------------- 6 relay

@@ -30,7 +30,7 @@ from spork.application.upstreams.transport import UpstreamRequest, UpstreamRespo
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.domain.http import forwarding
 from spork.domain.http.head import Header
-from spork.domain.outcomes import Denial, Fault, FaultKind, LocalResponse, Side
+from spork.domain.outcomes import Denial, Fault, FaultKind, LocalResponse, Side, cause
 from spork.domain.upstreams.circuit import CallResult, Open, Permit, result_of_fault
 from spork.domain.upstreams.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
 from spork.domain.upstreams.splitting import split
@@ -144,7 +144,8 @@ class Sender:
                     exchange.upstream_seconds += ended - now
                     if record is not None:
                         record.ended = ended
-                    upstream.settle(target, permit, result, ended - now, ended)
+                    why = "" if failure is None else cause(failure.fault)
+                    upstream.settle(target, permit, result, ended - now, ended, why)
             if isinstance(again, Stop):
                 assert failure is not None
                 return await self._failed(exchange, plan, upstream, body, failure, spare)

@@ -19,6 +19,7 @@ from spork.application.kernel.tasks import end
 from spork.application.upstreams.registry import UpstreamRegistry
 from spork.application.upstreams.state import state_of
 from spork.application.upstreams.target import LiveTarget
+from spork.domain.outcomes import cause
 from spork.domain.upstreams.health import ProbePolicy, ProbeVerdict, passes, probe_pause
 from spork.domain.upstreams.model import Target
 
@@ -105,7 +106,7 @@ class Probes:
             error = None if passed else f"probe: {said}"
         except FaultError as fault:
             said = fault.fault.kind.value
-            error = f"probe: {said}"
+            error = f"probe: {cause(fault.fault)}"
         except Exception:
             log.exception("probe of %s", target.name)
             said = error = "probe: internal error"

@@ -43,7 +43,9 @@ class Owner:
     declared: Upstream
     history: ProbeHistory
 
-    def settle(self, target: LiveTarget, permit: Permit, result: CallResult, seconds: float, now: float) -> None:
+    def settle(
+        self, target: LiveTarget, permit: Permit, result: CallResult, seconds: float, now: float, cause: str = ""
+    ) -> None:
         raise NotImplementedError
 
     def answered(self, target: LiveTarget, permit: Permit, status: int, seconds: float, now: float) -> None:
@@ -124,7 +126,7 @@ class LiveTarget:
     def started(self) -> None:
         self.active += 1
 
-    def finished(self, result: CallResult, seconds: float, now: float) -> None:
+    def finished(self, result: CallResult, seconds: float, now: float, cause: str = "") -> None:
         """One request is over, `seconds` after it was sent. An ignored one only stops being in flight."""
         self.active -= 1
         if result is CallResult.OK:
@@ -135,20 +137,20 @@ class LiveTarget:
             if self.measured:
                 self._measure(seconds, now)
         elif result is not CallResult.IGNORED:
-            self._failed(result, seconds, now)
+            self._failed(result, seconds, now, cause)
 
     def _measure(self, seconds: float, now: float) -> None:
         self.ewma = peak_average(self.ewma, seconds, now - self.ewma_at)
         self.ewma_at = now
 
-    def _failed(self, result: CallResult, seconds: float, now: float) -> None:
+    def _failed(self, result: CallResult, seconds: float, now: float, cause: str) -> None:
         row = self.window.at(now)
         row[0] += 1
         row[1] += 1
         self.durations.append(seconds)
         if self.measured:
             self._measure(seconds, now)
-        self.last_error = result.value
+        self.last_error = cause or result.value
         if self.ejection is not None and not self.ejection.out(now) and self.ejection.failed():
             self.upstream.consider_ejecting(self, now)
 

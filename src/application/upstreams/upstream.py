@@ -98,9 +98,11 @@ class LiveUpstream(Owner):
         target.active += 1
         return target, permit  # type: ignore[return-value]
 
-    def settle(self, target: LiveTarget, permit: Permit, result: CallResult, seconds: float, now: float) -> None:
-        """One try is over, `seconds` after it was sent."""
-        target.finished(result, seconds, now)
+    def settle(
+        self, target: LiveTarget, permit: Permit, result: CallResult, seconds: float, now: float, cause: str = ""
+    ) -> None:
+        """One try is over, `seconds` after it was sent. `cause` says for operators what broke."""
+        target.finished(result, seconds, now, cause)
         breaker = self.breaker if target.breaker is None else target.breaker
         if breaker is not None:
             breaker.record(permit, result, seconds, now)

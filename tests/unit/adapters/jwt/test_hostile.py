@@ -198,7 +198,7 @@ HOSTILE: list[tuple[str, Callable[[], bytes], str]] = [
     ("issued in the future", lambda: token(iat=NOW + 61), "issued_in_future"),
     # subject
     ("no subject", lambda: token(sub=None), "subject_missing"),
-    ("subject is a number", lambda: token(sub=7), "subject_missing"),
+    ("subject is a number", lambda: token(sub=7), "subject_not_text"),
     ("subject with a line break", lambda: token(sub="alice\r\nX-User-Roles: admin"), "subject_missing"),
 ]  # fmt: skip
 
@@ -418,3 +418,30 @@ def test_valid_wycheproof_vectors_are_accepted() -> None:
     # Stricter on purpose: a PS384 signature by a key marked PS256 (346, 350), a key marked with an algorithm that does
     # not exist (ES521: 347, 351), and a `?` among base64url letters (372, 373).
     assert refused == {346, 347, 350, 351, 372, 373}
+
+
+def test_a_saved_key_set_may_hold_keys_for_other_things() -> None:
+    """RFC 7517 5: what is of another kind is ignored. Keycloak's sets have a key for encryption, others more."""
+    good = public_jwk("rsa", "k1", 1)
+    others = [
+        public_jwk("rsa", "enc", 2) | {"use": "enc", "alg": "RSA-OAEP"},
+        {"kty": "EC", "crv": "secp256k1", "kid": "wallet", "x": "AA", "y": "AA"},
+        {"kty": "AKP", "kid": "pq", "alg": "ML-DSA-65", "pub": "AA"},
+        {"kid": "odd"},
+    ]
+    found = read_static([json.dumps({"keys": [*others, good]})])
+    assert list(found.by_kid) == ["k1"]
+    assert len(found.left_out) == len(others)
+    with pytest.raises(KeyRefused):
+        read_static([json.dumps({"keys": others})])
+    with pytest.raises(KeyRefused):
+        read_static([json.dumps(others[1])])
+
+
+def test_a_key_without_a_name_is_meant_by_any_name_only_where_the_operator_wrote_it() -> None:
+    nameless = {key: value for key, value in public_jwk("rsa", "k1", 1).items() if key != "kid"}
+    written = read_static([json.dumps(nameless)])
+    assert written.knows("whatever") and written.choose("whatever", "RS256") is not None
+    assert read_static([json.dumps(nameless), json.dumps(nameless)]).choose("whatever", "RS256") is None
+    fetched = read_key_set(json.dumps({"keys": [nameless]}).encode())
+    assert not fetched.knows("whatever") and fetched.choose("whatever", "RS256") is None
