@@ -36,6 +36,14 @@ GETTABLE = (
     "keys",
     "sessions",
     "pulse",
+    "concerns",
+    "nodes",
+    "components",
+    "objectives",
+    "audit",
+    "usage",
+    "connections",
+    "history",
 )
 
 

@@ -119,7 +119,7 @@ class ConsoleClient:
     async def page(self, topic: str, **params: str | int) -> Page:
         """One topic through its own list call (`top`, `q`, `cursor`, `after`, ... as the contract names them)."""
         spec = TOPICS[topic]
-        document = await self._json("GET", spec.path, params=params)
+        document = await self._json("GET", spec.path, params={**dict(spec.params), **params})
         if not isinstance(document, dict):
             raise BadData(f"{topic}: not an object")
         if spec.single:

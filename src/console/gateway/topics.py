@@ -28,6 +28,8 @@ class Topic:
     single: bool = False
     named_only: bool = False
     """The stream only says that it changed; what it is now is read. It grows old by itself, ticks or not."""
+    params: tuple[tuple[str, str | int], ...] = ()
+    """What its own call is always asked with."""
 
     @property
     def ticking(self) -> bool:
@@ -39,6 +41,10 @@ class Topic:
         """The rows' type."""
         from spork.application import views
 
+        if self.view == "UsageRow":
+            from spork.console.gateway.usage_rows import UsageRow
+
+            return UsageRow
         return getattr(views, self.view)  # type: ignore[no-any-return]
 
 
@@ -66,6 +72,14 @@ TOPICS: dict[str, Topic] = {
         Topic("traffic", "TrafficView", _request, "/traffic"),
         Topic("events", "EventView", _id, "/events"),
         Topic("config", "ConfigView", _only, "/config", single=True, named_only=True),
+        Topic("concerns", "ConcernView", _id, "/concerns"),
+        Topic("nodes", "NodeView", _name, "/nodes", live=False),
+        Topic("components", "ComponentHealth", _name, "/components", live=False),
+        Topic("objectives", "ObjectiveView", _name, "/objectives", live=False),
+        Topic("audit", "AuditView", _id, "/audit", live=False, params=(("last", 500),)),
+        Topic("usage", "UsageRow", lambda r: f"{r.hour} {r.consumer} {r.route}", "/usage", live=False),
+        Topic("connections", "ConnectionView", _id, "/connections", live=False),
+        Topic("history", "HistoryView", lambda r: f"{r.kind} {r.name}", "/history", live=False),
         Topic("limits", "LimitView", _name, "/limits", live=False),
         Topic("consumers", "ConsumerView", _name, "/consumers", live=False),
         Topic("keys", "ApiKeyView", _id, "/keys", live=False),

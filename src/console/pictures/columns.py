@@ -38,6 +38,8 @@ class Column:
     right: bool = False
     grow: bool = False
     most: int = 400
+    middle: bool = False
+    """Too long a text is cut in its middle: the ends tell such names apart."""
 
 
 @dataclass(frozen=True, slots=True)

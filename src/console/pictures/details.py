@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         TrafficView,
     )
 
-LABEL = 12
+LABEL = 13
 
 
 def _plainly(word: str) -> Span:
@@ -155,12 +155,16 @@ def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
     lines = [
         fact("state", _plainly(row.state), f"   since {_when(row.since, moment)}   {row.trips} trips"),
         *text_fact("cause", row.cause, width),
+        *(text_fact("opened", row.opened_because, width) if row.opened_because not in ("", row.cause) else ()),
         fact(
             "window",
             (f"{errors}%", tone),
             f" failed of {count(row.requests)} requests ({count(row.failures)} failed, {count(row.slow)} slow)",
         ),
-        fact("limit", f"trips at {percent(row.threshold)}% of {row.min_requests} or more"),
+        fact("trips at", _thresholds(row)),
+        fact(
+            "recovers", f"after {row.open_for:g} s open, then over {row.ramp_seconds:g} s" if row.open_for else MISSING
+        ),
         fact("traffic", (rate(row.rps), "bold"), " rps"),
     ]
     if row.state == "open":
@@ -181,29 +185,33 @@ def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
     return lines + _window(row, moment, width) + _transitions(row)
 
 
+def _thresholds(row: BreakerView) -> str:
+    """All that opens it, in one line."""
+    said = [f"{percent(row.threshold)}% failed of {row.min_requests} or more"]
+    if row.slow_call_ms is not None:
+        said.append(f"{percent(row.slow_ratio)}% slower than {took(row.slow_call_ms)}")
+    if row.consecutive:
+        said.append(f"{row.consecutive} failures in a row")
+    window = f", in {row.window_seconds:g} s" if row.window_seconds else ""
+    return ", or ".join(said) + window + (" (per target)" if row.per_target else "")
+
+
 def _window(row: BreakerView, moment: Moment, width: int) -> list[Line]:
+    """Requests and failures of each second of the window, a cell each, on one scale."""
     if not row.window:
         return []
-    lines: list[Line] = [BLANK, title("Window, second by second (newest last)"), BLANK]
-    top = max((requests for requests, _ in row.window), default=1) or 1
-    room = max(10, min(48, width - 40))
-    oldest = len(row.window)
-    for index, (requests, failures) in enumerate(row.window):
-        filled = round(requests / top * room)
-        bad = round(failures / top * room) if requests else 0
-        bad = 1 if failures and not bad else min(bad, filled)
-        block = "#" if moment.ascii_only else "━"
-        lines.append(
-            [
-                (f"{index - oldest:>10}s  ", "dim"),
-                (block * bad, "bad"),
-                (block * max(0, filled - bad), "accent"),
-                (" " * (room - filled), ""),
-                (f"{count(requests):>8}", "" if requests else "dim"),
-                (f"{count(failures):>8} failed" if failures else "", "bad"),
-            ]
-        )
-    return lines
+    requests = [float(made) for made, _ in row.window]
+    failures = [float(failed) for _, failed in row.window]
+    most = max(1.0, *requests)
+    ascii_only = moment.ascii_only
+    return [
+        fact(
+            "last seconds",
+            (sparkline(requests, len(requests), ascii_only, most), "accent"),
+            f"  requests, {most:.0f}/s at most",
+        ),
+        fact("", (sparkline(failures, len(failures), ascii_only, most), "bad" if any(failures) else "dim"), "  failed"),
+    ]
 
 
 def _transitions(row: BreakerView) -> list[Line]:

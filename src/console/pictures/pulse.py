@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from spork.console.gateway.topics import target_key
 from spork.console.pictures.columns import Table
-from spork.console.pictures.tables.health import SERVICES
+from spork.console.pictures.tables.health import BREAKERS, SERVICES, TARGETS
 from spork.console.pictures.tables.records import TRAFFIC
 from spork.console.pictures.tables.usage import QUOTAS
 from spork.console.session.store import Store
@@ -40,10 +40,10 @@ def series(pulse: PulseView, name: str) -> tuple[float | None, ...]:
     return ()
 
 
-def traffic_tile(pulse: PulseView | None, width: int, moment: Moment) -> list[Line]:
-    """Rates with five minutes of history, latencies, load."""
+def traffic_tile(pulse: PulseView | None, width: int, moment: Moment, unknown: str = "") -> list[Line]:
+    """Rates with five minutes of history, latencies, load. `unknown` is said before the first numbers."""
     if pulse is None:
-        return [[("waiting for the first numbers", "dim")]]
+        return [[(unknown or "waiting for the first numbers", "dim")]]
     more = "≥" if moment.partial else ""
     rows: list[tuple[str, str, str, tuple[float | None, ...], float]] = [
         ("rps", more + rate(pulse.rps), "", series(pulse, "rps"), 1.0),
@@ -67,7 +67,11 @@ def traffic_tile(pulse: PulseView | None, width: int, moment: Moment) -> list[Li
         )
     lines.append(_pairs(("p50", millis(pulse.p50_ms)), ("p95", millis(pulse.p95_ms)), ("p99", millis(pulse.p99_ms))))
     score = "-" if pulse.health_score is None else f"{pulse.health_score:.0f}"
-    load = (("gw p95", millis(pulse.overhead_p95_ms)), ("in flight", more + count(pulse.in_flight)), ("score", score))
+    load = (
+        ("gw p95", millis(pulse.overhead_p95_ms)),
+        ("in flight", more + count(pulse.in_flight)),
+        ("health", f"{score}/100"),
+    )
     lines.append(_pairs(*load) if line_cells(_pairs(*load)) <= width else _pairs(*load[:2]))
     return lines
 
@@ -86,10 +90,10 @@ def _pairs(*pairs: tuple[str, str]) -> Line:
     return line
 
 
-def breakers_tile(rows: Sequence[BreakerView], width: int, moment: Moment) -> list[Line]:
-    """How many are in each state, and which are not closed."""
+def breakers_tile(rows: Sequence[BreakerView], width: int, moment: Moment, empty: str = "") -> list[Line]:
+    """How many are in each state, and which are not closed. `empty` is said when there are none."""
     if not rows:
-        return [[("no breakers configured", "dim")]]
+        return [[(empty or BREAKERS.nothing, "dim")]]
     lines: list[Line] = []
     for word in ORDER:
         there = sorted((row for row in rows if row.state == word), key=lambda row: -row.rps)
@@ -109,10 +113,10 @@ def breakers_tile(rows: Sequence[BreakerView], width: int, moment: Moment) -> li
     return lines
 
 
-def targets_tile(rows: Sequence[TargetView], width: int, moment: Moment) -> list[Line]:
-    """By probe, by configuration, by traffic: three different questions."""
+def targets_tile(rows: Sequence[TargetView], width: int, moment: Moment, empty: str = "") -> list[Line]:
+    """By probe, by configuration, by traffic: three different questions. `empty` is said when there are none."""
     if not rows:
-        return [[("no targets", "dim")]]
+        return [[(empty or TARGETS.nothing, "dim")]]
     up = [row for row in rows if row.probe == "up"]
     down = [row for row in rows if row.probe == "down"]
     unknown = [row for row in rows if row.probe not in ("up", "down", "off")]
@@ -148,7 +152,7 @@ def one_line(store: Store, moment: Moment) -> list[Line]:
     more = "≥" if moment.partial else ""
     first: Line = [("traffic   ", "dim")]
     if pulse is None:
-        first.append(("waiting for the first numbers", "dim"))
+        first.append((f"not known: {store.why_unknown('pulse')}", "dim"))
     else:
         first += [(f"{more}{rate(pulse.rps)}", "bold"), (" rps  ", "dim")]
         first += [(f"{percent(pulse.error_ratio)}%", ratio_tone(pulse.error_ratio) or ""), (" 5xx  ", "dim")]

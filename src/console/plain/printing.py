@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
     except BadFilter as error:
         return _complain(str(error), USAGE)
     except LinkFault as fault:
-        return _complain(f"{fault.word}: {fault}", fault.exit_code)
+        return _complain(f"{fault.word}: {fault} ({context.url})", fault.exit_code)
     except (KeyboardInterrupt, asyncio.CancelledError):
         return OK
     except BrokenPipeError:
@@ -93,10 +93,15 @@ async def read(client: ConsoleClient, topic: str, top: int) -> Page:
     return Page(page.rev, page.as_of, page.nodes, items[:top], cursor, page.total)
 
 
+def table_of(topic: str) -> Table | None:
+    """How a topic's rows are printed; None for what is no table."""
+    return ATTENTION if topic == "concerns" else TABLES.get(topic)
+
+
 async def _get(options: argparse.Namespace, client: ConsoleClient) -> int:
     topic = options.topic
     page = await read(client, topic, max(1, options.top))
-    table = TABLES.get(topic)
+    table = table_of(topic)
     rows = page.items
     if table is not None:
         rows = _chosen(table, rows, options)
@@ -178,7 +183,7 @@ async def _watch(options: argparse.Namespace, client: ConsoleClient) -> int:
     """Each change of the topic as a line, as it comes; the gateway going away is a line too, not the end."""
     store = Store()
     feed = Feed(store, client)
-    test, table = compile_filter(options.filter), TABLES.get(options.topic)
+    test, table = compile_filter(options.filter), table_of(options.topic)
     running = asyncio.create_task(feed.run())
     seen: dict[str, Any] = {}
     printed, state = 0, ""

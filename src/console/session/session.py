@@ -45,7 +45,10 @@ class ConsoleSession:
         self.environ = environ
         self.mono, self.wall = mono, wall
         self.store = Store()
+        self.store.url = context.url
         self.lock = Lock()
+        self.quieted: dict[str, float] = {}
+        """Concerns that are acknowledged (no end) or snoozed (monotonic end), by id."""
         self.client: ConsoleClient | None = None
         self.feed: Feed | None = None
         self.ascii_only = ascii_only
@@ -90,6 +93,7 @@ class ConsoleSession:
         await self.close()
         self.context = context
         self.store = Store()
+        self.store.url = context.url
         self.lock.lock()
         await self.open()
 
@@ -107,7 +111,18 @@ class ConsoleSession:
     def moment(self) -> Moment:
         """What cells need to know besides their row, now."""
         now = self.store.server_now(self.mono(), self.wall())
-        return Moment(now, self.store.partial, self.ascii_only)
+        return Moment(
+            now, self.store.partial, self.ascii_only, self.quiet_concerns(), self.store.shelves["history"].rows
+        )
+
+    def quiet_concerns(self) -> frozenset[str]:
+        """Concerns the operator has acknowledged, until they clear, or snoozed, until the time is over."""
+        now, there = self.mono(), self.store.shelves["concerns"].rows
+        for key, until in list(self.quieted.items()):
+            row = there.get(key)
+            if now >= until or row is None or row.state == "cleared":
+                del self.quieted[key]
+        return frozenset(self.quieted)
 
     def look_at(self, topics: tuple[str, ...]) -> None:
         """The visible screen's topics: what polling asks for."""

@@ -96,6 +96,8 @@ class Store:
     def __init__(self) -> None:
         self.shelves = {name: Shelf(topic) for name, topic in TOPICS.items()}
         self.link = Link()
+        self.url = ""
+        """Which gateway, for what is said of a lost link."""
         self.who: Whoami | None = None
         self.nodes: Nodes | None = None
         self.rev = 0

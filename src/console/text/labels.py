@@ -42,6 +42,8 @@ _STATES = {
     "failing": State("FAILING", "x", "bad", 2),
     "ejected": State("EJECTED", "x", "bad", 2),
     "idle": State("IDLE", " ", "dim"),
+    "silent": State("SILENT", "?", "unknown", 2),
+    "ramping": State("RAMP", "~", "warn", 1),
     # services
     "healthy": State("HEALTHY", " ", "ok"),
     "degraded": State("DEGRADED", "~", "warn", 1),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +14,7 @@ class Moment:
     now: float = 0.0
     partial: bool = False
     ascii_only: bool = False
+    quiet: frozenset[str] = frozenset()
+    """Concerns the operator has acknowledged or snoozed."""
+    history: Mapping[str, Any] = field(default_factory=dict)
+    """The last minutes of each service and route, by `kind name`."""

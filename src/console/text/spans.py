@@ -51,6 +51,14 @@ def crop(text: str, width: int) -> str:
     return "".join(out) + "…"
 
 
+def crop_middle(text: str, width: int) -> str:
+    """`text` in at most `width` cells, with an ellipsis in its middle: `geo/127…:24199`."""
+    if cells(text) <= width or width < 5 or not text.isascii():
+        return crop(text, width)
+    tail = (width - 1) * 3 // 5
+    return f"{text[: width - 1 - tail]}…{text[-tail:]}"
+
+
 def quiet(lines: Iterable[Line]) -> list[Line]:
     """Lines without their tones: their numbers are old."""
     return [[(text, "dim") for text, _ in line] for line in lines]

@@ -122,7 +122,7 @@ class Chrome:
 
     def paint_card(self, width: int, height: int) -> None:
         """What fits into a window too small for screens: the counters and the worst concerns."""
-        from spork.console.pictures.attention import concerns
+        from spork.console.pictures.attention import concerns, state_of
 
         session = self.app.session
         needs = f" spork-console needs {MIN_WIDTH}x{MIN_HEIGHT}, has {width}x{height}"
@@ -132,9 +132,9 @@ class Chrome:
         lines += [
             [
                 (" ", ""),
-                (str(each.state), each.state.tone),
-                (f" {each.what} {each.object}  ", "bold"),
-                (each.detail, "dim"),
+                (str(state_of(each)), state_of(each).tone),
+                (f" {each.kind} {each.object}  ", "bold"),
+                (each.cause, "dim"),
             ]
             for each in concerns(session.store, session.moment().now)[: max(1, height - 8)]
         ]

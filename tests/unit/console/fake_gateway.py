@@ -19,6 +19,8 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 import uvicorn
 
+from spork.application.fleet import concern_rules
+from spork.application.fleet.concerns import ConcernLedger
 from spork.application.views import (
     ActionResult,
     ApiKeyView,
@@ -46,6 +48,7 @@ class FakeGateway:
         self.frozen = at is not None
         self.topics: dict[str, Any] = seeds.all_topics(self.started)
         self.rev = 88_213
+        self.ledger = ConcernLedger()
         self.nodes = seeds.NODES
         self.delay = 0.0
         self.deny: set[str] = set()
@@ -149,7 +152,20 @@ class FakeGateway:
         for name in gone or ():
             held.pop(name, None)
         self.topics[topic] = list(held.values())
-        return self.send("delta", {"topic": topic, "rows": rows, "gone": gone or []})
+        rev = self.send("delta", {"topic": topic, "rows": rows, "gone": gone or []})
+        if topic in ("breakers", "targets", "services", "quotas"):
+            self.tell_concerns()
+        return rev
+
+    def concerns(self) -> list[Any]:
+        """As the real gateway finds them, from the rows as they are."""
+        named = ("services", "targets", "breakers", "quotas")
+        found = concern_rules.everything(*(self.topics[name] for name in named), self.nodes)
+        self.ledger.observe(found, self.now())
+        return self.ledger.rows()
+
+    def tell_concerns(self) -> None:
+        self.send("delta", {"topic": "concerns", "rows": self.concerns(), "gone": []})
 
     def sample(self, rows: list[TrafficView], rate: int = 20) -> None:
         self.send("sample", {"rows": rows, "rate": rate})
@@ -261,6 +277,8 @@ class FakeGateway:
         return 404, {"title": "not found"}, []
 
     def _rows(self, name: str) -> Any:
+        if name == "concerns" and not self.broken.get(name):
+            return self.concerns() + list(self.topics["concerns"])
         return self.broken.get(name, self.topics[name])
 
     async def _stream(self, send: Any, receive: Any, headers: dict[str, str], query: dict[str, str]) -> None:

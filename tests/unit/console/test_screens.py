@@ -48,7 +48,7 @@ async def test_screens(gateway: FakeGateway, key: str, words: tuple[str, ...], s
     [
         (("2", "enter"), ("Services › billing", "Targets 4", "v DOWN", "least_request")),
         (("2", "enter", "enter"), ("Targets › billing/10.0.7.", "address", "weight", "Last 50 requests")),
-        (("3", "enter"), ("Breakers › billing", "trips at 50.0%", "Window, second by second")),
+        (("3", "enter"), ("Breakers › billing", "50.0% failed of 20", "last seconds")),
         (("4", "enter"), ("Quota windows › spk_9f…31", "600 of", "gcra")),
         (("5", "enter"), ("Routes › users-v1", "leads to", "Which route would take this request?")),
         (("6", "enter"), ("Requests › 01J9A", "request id", "never sent")),

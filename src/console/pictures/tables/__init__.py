@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spork.console.pictures.columns import Table
-from spork.console.pictures.tables import access, health, records, usage
+from spork.console.pictures.tables import access, gateway, health, records, usage
 
 TABLES: dict[str, Table] = {
     table.name: table
@@ -17,6 +17,12 @@ TABLES: dict[str, Table] = {
         records.ROUTES,
         records.TRAFFIC,
         records.EVENTS,
+        gateway.NODES,
+        gateway.COMPONENTS,
+        gateway.OBJECTIVES,
+        gateway.AUDIT,
+        gateway.USAGE,
+        gateway.CONNECTIONS,
         access.KEYS,
         access.SESSIONS,
     )

@@ -122,7 +122,9 @@ TARGETS = Table(
     topic="targets",
     title="targets",
     columns=(
-        Column("target", "TARGET", 20, lambda r, m: (r.name, "bold"), lambda r: r.name, grow=True, most=34),
+        Column(
+            "target", "TARGET", 20, lambda r, m: (r.name, "bold"), lambda r: r.name, grow=True, most=34, middle=True
+        ),
         Column("service", "SERVICE", 12, lambda r, m: (r.upstream, ""), lambda r: r.upstream, priority=2),
         Column("config", "CONFIG", 9, lambda r, m: said(r.config), lambda r: severity(r.config)),
         Column("probe", "PROBE", 9, lambda r, m: said(r.probe), lambda r: target_severity(r)),
@@ -196,8 +198,20 @@ def _retry_at(row: BreakerView) -> float | None:
     return row.expires_at if row.state == "forced_open" else row.next_try
 
 
+def breaker_word(row: BreakerView) -> str:
+    """The circuit's state; one that is closed but admits only a part is ramping, and not well."""
+    return "ramping" if row.state == "closed" and row.ramp is not None and row.ramp < 1 else row.state
+
+
+def reason_of(row: BreakerView) -> str:
+    """Why it is as it is: the operator's words, else what opened it, else how it came to its state."""
+    if row.state == "forced_open":
+        return row.forced_reason or row.cause or MISSING
+    return (row.opened_because if breaker_word(row) != "closed" else "") or row.cause or MISSING
+
+
 def breaker_severity(row: BreakerView) -> tuple[int, float]:
-    return (severity(row.state), row.error_ratio)
+    return (severity(breaker_word(row)), row.error_ratio)
 
 
 def _errors(row: BreakerView, moment: Moment) -> Span:
@@ -211,8 +225,10 @@ BREAKERS = Table(
     topic="breakers",
     title="breakers",
     columns=(
-        Column("state", "STATE", 9, lambda r, m: said(r.state), breaker_severity),
-        Column("breaker", "BREAKER", 14, lambda r, m: (r.name, "bold"), lambda r: r.name, grow=True, most=36),
+        Column("state", "STATE", 9, lambda r, m: said(breaker_word(r)), breaker_severity),
+        Column(
+            "breaker", "BREAKER", 18, lambda r, m: (r.name, "bold"), lambda r: r.name, grow=True, most=44, middle=True
+        ),
         Column("err", "ERR%", 6, _errors, lambda r: r.error_ratio if r.requests else None, right=True),
         Column("requests", "REQ", 6, lambda r, m: (rate(r.requests), ""), lambda r: r.requests, priority=2, right=True),
         Column(
@@ -230,22 +246,24 @@ BREAKERS = Table(
         Column("retry", "RETRY IN", 8, _retry, _retry_at, priority=2, right=True),
         Column("rps", "RPS", 6, lambda r, m: (_sum(r.rps, m), ""), lambda r: r.rps, priority=3, right=True),
         Column("slow", "SLOW", 5, lambda r, m: (rate(r.slow), ""), lambda r: r.slow, priority=7, right=True),
-        Column("by", "FORCED BY", 12, lambda r, m: (r.forced_by or MISSING, "dim"), lambda r: r.forced_by, priority=8),
+        Column("by", "FORCED BY", 10, lambda r, m: (r.forced_by or MISSING, "dim"), lambda r: r.forced_by, priority=8),
         Column(
             "cause",
             "CAUSE",
             18,
-            lambda r, m: (r.forced_reason or r.cause or MISSING, "dim"),
+            lambda r, m: (reason_of(r), "dim"),
             lambda r: r.cause,
-            priority=6,
+            priority=3,
             grow=True,
         ),
     ),
     order=("state", True),
     key=attrgetter("name"),
-    faulty=lambda r: severity(r.state) > 0,
-    search=lambda r: f"{r.name} {r.state} {r.cause} {r.forced_by or ''} {' '.join(r.routes)}".lower(),
+    faulty=lambda r: severity(breaker_word(r)) > 0,
+    search=lambda r: (
+        f"{r.name} {breaker_word(r)} {r.cause} {r.opened_because} {r.forced_by or ''} {' '.join(r.routes)}".lower()
+    ),
     nothing="no breakers: no service has one configured",
-    fields=lambda r: {"state": r.state, "breaker": r.name, "cause": r.cause, "by": r.forced_by or ""},
-    watch=lambda r: r.state,
+    fields=lambda r: {"state": breaker_word(r), "breaker": r.name, "cause": reason_of(r), "by": r.forced_by or ""},
+    watch=breaker_word,
 )

@@ -52,7 +52,7 @@ class Config(Pane):
             [([(f" {TITLES[tab]} ", "tab" if tab == self.tab else "dim"), (" ", "")], tab) for tab in CONFIG_TABS]
         )
         if view is None:
-            self.body.show([BLANK, [("  waiting for the configuration", "dim")]])
+            self.body.show([BLANK, [(f"  not known: {self.session.store.why_unknown('config')}", "dim")]])
             return
         head = config_head(view, self.session.moment())
         self.facts.styles.height = len(head) + 1

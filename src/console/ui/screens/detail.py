@@ -86,7 +86,9 @@ class Detail(Pane):
         self.row = found if found is not None else self.row
         width = max(40, self.size.width - 4)
         if self.row is None:
-            lines: list[Line] = [[("not here (any more): it left the gateway's lists", "warn")]]
+            known = store.known(self.topic)
+            gone = "not here (any more): it left the gateway's lists"
+            lines: list[Line] = [[(gone if known else f"not known: {store.why_unknown(self.topic)}", "warn")]]
         else:
             lines = DETAILS[self.place](self.row, moment, width)
             if found is None:
@@ -105,6 +107,7 @@ class Detail(Pane):
             rows = order(rows, column, table.order[1], table.key) if column is not None else rows
         name = "Targets" if table.name == "targets" else f"Last {LAST_REQUESTS} requests seen"
         grid.head = [(name, "title"), (f" {count(len(rows))}", "dim")]
+        grid.empty = self.empty_of(table)
         grid.note = self.age_line(table.topic)
         grid.dimmed = self.freshness(table.topic).old
         grid.show(rows, self.session.moment())
@@ -120,7 +123,9 @@ class Detail(Pane):
     def _concerns(self, request: TrafficView, row: Any) -> bool:
         if self.place == "target":
             return bool(request.target == row.name and request.upstream == row.upstream)
-        return bool(request.subject == (row.subject if self.place == "quota" else row.name))
+        if self.place == "quota":
+            return bool((row.kind == "ip" and request.client == row.subject) or request.subject == row.subject)
+        return bool(request.subject == row.name)
 
     # ---------------------------------------------------------------------------------------------- commands
 

@@ -61,6 +61,7 @@ class Listing(Pane):
         grid = self.grid
         grid.sorted_by = self.sorted_by
         grid.dimmed = self.freshness(self.table.topic).old
+        grid.empty = self.empty_of(self.table, bool(self.test or self.faults_only or self.group))
         kept = None if self.held is not None else self._standing()
         if kept is not None:
             grid.show(kept[0], self.session.moment(), kept[1])

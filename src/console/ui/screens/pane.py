@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.containers import Container
 
-from spork.console.pictures.columns import BadFilter, Test, compile_filter
+from spork.console.pictures.columns import BadFilter, Table, Test, compile_filter
 from spork.console.session.session import ConsoleSession
 from spork.console.text.freshness import Freshness, age
 from spork.console.text.spans import Line, titled
@@ -110,6 +110,10 @@ class Pane(Container):
 
     def freshness(self, topic: str) -> Freshness:
         return self.session.store.freshness(topic, self.session.mono())
+
+    def empty_of(self, table: Table, filtered: bool | None = None) -> str:
+        """What stands in place of the table's rows when there are none."""
+        return table.empty(self.session.store, bool(self.test or self.faults_only) if filtered is None else filtered)
 
     def age_line(self, topic: str) -> Line:
         """The topic's age and trouble, for titles: a quiet `0.3s` while all is well, words otherwise."""

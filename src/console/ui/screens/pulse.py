@@ -8,6 +8,7 @@ from textual.containers import Horizontal
 from spork.console.pictures import pulse
 from spork.console.pictures.attention import ATTENTION, concerns
 from spork.console.pictures.columns import select, top
+from spork.console.pictures.tables.health import BREAKERS, TARGETS
 from spork.console.session.session import ConsoleSession
 from spork.console.text.formats import count
 from spork.console.text.spans import Line
@@ -23,7 +24,7 @@ class Pulse(Pane):
     """Tiles above, what needs attention below them, then the busiest and the tail; narrow windows keep the first two."""
 
     place = "pulse"
-    topics = ("pulse", "services", "targets", "breakers", "quotas", "traffic", "events")
+    topics = ("pulse", "services", "targets", "breakers", "quotas", "traffic", "concerns")
 
     def __init__(self, session: ConsoleSession) -> None:
         super().__init__(session)
@@ -92,21 +93,26 @@ class Pulse(Pane):
         if not self.traffic.parent or not getattr(self.traffic.parent, "display", True):
             return
         width = self.traffic.size.width - 4
+        unknown = "" if store.known("pulse") else f"not known: {store.why_unknown('pulse')}"
         old = self.freshness("pulse").old
         self.traffic.show(
-            pulse.traffic_tile(store.one("pulse"), width, moment),
+            pulse.traffic_tile(store.one("pulse"), width, moment, unknown),
             [("Traffic", "title"), (" 5 min", "dim")],
             self.age_line("pulse"),
             dimmed=old,
         )
         self.breakers.show(
-            pulse.breakers_tile(store.rows("breakers"), self.breakers.size.width - 4, moment),
+            pulse.breakers_tile(
+                store.rows("breakers"), self.breakers.size.width - 4, moment, self.empty_of(BREAKERS, False)
+            ),
             [("Breakers", "title")],
             self.age_line("breakers"),
             dimmed=old,
         )
         self.targets.show(
-            pulse.targets_tile(store.rows("targets"), self.targets.size.width - 4, moment),
+            pulse.targets_tile(
+                store.rows("targets"), self.targets.size.width - 4, moment, self.empty_of(TARGETS, False)
+            ),
             [("Targets", "title")],
             self.age_line("targets"),
             dimmed=old,
@@ -114,14 +120,17 @@ class Pulse(Pane):
 
     def _attention(self) -> None:
         moment = self.session.moment()
-        found = concerns(self.session.store, moment.now)
+        found = concerns(self.session.store, moment.now, moment.quiet)
         rows = select(ATTENTION, found, self.test, self.faults_only)
+        open_ones = sum(row.state != "cleared" for row in rows)
         self.attention.head = [
             ("Attention", "title"),
-            (f" {len(rows)}", "bold" if rows else "dim"),
-            (", worst first", "dim"),
+            (f" {open_ones}", "bold" if open_ones else "dim"),
+            (" open, worst first", "dim"),
         ]
-        self.attention.dimmed = self.freshness("breakers").old
+        self.attention.note = self.age_line("concerns")
+        self.attention.dimmed = self.freshness("concerns").old
+        self.attention.empty = self.empty_of(ATTENTION)
         self.attention.show(rows, moment)
 
     def _top(self, grid: LiveTable, topic: str, name: str, note: Line) -> None:
@@ -134,6 +143,7 @@ class Pulse(Pane):
         grid.head = [(name, "title"), (f" {count(len(rows))}", "dim")]
         grid.note = self.age_line(topic)
         grid.dimmed = self.freshness(topic).old
+        grid.empty = self.empty_of(grid.table, False)
         grid.show(shown, self.session.moment())
 
     def _tail_head(self) -> None:
@@ -142,6 +152,7 @@ class Pulse(Pane):
         if self.held:
             note = [(f"PAUSED {count(store.traffic.total - self.held_total)} new", "warn")]
         self.tail.head = [("Latest requests", "title")]
+        self.tail.empty = self.empty_of(self.tail.table, False)
         self.tail.dimmed = self.freshness("traffic").old
         self.tail.note = note or self.age_line("traffic")
         self.tail.repaint()

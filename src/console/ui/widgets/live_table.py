@@ -19,7 +19,7 @@ from textual.strip import Strip
 
 from spork.console.pictures.columns import GAP, Column, Table, layout, total_width
 from spork.console.text.moment import Moment
-from spork.console.text.spans import Line, Span, cells, crop, fit
+from spork.console.text.spans import Line, Span, cells, crop, crop_middle, fit
 from spork.console.ui.palette import Palette
 from spork.console.ui.widgets.lines import ascii_strip, paint, paint_framed
 
@@ -300,6 +300,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
         segments = [Segment(pointer, colours.style("accent", ground)), Segment(mark, colours.style(tone, ground))]
         gap = Segment(" " * GAP, colours.style("", ground))
         for (column, width), (text, tone) in zip(self._placed, spans, strict=True):
+            text = crop_middle(text, width) if column.middle else text
             segments.append(Segment(fit(text, width, column.right), colours.style("dim" if quiet else tone, ground)))
             segments.append(gap)
         strip = Strip(segments)
