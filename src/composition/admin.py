@@ -366,6 +366,21 @@ class OperatorSide:
         self._notes.add(task)
         task.add_done_callback(self._notes.discard)
 
+    async def note_profile(self, actor: str, client: str, words: str, reason: str) -> None:
+        """Who took a profile of this node, in the audit trail."""
+        entry = AuditEntry(
+            self.clock.unix(),
+            "profile.take",
+            actor=actor,
+            object=self.node,
+            outcome="done",
+            detail=words,
+            reason=reason,
+            client=client,
+            node=self.node,
+        )
+        await self.operations.note(entry)
+
     # ------------------------------------------------------------------------------------------------- the application
 
     @property
@@ -388,9 +403,11 @@ class OperatorSide:
         from spork.adapters.litestar.admin.configuring import configuring_handlers
         from spork.adapters.litestar.admin.logging import logging_handlers
         from spork.adapters.litestar.admin.monitoring import monitoring_handlers
+        from spork.adapters.litestar.admin.profiling import profiling_handlers
         from spork.adapters.litestar.admin.reading import reading_handlers
         from spork.adapters.litestar.admin.streaming import streaming_handlers
         from spork.adapters.litestar.health import health_handlers
+        from spork.application.telemetry.profiler import Profiler
 
         closed = None
         if not self.open_to_readers:
@@ -404,6 +421,7 @@ class OperatorSide:
                 *acting_handlers(self.actions, self.operations),
                 *configuring,
                 *streaming_handlers(self.stream, lambda operator: self.operators.still(operator, self.clock.unix())),
+                *profiling_handlers(Profiler(), self.node, self.note_profile),
                 *logging_handlers(self.operations, self.log_state, self.change_logging),
                 *accounting_handlers(
                     self.queries, self.operations, self.levels, self.audit, self.usage_store, self.usage.flush

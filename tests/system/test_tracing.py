@@ -7,6 +7,9 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.collector import collector, silent
-from tests.servers import GatewayProcess, free_port, gateway_process, wait_until
+from tests.servers import GatewayProcess, free_port, gateway_process, python_env, wait_until
 from tests.targets import Target
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -277,3 +280,61 @@ async def test_variables_alone_switch_nothing_on(tmp_path: Path) -> None:
                 await asked(gateway, "/users/1", headers=GIVEN)
                 assert metric(gateway, 'gateway_spans_total{result="recorded"}') == 0
         assert taken.batches == []
+
+
+async def test_a_profile_is_taken_while_requests_go_on_by_admins_only_and_audited(tmp_path: Path) -> None:
+    async with Target().up() as target:
+        text = f'upstreams: {{u: {{targets: ["{target.url}"]}}}}\nroutes: [{{name: users, match: /users/*, upstream: u}}]\n'
+        with gateway_process(text, tmp_path) as gateway:
+            async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+                profile = asyncio.ensure_future(
+                    client.post(
+                        gateway.admin_url + "/admin/v1/profile",
+                        json={"seconds": 1, "format": "collapsed", "reason": "INC-1"},
+                        headers=bearer(gateway),
+                    )
+                )
+                while not profile.done():
+                    assert (await client.get(gateway.url + "/users/1")).status_code == 200
+                answer = await profile
+                refused = await client.post(gateway.admin_url + "/admin/v1/profile", json={"seconds": 1})
+                wrong = await client.post(
+                    gateway.admin_url + "/admin/v1/profile", json={"seconds": 3600}, headers=bearer(gateway)
+                )
+                audit = (await client.get(gateway.admin_url + "/admin/v1/audit", headers=bearer(gateway))).json()
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"].endswith('.txt"')
+    assert "MainThread;" in answer.text
+    assert refused.status_code == 401
+    assert wrong.status_code in (400, 422)
+    assert "profile.take" in json.dumps(audit)
+
+
+async def test_a_support_bundle_has_everything_and_no_secret(tmp_path: Path) -> None:
+    env = {"OTLP_TOKEN": "Bearer hush-hush-token", "COLLECTOR": f"http://127.0.0.1:{free_port()}"}
+    text = """
+telemetry: {otlp: {url: "${COLLECTOR}", headers: {authorization: "${OTLP_TOKEN}"}}, traces: {force: {header: x-trace, secret: keep-this-trace-secret}}}
+upstreams: {u: {targets: ["http://127.0.0.1:1"]}}
+routes: [{name: users, match: /users/*, upstream: u}]
+"""
+    out = tmp_path / "bundle.tar.gz"
+    with gateway_process(text, tmp_path, **env) as gateway:
+        await asked(gateway, "/users/1")
+        command = [sys.executable, "-m", "spork.cli", "support", "--out", str(out)]
+        command += ["--url", gateway.admin_url, "--token", gateway.admin_token]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, env=python_env())
+        refused = await asyncio.to_thread(
+            subprocess.run, [*command[:-1], "wrong"], capture_output=True, text=True, env=python_env()
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    with tarfile.open(out) as bundle:
+        files = {m.name.rpartition("/")[2]: bundle.extractfile(m).read().decode() for m in bundle.getmembers()}  # type: ignore[union-attr]
+    assert {"config.json", "versions.json", "health.json", "events.json", "metrics.txt", "upstreams.json"} <= set(files)
+    assert "users" in files["config.json"]
+    assert "litestar" in files["versions.json"]
+    for name, content in files.items():
+        for secret in ("hush-hush-token", "keep-this-trace-secret", gateway.admin_token):
+            assert secret not in content, name
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from spork.adapters.yaml.load import load
 from spork.application.telemetry.families import FAMILIES
 from tests.servers import missing
 
@@ -84,3 +85,26 @@ def test_panels_ask_for_metrics_that_exist(panel: dict[str, Any]) -> None:
 def test_panels_do_not_overlap() -> None:
     places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in DASHBOARD["panels"]]
     assert len(set(places)) == len(places)
+
+
+def test_the_telemetry_example_is_a_configuration_that_sends_to_its_collector() -> None:
+    folder = DEPLOY / "telemetry"
+    loaded = load(folder / "spork.yaml", {})
+    assert loaded.configuration is not None, loaded.problems
+    telemetry = loaded.configuration.telemetry
+    assert telemetry is not None
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    host, _, port = telemetry.otlp.url.partition("://")[2].partition(":")
+    assert host in services
+    collector = yaml.safe_load((folder / "collector.yaml").read_text())
+    assert collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].endswith(f":{port}")
+    assert set(collector["service"]["pipelines"]) >= set(telemetry.otlp.signals)
+    for pipeline in collector["service"]["pipelines"].values():
+        assert set(pipeline["exporters"]) <= set(collector["exporters"])
+        assert set(pipeline["processors"]) <= set(collector["processors"])
+    for service in services.values():
+        for volume in service.get("volumes", ()):
+            assert (folder / volume.partition(":")[0]).is_file()
+    values = yaml.safe_load((folder / "values.yaml").read_text())
+    for pipeline in values["config"]["service"]["pipelines"].values():
+        assert set(pipeline["exporters"]) <= set(values["config"]["exporters"])

@@ -12,6 +12,7 @@ from spork.adapters.litestar.admin.accounting import AuditVerification
 from spork.adapters.litestar.admin.acting import NewKey, NewPlan, Raise, Rotation, Why, WhyAndHowLong
 from spork.adapters.litestar.admin.configuring import Question, Rollback
 from spork.adapters.litestar.admin.logging import LogSettings, LogState
+from spork.adapters.litestar.admin.profiling import ProfileSettings
 from spork.adapters.litestar.discovery import Announced, Announcement
 from spork.application.admin.configuration import DiffView
 from spork.application.admin.monitoring import FORMULA, HealthScore, RoutePerformance
@@ -380,6 +381,7 @@ BODIES: tuple[Any, ...] = (
     Rotation(86_400, "yearly rotation"),
     Rollback("bffe033f408e", "INC-4711"),
     Question("http://api.example.com/api/v1/orders/42", "GET", {"x-api-key": "spk_..."}, "203.0.113.7"),
+    ProfileSettings(5.0, 100, "speedscope", "INC-4711"),
     LogSettings("debug", True, ["at", "method", "path", "status", "ms"], "INC-4711"),
     Announcement("orders", "http://10.1.2.3:8080", 30.0, 1, 0, "/health", {"version": "2.4.1"}),
 )
