@@ -28,7 +28,7 @@ from spork.application.admin.upstreams import RegistryControl
 from spork.application.configuration.model import AdminToken, Configuration, RouteConfig
 from spork.application.exchange.exchange import Snapshot
 from spork.application.fleet.heartbeat import Reporter
-from spork.application.fleet.nodes import DrainBoard, NodeRegistry, SingleNodeRegistry
+from spork.application.fleet.nodes import NodeRegistry, SingleNodeRegistry
 from spork.application.pipeline.compiler import compile_snapshot
 from spork.application.telemetry.audit import AuditTrail
 from spork.application.telemetry.event_log import EventLog
@@ -94,7 +94,6 @@ class AdminRig:
     node: str = "node-a"
     controls: Controls = field(default_factory=Controls)
     streams: int = 64
-    board: DrainBoard | None = None
 
     def __post_init__(self) -> None:
         self.clock = TestClock()
@@ -106,7 +105,7 @@ class AdminRig:
         breakers.on_transition = self.registry.circuit_moved
         live = self.registry.sync(self.configuration.upstreams, self.clock.at)
         self.snapshot: Snapshot = compile_snapshot(self.configuration, live, ())
-        self.upstreams = RegistryControl(self.registry, self.clock.monotonic, board=self.board)
+        self.upstreams = RegistryControl(self.registry, self.clock.monotonic)
         self.controls.upstreams = self.controls.upstreams or self.upstreams
         self.reporter = Reporter(
             self.node,

@@ -157,7 +157,7 @@ class OperatorSide:
         self.nodes = nodes or SingleNodeRegistry()
         board = _in_redis(self.nodes)
         counted = None if connections is None else (lambda live: connections(live.declared))
-        self.upstreams = RegistryControl(registry, clock.monotonic, connections=counted, board=board)
+        self.upstreams = RegistryControl(registry, clock.monotonic, connections=counted)
         self.controls.upstreams = self.controls.upstreams or self.upstreams
         if limits is not None:
             self.controls.quotas = self.controls.quotas or limits.control
@@ -529,7 +529,6 @@ class OperatorSide:
                 if "SPORK_WORKER" in os.environ:
                     await asyncio.to_thread(self.shelf.put, await self.monitoring.report())
                 await self.live.follow()
-                await self.upstreams.follow(self.clock.monotonic(), self.clock.unix())
                 await self.levels.tick()
                 await self.usage.tick()
                 for entry in self.security.due():

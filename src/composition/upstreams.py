@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from spork.adapters.dnspython.resolver import DnsResolver
+from spork.adapters.files.drains import FileDrains
 from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from spork.adapters.memory.idempotency import MemoryIdempotency
 from spork.adapters.memory.registrations import MemoryRegistrations
@@ -28,7 +29,7 @@ from spork.application.pipeline.mirroring import Mirrors
 from spork.application.telemetry.event_delivery import EventDelivery, EventLines, Hub
 from spork.application.telemetry.event_log import EventLog
 from spork.application.upstreams.discovery import Names, WatchedFile
-from spork.application.upstreams.drains import FleetDrains
+from spork.application.upstreams.drains import DrainStore, FleetDrains
 from spork.application.upstreams.probes import Probes
 from spork.application.upstreams.registration import Registrations, RegistrationStore
 from spork.application.upstreams.registry import UpstreamRegistry
@@ -36,7 +37,6 @@ from spork.composition.lazily import LazyProber
 
 if TYPE_CHECKING:
     from spork.adapters.redis.fleet.circuit_breaker import RedisCircuitBreakers
-    from spork.adapters.redis.fleet.drains import RedisDrains
     from spork.adapters.redis.store.connection import RedisConnection
     from spork.composition.admin import OperatorSide
 
@@ -81,7 +81,7 @@ class UpstreamSide:
         self._redis: RedisConnection | None = None
         self._fleet: RedisCircuitBreakers | None = None
         self.breakers: MemoryCircuitBreakers | RedisCircuitBreakers
-        board: RedisDrains | None = None
+        board: DrainStore = FileDrains(configuration.state_dir)
         store: RegistrationStore
         if configuration.shared == "memory":
             self.breakers = MemoryCircuitBreakers(chance.random)
@@ -104,7 +104,7 @@ class UpstreamSide:
         self.probes = Probes(self.registry, LazyProber(_prober), clock, chance.random, events)
         resolver = DnsResolver(configuration.name_servers)
         self.names = Names(self.registry, resolver, clock, lambda: current.snapshot.configuration.upstreams)
-        self.drains = FleetDrains(self.registry, board, clock) if board is not None else None
+        self.drains = FleetDrains(self.registry, board, clock)
         self.file: WatchedFile | None = None
         if configuration.discovery_file:
             self.file = WatchedFile(Path(configuration.discovery_file), self.registry, clock)
@@ -133,6 +133,7 @@ class UpstreamSide:
     def join(self, operators: OperatorSide) -> None:
         """Let operators probe, and count what is counted here."""
         operators.upstreams.prober = self.probes
+        operators.upstreams.drains = self.drains
         operators.monitoring.add(self.mirrors)
         if self.delivery is not None:
             operators.monitoring.add(self.delivery)

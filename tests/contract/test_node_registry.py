@@ -10,7 +10,6 @@ import pytest
 import redis.asyncio
 
 from spork.adapters.redis.fleet.nodes import RedisHealth, RedisNodes
-from spork.application.admin.controls import Act
 from spork.application.configuration.live import Shared
 from spork.application.fleet.nodes import (
     FleetState,
@@ -23,7 +22,7 @@ from spork.application.fleet.nodes import (
 from spork.application.fleet.overview import Overview
 from spork.application.telemetry.rolling import Window
 from spork.application.views import BreakerView, EventView, ServiceView, TargetView, TransitionView
-from tests.admin_rig import AdminRig, two_services
+from tests.admin_rig import two_services
 from tests.servers import RedisProcess, redis_process
 
 
@@ -259,29 +258,3 @@ def test_events_of_all_nodes_are_in_one_order_and_each_once() -> None:
 def test_a_node_long_gone_is_forgotten() -> None:
     picture = FleetState([NodeState(report("a"), 0.0), NodeState(report("old"), 3600.0)])
     assert (picture.nodes.total, picture.nodes.silent) == (1, ())
-
-
-async def test_drains_are_told_followed_and_undone(server: RedisProcess) -> None:
-    """Two replicas over one board: what an operator drains on one is drained on the other, and only until undrained."""
-    one, two = AdminRig(board=redis_board(server)), AdminRig(board=redis_board(server), node="node-b")
-    await one.board.client.flushall()  # type: ignore[union-attr]
-    act = Act("alice", "upgrade")
-    await one.upstreams.drain("echo", "127.0.0.1:7003", act, one.clock.at)
-    await two.upstreams.follow(two.clock.at, 1000.0)
-    assert config_of(one, "127.0.0.1:7003") == config_of(two, "127.0.0.1:7003") == "drained"
-    await one.upstreams.follow(one.clock.at, 1000.0)
-    assert config_of(one, "127.0.0.1:7003") == "drained"
-    await two.upstreams.undrain("echo", "127.0.0.1:7003", act, two.clock.at)
-    await one.upstreams.follow(one.clock.at, 1000.0)
-    assert config_of(one, "127.0.0.1:7003") == config_of(two, "127.0.0.1:7003") == "active"
-    for rig in (one, two):
-        await rig.board.client.aclose()  # type: ignore[union-attr]
-
-
-def redis_board(server: RedisProcess) -> RedisNodes:
-    return RedisNodes(redis.asyncio.Redis.from_url(server.url))
-
-
-def config_of(rig: AdminRig, name: str) -> str:
-    views = rig.upstreams.targets(rig.clock.at, rig.clock.unix())
-    return next(view.config for view in views if view.name == name)

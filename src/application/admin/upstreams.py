@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
@@ -11,7 +9,7 @@ from typing import Protocol
 from spork.application.admin.commands import OperationRefused
 from spork.application.admin.controls import Act
 from spork.application.admin.upstream_views import UpstreamMoment, breakers, target_view
-from spork.application.fleet.nodes import DrainBoard, NodeDrain
+from spork.application.upstreams.drains import FleetDrains
 from spork.application.upstreams.registry import UpstreamRegistry
 from spork.application.upstreams.target import LiveTarget
 from spork.application.upstreams.upstream import LiveUpstream
@@ -29,7 +27,7 @@ class RegistryControl:
     """`insight.UpstreamControl` over the upstream registry.
 
     `connections(target)` answers how many connections are open to it. What operators force is shared with replicas by
-    the breakers adapter; drains are told to the others through `board`, when there is one, and followed by `follow`.
+    the breakers adapter, drains by `drains` where there is one.
     """
 
     def __init__(
@@ -38,15 +36,13 @@ class RegistryControl:
         monotonic: Callable[[], float],
         prober: Prober | None = None,
         connections: Callable[[LiveTarget], int] | None = None,
-        board: DrainBoard | None = None,
+        drains: FleetDrains | None = None,
     ) -> None:
         self._registry = registry
         self._monotonic = monotonic
         self.prober = prober
         self._connections = connections or (lambda target: 0)
-        self._board = board
-        #: Drains of the fleet that are in force here.
-        self._followed: dict[str, NodeDrain] = {}
+        self.drains = drains
         self.transitions: dict[tuple[str, str], int] = {}
 
     @property
@@ -105,41 +101,17 @@ class RegistryControl:
 
     async def drain(self, upstream: str, target: str, act: Act, now: float) -> None:
         """Here at once, on every replica within two seconds. Raises OSError when the others cannot be told."""
-        if self._board is not None:
-            until = None if act.ttl is None else time.time() + act.ttl
-            drain = NodeDrain(upstream, target, until, act.reason, act.by)
-            await self._board.put(drain)
-            self._followed[drain.name] = drain
-        self._registry.drain(upstream, target, act.reason, act.ttl, now)
+        if self.drains is not None:
+            await self.drains.drain(upstream, target, act.reason, act.ttl, now)
+        else:
+            self._registry.drain(upstream, target, act.reason, act.ttl, now)
 
     async def undrain(self, upstream: str, target: str, act: Act, now: float) -> None:
-        """As `drain`."""
-        if self._board is not None:
-            await self._board.drop(f"{upstream}/{target}")
-            self._followed.pop(f"{upstream}/{target}", None)
-        self._registry.undrain(upstream, target, act.reason, now)
-
-    async def follow(self, now: float, unix: float) -> None:
-        """Take over what operators drained on other replicas, each second. A board that is gone changes nothing."""
-        if self._board is None:
-            return
-        try:
-            wanted = {drain.name: drain for drain in await self._board.drains()}
-        except OSError:
-            return
-        for name, drain in wanted.items():
-            if drain.until is not None and drain.until <= unix:
-                with contextlib.suppress(OSError):
-                    await self._board.drop(name)
-            elif self._followed.get(name) != drain:
-                ttl = None if drain.until is None else drain.until - unix
-                with contextlib.suppress(KeyError):  # not configured here (yet): asked again next time
-                    self._registry.drain(drain.upstream, drain.target, drain.reason, ttl, now)
-                    self._followed[name] = drain
-        for name in [name for name in self._followed if name not in wanted]:
-            drain = self._followed.pop(name)
-            with contextlib.suppress(KeyError):
-                self._registry.undrain(drain.upstream, drain.target, "undrained on another replica", now)
+        """Undo a drain here and in the fleet. Raises OSError when the others cannot be told."""
+        if self.drains is not None:
+            await self.drains.undrain(upstream, target, act.reason, now)
+        else:
+            self._registry.undrain(upstream, target, act.reason, now)
 
     async def probe(self, upstream: str, target: str) -> str:
         live = self._registry.get(upstream)

@@ -124,31 +124,6 @@ class NodeRegistry(Protocol):
         """This node goes on purpose: it is not silent, it is gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeDrain:
-    """An operator took a target out of use. `until` in Unix seconds, None until undrained."""
-
-    upstream: str
-    target: str
-    until: float | None
-    reason: str
-    by: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.upstream}/{self.target}"
-
-
-class DrainBoard(Protocol):
-    """Where replicas tell each other which targets are drained. Raises OSError when the store is gone."""
-
-    def put(self, drain: NodeDrain) -> Awaitable[None]: ...
-
-    def drop(self, name: str) -> Awaitable[None]: ...
-
-    def drains(self) -> Awaitable[Sequence[NodeDrain]]: ...
-
-
 class SingleNodeRegistry:
     """The registry of a process that serves alone: nobody needs its reports."""
 

@@ -37,12 +37,17 @@ class RedisDrains:
         if _MARK not in rows:
             return None
         drains: dict[Name, Drain] = {}
+        over: list[bytes] = []
         for field, text in rows.items():
             if field != _MARK:
                 reason, ends = msgspec.json.decode(text, type=tuple[str, float | None])
                 if ends is None or ends > now:
                     upstream, target = msgspec.json.decode(field, type=tuple[str, str])
                     drains[upstream, target] = Drain(reason, None if ends is None else ends - now)
+                else:
+                    over.append(field)
+        if over:
+            await self._asked(self._redis.hdel(self._key, *over))
         return drains
 
     async def _write(self, drains: Mapping[Name, Drain]) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from spork.application.configuration.live import Shared
-from spork.application.fleet.nodes import FORGOTTEN_AFTER, SILENT_AFTER, NodeDrain, NodeReport, NodeState, RouteReport
+from spork.application.fleet.nodes import FORGOTTEN_AFTER, SILENT_AFTER, NodeReport, NodeState, RouteReport
 from spork.application.views import ComponentHealth
 
 log = logging.getLogger("spork.nodes")
@@ -29,7 +29,7 @@ _MANY = 500
 
 
 class RedisNodes:
-    """`nodes.NodeRegistry`, `nodes.DrainBoard` and `live_configuration.ConfigExchange` over one `redis.asyncio` client.
+    """`fleet.nodes.NodeRegistry` and `configuration.live.ConfigExchange` over one `redis.asyncio` client.
 
     `fleet` keeps deployments apart that share a Redis.
     """
@@ -42,7 +42,6 @@ class RedisNodes:
         self._index = f"{tag}:nodes"
         self._report = f"{tag}:node:"
         self._config = f"{tag}:config"
-        self._drains = f"{tag}:drains"
         self._announce = client.register_script((_LUA / "announce_node.lua").read_text())
         self._hear = client.register_script((_LUA / "hear_nodes.lua").read_text())
         self._heard: list[NodeState] = []
@@ -101,26 +100,6 @@ class RedisNodes:
         except (zlib.error, msgspec.DecodeError):
             log.warning("the fleet's configuration in Redis cannot be read; it is left out")
             return None
-
-    async def put(self, drain: NodeDrain) -> None:
-        """Raises OSError when it could not be told."""
-        await self._told(self._client.hset(self._drains, drain.name, msgspec.json.encode(drain)))
-
-    async def drop(self, name: str) -> None:
-        """Raises OSError when it could not be told."""
-        await self._told(self._client.hdel(self._drains, name))
-
-    async def drains(self) -> Sequence[NodeDrain]:
-        """Every drain that operators made. Raises OSError when it cannot be asked."""
-        rows = await self._told(self._client.hvals(self._drains))
-        return [msgspec.json.decode(row, type=NodeDrain) for row in rows]
-
-    async def _told(self, asked: Any) -> Any:
-        try:
-            return await asked
-        except RedisError as error:
-            self._failed(error)
-            raise OSError(f"Redis: {type(error).__name__}") from error
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
