@@ -17,7 +17,6 @@ from spork.adapters.files.drains import FileDrains
 from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from spork.adapters.memory.idempotency import MemoryIdempotency
 from spork.adapters.memory.registrations import MemoryRegistrations
-from spork.application.admin import upstream_views
 from spork.application.admin.upstream_views import UpstreamMoment
 from spork.application.configuration.model import Configuration
 from spork.application.exchange.exchange import Current
@@ -133,6 +132,7 @@ class UpstreamSide:
     def join(self, operators: OperatorSide) -> None:
         """Let operators probe, and count what is counted here."""
         operators.upstreams.prober = self.probes
+        self.probes.states = lambda: {view.name: view.state for view in operators.queries.overview().services()}
         operators.upstreams.drains = self.drains
         operators.monitoring.add(self.mirrors)
         if self.delivery is not None:
@@ -147,8 +147,8 @@ class UpstreamSide:
         role = [role_guard(operators.record_security_event)]
         closed = not operators.open_to_readers
         sights = DiscoveryQueries(
-            lambda: upstream_views.services(self.registry, self._moment()),
-            lambda: upstream_views.targets(self.registry, self._moment()),
+            lambda: operators.queries.overview().services(),
+            lambda: operators.queries.overview().targets(),
             lambda: operators.queries.overview().routes(),
             self._history,
         )

@@ -48,8 +48,8 @@ class DiscoveryQueries(msgspec.Struct):
     """What discovery shows: functions that answer the present. `history(service)` gives (Unix time, availability, mean
     seconds) for each minute of the last hour that had probes."""
 
-    services: Callable[[], list[ServiceView]]
-    targets: Callable[[], list[TargetView]]
+    services: Callable[[], Sequence[ServiceView]]
+    targets: Callable[[], Sequence[TargetView]]
     routes: Callable[[], list[RouteView]]
     history: Callable[[str], list[tuple[float, float, float]]]
 

@@ -10,8 +10,9 @@ from spork.application.admin.commands import OperationRefused, Prepared
 from spork.application.admin.controls import Act, Controls
 from spork.application.callers.issuing import bad_networks, unknown_names
 from spork.application.callers.ports import Conflict
-from spork.application.fleet.overview import Overview, takes_traffic
+from spork.application.fleet.overview import Overview
 from spork.application.kernel.tasks import now_or_later
+from spork.application.upstreams.state import takes_traffic
 from spork.application.views import ApiKeyView, BreakerView, TargetView
 
 T = TypeVar("T")

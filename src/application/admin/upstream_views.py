@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from spork.application.upstreams.registry import UpstreamRegistry
-from spork.application.upstreams.state import standing, state_of, worst_breaker
 from spork.application.upstreams.target import LiveTarget
-from spork.application.upstreams.upstream import LiveUpstream
-from spork.application.views import BreakerView, ServiceView, TargetView, TransitionView
+from spork.application.views import BreakerView, TargetView, TransitionView
 from spork.domain.upstreams.circuit import BreakerState, CircuitEvent, CircuitStatus, Transition
 from spork.domain.upstreams.model import Upstream
 
@@ -40,46 +38,6 @@ def percentile(durations: Iterable[float], share: float) -> float | None:
     """The `share` quantile in milliseconds, None without samples."""
     ordered = sorted(durations)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000 if ordered else None
-
-
-def services(registry: UpstreamRegistry, moment: UpstreamMoment, routes: RoutesOf = no_routes) -> list[ServiceView]:
-    return [service(upstream, moment, routes) for upstream in registry]
-
-
-def service(upstream: LiveUpstream, moment: UpstreamMoment, routes: RoutesOf = no_routes) -> ServiceView:
-    now = moment.monotonic
-    rows = [t.window.totals(now) for t in upstream.targets]
-    requests, failures = sum(row[0] for row in rows), sum(row[1] for row in rows)
-    durations = [d for t, row in zip(upstream.targets, rows, strict=True) if row[0] for d in t.durations]
-    budget = upstream.retry_budget
-    standings = [standing(t, now) for t in upstream.targets]
-    return ServiceView(
-        name=upstream.name,
-        state=state_of(upstream, now),
-        targets_up=standings.count("up"),
-        targets_total=len(upstream.targets),
-        rps=requests / 10,
-        error_ratio=failures / requests if requests else 0.0,
-        throttled_ratio=0.0,
-        p50_ms=percentile(durations, 0.50),
-        p95_ms=percentile(durations, 0.95),
-        p99_ms=percentile(durations, 0.99),
-        in_flight=sum(t.active for t in upstream.targets),
-        breaker=worst_breaker(upstream),
-        balance=balance_word(upstream.declared),
-        retries_per_second=0.0 if budget is None else budget.per_second(now),
-        availability=upstream.history.availability(now),
-        routes=routes(upstream.name),
-    )
-
-
-def balance_word(declared: Upstream) -> str:
-    balance = declared.balance
-    return f"hash {balance.hash_on}" if balance.algorithm == "hash" else balance.algorithm
-
-
-def targets(registry: UpstreamRegistry, moment: UpstreamMoment) -> list[TargetView]:
-    return [target_view(t, moment) for upstream in registry for t in upstream.targets]
 
 
 def target_view(target: LiveTarget, moment: UpstreamMoment) -> TargetView:

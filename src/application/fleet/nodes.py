@@ -282,6 +282,7 @@ def _merge_breakers(one: BreakerView, other: BreakerView) -> BreakerView:
         slow=one.slow + other.slow,
         error_ratio=failures / requests if requests else 0.0,
         trips=max(one.trips, other.trips),
+        ramp=min((ramp for ramp in (one.ramp, other.ramp) if ramp is not None), default=None),
         transitions=tuple(seen[key] for key in sorted(seen))[-20:],
         window=_add_windows(one.window, other.window),
     )

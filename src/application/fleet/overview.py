@@ -9,19 +9,17 @@ from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.fleet.nodes import FleetState
 from spork.application.telemetry.rolling import WINDOW, Window, percentile_ms
 from spork.application.telemetry.tally import SERIES
+from spork.application.upstreams.state import service_state, takes_traffic
 from spork.application.views import (
-    BreakerOnNode,
     BreakerView,
     PulseView,
     RouteView,
     Series,
     ServiceView,
-    TargetOnNode,
     TargetView,
 )
 
 _NONE = Window()
-_SHUT = ("open", "forced_open")
 
 
 class Overview:
@@ -92,7 +90,14 @@ class Overview:
         up = sum(1 for target in targets if takes_traffic(target))
         return ServiceView(
             name=name,
-            state=service_state(targets, breaker, () if own is None else own.by_node),
+            state=service_state(
+                targets,
+                breaker,
+                () if own is None else own.by_node,
+                any(v.ramp is not None for key, v in breakers.items() if key == name or key.startswith(name + "/")),
+                window.requests,
+                window.error_ratio,
+            ),
             targets_up=up,
             targets_total=len(targets),
             rps=window.rps,
@@ -183,16 +188,6 @@ def series_of(seconds: Iterable[tuple[int, int, int, int]]) -> tuple[Series, ...
     )
 
 
-def takes_traffic(target: TargetView | TargetOnNode) -> bool:
-    """Whether requests are sent there now: said by probe, ejection, circuit and operator, never by configuration alone."""
-    return (
-        target.config in ("active", "registered")
-        and target.probe != "down"
-        and target.traffic != "ejected"
-        and target.breaker not in _SHUT
-    )
-
-
 def breaker_of(name: str, breakers: dict[str, BreakerView]) -> str:
     """The state shown for an upstream: its own circuit's, else the worst of its targets', else off."""
     if name in breakers:
@@ -202,29 +197,6 @@ def breaker_of(name: str, breakers: dict[str, BreakerView]) -> str:
         if state in states:
             return state
     return "off"
-
-
-def service_state(targets: list[TargetView], breaker: str, by_node: Sequence[BreakerOnNode] = ()) -> str:
-    """healthy, degraded, down or unknown (nothing has been measured: neither probes nor traffic). `breaker` and `by_node`
-    are of the upstream's circuits.
-
-    It is down when no node can send anything anywhere: what one node ejects, or shuts off, another may well use.
-    """
-    usable = {fact.node for target in targets for fact in target.by_node if takes_traffic(fact)}
-    usable -= {fact.node for fact in by_node if fact.state in _SHUT}
-    up = [target for target in targets if takes_traffic(target)]
-    if not usable:
-        return "down"
-    if (
-        breaker in _SHUT
-        or len(up) < len(targets)
-        or breaker == "half_open"
-        or any(target.traffic == "failing" for target in up)
-    ):
-        return "degraded"
-    if all(target.probe in ("off", "unknown") and target.traffic in ("idle", "") for target in up):
-        return "unknown"
-    return "healthy"
 
 
 def traffic_of(window: Window) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from spork.application.kernel.clock import Clock
@@ -17,7 +17,6 @@ from spork.application.kernel.events import EventSink
 from spork.application.kernel.faults import FaultError
 from spork.application.kernel.tasks import end
 from spork.application.upstreams.registry import UpstreamRegistry
-from spork.application.upstreams.state import state_of
 from spork.application.upstreams.target import LiveTarget
 from spork.domain.outcomes import cause
 from spork.domain.upstreams.health import ProbePolicy, ProbeVerdict, passes, probe_pause
@@ -57,6 +56,8 @@ class Probes:
         self._events = events
         self._tasks: dict[LiveTarget, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
+        #: The services' states as operators see them (`upstreams.state`); set where the process is put together.
+        self.states: Callable[[], Mapping[str, str]] = dict
         self._states: dict[str, str] = {}
         self._ejected: set[LiveTarget] = set()
 
@@ -137,11 +138,12 @@ class Probes:
         ejected: set[LiveTarget] = set()
         for upstream in self._registry:
             ejected |= {t for t in upstream.targets if t.ejection is not None and t.ejection.out(now)}
-            state = state_of(upstream, now)
-            before = self._states.get(upstream.name, "unknown")
-            self._states[upstream.name] = state
+        states = self.states()
+        for name, state in states.items():
+            before = self._states.get(name, "unknown")
             if state != before and state != "unknown" and not (before == "unknown" and state == "healthy"):
-                self._tell(f"upstream.{state}", upstream.name, {"detail": f"was {before}", "before": before})
+                self._tell(f"upstream.{state}", name, {"detail": f"was {before}", "before": before})
+        self._states = dict(states)
         for target in self._ejected - ejected:
             if not target.retired:
                 self._tell("target.returned", f"{target.upstream.name}/{target.name}", {"detail": "ejection is over"})

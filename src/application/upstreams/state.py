@@ -1,38 +1,61 @@
-"""How an upstream is, from probes, ejections, circuits and traffic."""
+"""How a service is: the only judge, from probes, ejections, circuits, operators and what callers get.
+
+Admin API, discovery, events, health and the console all show what is said here.
+"""
 
 from __future__ import annotations
 
-from spork.application.upstreams.target import LiveTarget
-from spork.application.upstreams.upstream import LiveUpstream
-from spork.domain.upstreams.health import ProbeVerdict, aggregate
+from collections.abc import Sequence
+
+from spork.application.views import BreakerOnNode, TargetOnNode, TargetView
+
+#: States of a circuit that lets nothing through.
+SHUT = ("open", "forced_open")
+#: Share of 5xx answers from which on a service is not healthy, and from which on it serves nobody.
+DEGRADED_FROM = 0.05
+DOWN_FROM = 0.99
+#: Requests of the last ten seconds from which on their shares mean something.
+ENOUGH = 10
 
 
-def state_of(upstream: LiveUpstream, now: float) -> str:
-    """healthy, degraded, down or unknown: from probes, ejections, circuits and traffic, never from configuration."""
-    standings = [standing(t, now) for t in upstream.targets]
-    state = aggregate(standings.count("up"), standings.count("unknown"), len(standings))
-    circuit = worst_breaker(upstream)
-    if circuit in ("open", "forced_open"):
-        return "down" if upstream.breaker is not None else "degraded"
-    if circuit == "half_open" and state == "healthy":
-        return "degraded"
-    return state
+def takes_traffic(target: TargetView | TargetOnNode) -> bool:
+    """Whether requests are sent there now: said by probe, ejection, circuit and operator, never by configuration alone."""
+    return (
+        target.config in ("active", "registered")
+        and target.probe != "down"
+        and target.traffic != "ejected"
+        and target.breaker not in SHUT
+    )
 
 
-def standing(target: LiveTarget, now: float) -> str:
-    if not target.allowed(now) or not target.healthy(now):
+def service_state(
+    targets: Sequence[TargetView],
+    breaker: str,
+    by_node: Sequence[BreakerOnNode] = (),
+    ramping: bool = False,
+    requests: int = 0,
+    error_ratio: float = 0.0,
+) -> str:
+    """healthy, degraded, down or unknown (nothing has been measured: neither probes nor traffic).
+
+    `breaker` and `by_node` are of the upstream's circuits; `ramping`: one of them admits only a share; `requests` and
+    their `error_ratio` (0 to 1, 5xx) are of the last ten seconds. It is down when no node can send anything anywhere
+    (what one node ejects, or shuts off, another may well use), or when callers get nothing but errors.
+    """
+    usable = {fact.node for target in targets for fact in target.by_node if takes_traffic(fact)}
+    usable -= {fact.node for fact in by_node if fact.state in SHUT}
+    up = [target for target in targets if takes_traffic(target)]
+    if not usable or (requests >= ENOUGH and error_ratio >= DOWN_FROM):
         return "down"
-    requests, failures, _, _ = target.window.totals(now)
-    if target.probe is not None and target.probe.verdict is ProbeVerdict.UP:
-        return "up"
-    if requests:
-        return "up" if failures * 2 < requests else "down"
-    return "unknown"
-
-
-def worst_breaker(upstream: LiveUpstream) -> str:
-    circuits = [t.breaker.state.value for t in upstream.targets if t.breaker is not None]
-    if upstream.breaker is not None:
-        circuits.append(upstream.breaker.state.value)
-    order = ("off", "closed", "half_open", "open", "forced_open")
-    return max(circuits, key=order.index, default="off")
+    if (
+        breaker in SHUT
+        or breaker == "half_open"
+        or ramping
+        or len(up) < len(targets)
+        or (requests >= ENOUGH and error_ratio >= DEGRADED_FROM)
+        or any(target.traffic == "failing" for target in up)
+    ):
+        return "degraded"
+    if all(target.probe in ("off", "unknown") and target.traffic in ("idle", "") for target in up):
+        return "unknown"
+    return "healthy"

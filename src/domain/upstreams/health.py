@@ -163,15 +163,6 @@ def may_eject(policy: OutlierPolicy, ejected: int, targets: int) -> bool:
     return ejected + 1 <= policy.max_ejected * targets
 
 
-def aggregate(up: int, unknown: int, total: int) -> str:
-    """One word for a pool of `total` targets of which `up` take traffic well and `unknown` were never seen."""
-    if total == 0 or (up == 0 and unknown == 0):
-        return "down"
-    if up == 0:
-        return "unknown"
-    return "healthy" if up + unknown == total else "degraded"
-
-
 def overall(states: Iterable[str]) -> str:
     """The system's state from its services': healthy, degraded, down, unknown."""
     known = set(states)

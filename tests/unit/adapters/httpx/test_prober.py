@@ -155,7 +155,10 @@ async def test_the_watch_tells_of_services_that_change_and_ejections_that_end() 
     outliers = OutlierPolicy(consecutive=2, eject_for=30)
     live = registry.sync([Upstream("users", targets, outliers=outliers)], 100)["users"]
     probes = Probes(registry, HttpxProber(), hands, chance, told)
+    states: dict[str, str] = {"users": "unknown"}
+    probes.states = lambda: states
     probes.look()
+    states["users"] = "degraded"
     for _ in range(2):
         for target, result in zip(live.targets, (CallResult.OK, CallResult.UNREACHED), strict=True):
             target.started()

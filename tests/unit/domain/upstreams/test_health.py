@@ -11,7 +11,6 @@ from spork.domain.upstreams.health import (
     ProbePolicy,
     ProbeRecord,
     ProbeVerdict,
-    aggregate,
     may_eject,
     overall,
     passes,
@@ -102,14 +101,6 @@ def test_history_keeps_an_hour_by_minutes() -> None:
 
 
 def test_words_for_a_whole() -> None:
-    assert [aggregate(*n) for n in ((3, 0, 3), (2, 1, 3), (2, 0, 3), (0, 3, 3), (0, 0, 3), (0, 0, 0))] == [
-        "healthy",
-        "healthy",
-        "degraded",
-        "unknown",
-        "down",
-        "down",
-    ]
     assert [overall(s) for s in ([], ["healthy", "unknown"], ["healthy", "down"], ["down"], ["degraded"])] == [
         "unknown",
         "healthy",
