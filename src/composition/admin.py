@@ -21,8 +21,10 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from spork.adapters.cryptography.certificates import CertificateHealth
+from spork.adapters.files.applied import AppliedFile
 from spork.adapters.files.line_sink import line_sink
 from spork.adapters.files.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature, newest_change
+from spork.adapters.files.waiting_audit import WaitingAuditFile
 from spork.adapters.prometheus.exposition import expose
 from spork.adapters.sqlalchemy.audit import SqlAuditTrail
 from spork.adapters.sqlalchemy.health import RecordsHealth
@@ -43,7 +45,7 @@ from spork.application.admin.monitoring import Monitoring
 from spork.application.admin.queries import Queries
 from spork.application.admin.stream import Revisions, Stream
 from spork.application.admin.upstreams import RegistryControl
-from spork.application.configuration.live import LiveConfiguration
+from spork.application.configuration.live import KeptExchange, LiveConfiguration
 from spork.application.configuration.model import AdminToken, Configuration
 from spork.application.configuration.problems import errors
 from spork.application.exchange.exchange import Current, Observer, Snapshot
@@ -62,6 +64,7 @@ from spork.application.telemetry.security_log import SecurityDecisions
 from spork.application.telemetry.tail import Traffic
 from spork.application.telemetry.tally import RequestCounters
 from spork.application.telemetry.usage import UsageMeter
+from spork.application.telemetry.waiting_audit import WaitingAuditTrail
 from spork.application.upstreams.registry import UpstreamRegistry
 from spork.application.views import ComponentHealth
 from spork.composition.limits import LimitSide
@@ -184,7 +187,9 @@ class OperatorSide:
         configurator.on_swap.append(self.configuration_swapped)
         lifecycle.remarks = self.remarks
         self.revisions = Revisions(clock.unix)
-        self.audit = SqlAuditTrail(engine) if engine is not None else None
+        self.audit: WaitingAuditTrail | None = None
+        if engine is not None:
+            self.audit = WaitingAuditTrail(SqlAuditTrail(engine), WaitingAuditFile(configuration.state_dir, self.node))
         self.usage_store = SqlUsage(engine) if engine is not None else None
         self.usage = UsageMeter(clock.unix, self.usage_store)
         ledger = objective_ledger(board, engine)
@@ -210,6 +215,7 @@ class OperatorSide:
         )
         self.queries.prime = self.stream.prime
         self.operations.on_done.append(self.queries.forget)
+        applied = AppliedFile(configuration.state_dir)
         self.live = LiveConfiguration(
             lambda: load(path, os.environ, material_problems),
             lambda text: loads(
@@ -219,9 +225,10 @@ class OperatorSide:
             RevisionFiles(configuration.state_dir),
             clock.unix,
             events,
-            board,
+            applied if board is None else KeptExchange(applied, board),
             self.reporter.revisions,
             self.reporter.beat,
+            "api" if board is None else "fleet",
         )
         self.queries.show_config(self.live.view)
         self.actions = Actions(self.controls, self.queries.fresh, clock.monotonic)
@@ -234,7 +241,7 @@ class OperatorSide:
         process = ProcessMeter()
         meters: list[Any] = [
             self.reporter, events, self.stream, self.live, self.lag, process, self.upstreams, self.usage,
-            self.levels, self.security, self.nodes, self.controls.quotas, self.queries.concern_ledger,
+            self.levels, self.security, self.audit, self.nodes, self.controls.quotas, self.queries.concern_ledger,
             self.export, *logs,
         ]  # fmt: skip
         for meter in meters:
@@ -453,6 +460,8 @@ class OperatorSide:
             self._end_streams,
             self._watch_streams,
         ]
+        if self.audit is not None:
+            loops.append(self.audit.settling)
         tasks = [asyncio.create_task(loop()) for loop in loops]
         try:
             yield

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from spork.adapters.sqlalchemy.audit import SqlAuditTrail
@@ -139,7 +140,7 @@ async def test_erasure_forgets_the_person_and_keeps_the_chain(trail: SqlAuditTra
     await fill(trail, 2)
     await trail.append(entry(3, subject="carol", object="key of carol", reason="carol left"))
     await trail.append(entry(4, actor="carol"))
-    assert await trail.erase_subject("carol") == 2
+    assert await trail.erase_subject("carol", 1000.0, "root") == 2
     records = await trail.find()
     assert "carol" not in repr(records)
     assert records[2].entry.actor == "alice"
@@ -154,3 +155,25 @@ async def test_an_erased_mark_hides_no_change(trail: SqlAuditTrail, engine: Asyn
             update(RECORDS).where(RECORDS.c.number == 2).values(erased=True, salts="{}", actor="eve")
         )
     assert next((f.number, f.kind) for f in await trail.verify()) == (2, "changed")
+
+
+async def test_fields_blanked_without_an_erasure_are_found_and_an_erasure_is_none(
+    trail: SqlAuditTrail, engine: AsyncEngine
+) -> None:
+    """Actor and reason emptied, their salts dropped, the mark set: as an erasure would look, and none was recorded."""
+    await fill(trail)
+    async with engine.begin() as connection:
+        row = (await connection.execute(select(RECORDS).where(RECORDS.c.number == 2))).one()
+        salts = {k: v for k, v in json.loads(row.salts).items() if k not in ("actor", "client", "reason")}
+        blank = {"actor": "", "client": "", "reason": "", "salts": json.dumps(salts), "erased": True}
+        await connection.execute(update(RECORDS).where(RECORDS.c.number == 2).values(**blank))
+    found = [finding for finding in await trail.verify(await trail.head())]
+    assert [(finding.number, finding.kind) for finding in found] == [(2, "changed")]
+    assert "actor, client, reason" in found[0].detail
+
+
+async def test_an_append_with_an_id_that_is_there_adds_nothing(trail: SqlAuditTrail) -> None:
+    entry = AuditEntry(1.0, "key.revoke", "alice")
+    assert await trail.append(entry, "an-id") == await trail.append(entry, "an-id") == "an-id"
+    assert len(await trail.find()) == 1
+    assert await trail.verify() == []

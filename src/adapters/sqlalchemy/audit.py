@@ -21,10 +21,13 @@ from spork.application.telemetry.audit import (
     Anchor,
     AuditEntry,
     AuditRecord,
+    ErasureCheck,
     Finding,
     check_end,
     check_record,
     erased,
+    erasures,
+    fields_of,
     seal,
 )
 
@@ -40,18 +43,28 @@ class SqlAuditTrail:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def append(self, entry: AuditEntry) -> str:
-        """Durable when it returns; the record's id. Raises SQLAlchemyError."""
+    async def append(self, entry: AuditEntry, id: str = "") -> str:
+        """Durable when it returns; the record's id. With an `id` that is there already nothing is added.
+
+        Raises SQLAlchemyError.
+        """
         async with self._engine.begin() as connection:
             head = await self._lock(connection)
-            salts = {name: secrets.token_hex(16) for name in PERSONAL}
-            id = secrets.token_hex(12)
-            record = seal(entry, head.number + 1, id, head.hash, salts)
-            await connection.execute(insert(RECORDS).values(**_columns(record)))
-            await connection.execute(
-                update(CHAIN).where(CHAIN.c.one == 1).values(head_number=record.number, head_hash=record.hash)
-            )
+            if id and await connection.scalar(select(RECORDS.c.number).where(RECORDS.c.id == id)) is not None:
+                return id
+            id = id or secrets.token_hex(12)
+            await self._add(connection, entry, id, head)
         return id
+
+    async def _add(self, connection: AsyncConnection, entry: AuditEntry, id: str, head: Anchor) -> Anchor:
+        """Append under the lock; the new head."""
+        salts = {name: secrets.token_hex(16) for name in PERSONAL}
+        record = seal(entry, head.number + 1, id, head.hash, salts)
+        await connection.execute(insert(RECORDS).values(**_columns(record)))
+        await connection.execute(
+            update(CHAIN).where(CHAIN.c.one == 1).values(head_number=record.number, head_hash=record.hash)
+        )
+        return Anchor(record.number, record.hash)
 
     async def _lock(self, connection: AsyncConnection) -> Anchor:
         # Writing first takes the row lock (the write lock on SQLite) before the head is read.
@@ -108,13 +121,16 @@ class SqlAuditTrail:
         findings: list[Finding] = []
         number, previous = chain.anchor_number, chain.anchor_hash
         met = known_head is None or known_head.number <= number
+        accounts = ErasureCheck()
         async for record in self.every():
+            accounts.note(record)
             findings += check_record(record, number, previous)
             number, previous = max(number, record.number), record.hash
             if known_head is not None and record.number == known_head.number:
                 met = True
                 if record.hash != known_head.hash:
                     findings.append(Finding(record.number, "forged", "its hash is not the one written down elsewhere"))
+        findings += accounts.findings()
         findings += check_end(number, previous, Anchor(chain.head_number, chain.head_hash))
         if not met and known_head is not None:
             findings.append(Finding(known_head.number, "truncated", f"record {known_head.number} was seen before"))
@@ -145,15 +161,23 @@ class SqlAuditTrail:
             )
             return gone.rowcount
 
-    async def erase_subject(self, subject: str) -> int:
-        """Forget a person's data in every record that is about or by them; how many. Commitments and chain stay."""
+    async def erase_subject(self, subject: str, at: float, by: str) -> int:
+        """Forget a person's data in every record that is about or by them; how many. Commitments and chain stay.
+
+        The erasure is recorded as done by `by` at `at` (Unix seconds), in the same step.
+        """
         about = or_(RECORDS.c.subject == subject, RECORDS.c.actor == subject)
         async with self._engine.begin() as connection:
-            await self._lock(connection)
+            head = await self._lock(connection)
             rows = (await connection.execute(select(RECORDS).where(about))).all()
+            named: list[tuple[int, tuple[str, ...]]] = []
             for row in rows:
-                cleared = _columns(erased(_record(row), subject))
+                record = _record(row)
+                named.append((record.number, fields_of(record, subject)))
+                cleared = _columns(erased(record, subject))
                 await connection.execute(update(RECORDS).where(RECORDS.c.number == row.number).values(**cleared))
+            for entry in erasures(named, at, by):
+                head = await self._add(connection, entry, secrets.token_hex(12), head)
         return len(rows)
 
 

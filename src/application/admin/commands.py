@@ -21,6 +21,7 @@ from spork.application.admin.stream import Revisions
 from spork.application.guards.idempotency import Begun, IdempotencyStore, InFlight, KeptAnswer, Mismatch, StoreGone
 from spork.application.telemetry.audit import AuditEntry, AuditTrail
 from spork.application.telemetry.event_log import EventLog
+from spork.application.telemetry.waiting_audit import WaitingAuditTrail
 from spork.application.views import ActionResult
 
 log = logging.getLogger("spork.operations")
@@ -197,6 +198,11 @@ class Operations:
             )
         if write.dry_run:
             return self._result(prepared, prepared.after, False, None, prepared.warnings)
+        if self._audit is not None and not await self._audit_ready():
+            raise OperationRefused(
+                "unavailable",
+                "Nothing was done: its audit record could be kept neither in the records nor in state_dir.",
+            )
         try:
             after = await prepared.perform() or prepared.after
             for hear in self.on_done:
@@ -212,6 +218,8 @@ class Operations:
         warnings = prepared.warnings
         if audit_id is None and self._audit is not None:
             warnings = (*warnings, "The audit record could not be written.")
+        elif isinstance(self._audit, WaitingAuditTrail) and self._audit.waiting:
+            warnings = (*warnings, "The audit record waits in state_dir until the records take it.")
         return self._result(prepared, after, True, audit_id, warnings)
 
     def _result(
@@ -259,6 +267,9 @@ class Operations:
             },
         )
         return audit_id
+
+    async def _audit_ready(self) -> bool:
+        return not isinstance(self._audit, WaitingAuditTrail) or await self._audit.ready()
 
     async def note(self, entry: AuditEntry) -> str | None:
         """Append to the audit trail; None when there is none or it failed (then an event says so)."""

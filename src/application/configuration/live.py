@@ -119,6 +119,47 @@ class ConfigExchange(Protocol):
     def latest(self) -> Awaitable[Shared | None]: ...
 
 
+class KeptExchange:
+    """A fleet's exchange with a copy of what was applied on this node: the newer of both is what holds.
+
+    A shared store that comes back empty is told again by every node that knows; a node that restarts while the store is
+    gone or empty serves what it kept.
+    """
+
+    def __init__(self, kept: ConfigExchange, fleet: ConfigExchange) -> None:
+        self._kept = kept
+        self._fleet = fleet
+
+    async def offer(self, shared: Shared) -> None:
+        """Raises OSError when the fleet, or this node's disk, did not take it."""
+        await self._fleet.offer(shared)
+        await self._kept.offer(shared)
+
+    async def latest(self) -> Shared | None:
+        """Raises OSError when neither can be asked."""
+        try:
+            mine = await self._kept.latest()
+        except OSError as error:
+            log.warning("what was applied cannot be read from disk: %s", error)
+            mine = None
+        try:
+            fleets = await self._fleet.latest()
+        except OSError:
+            if mine is None:
+                raise
+            return mine
+        try:
+            if mine is not None and (fleets is None or mine.at > fleets.at):
+                await self._fleet.offer(mine)
+                return mine
+            if fleets is not None and (mine is None or fleets.at > mine.at):
+                await self._kept.offer(fleets)
+        except OSError as error:
+            log.warning("what was applied could not be written down again: %s", error)
+            return mine if fleets is None else fleets
+        return fleets
+
+
 class NotApplied(Exception):
     """It has errors. `problems` has them all, warnings too."""
 
@@ -146,7 +187,10 @@ class LiveConfiguration:
         exchange: ConfigExchange | None = None,
         serving: Callable[[], dict[str, str]] | None = None,
         beat: Callable[[], Awaitable[None]] | None = None,
+        followed_as: str = "fleet",
     ) -> None:
+        """`followed_as` is the source that history names for what came through `exchange`."""
+        self._followed_as = followed_as
         self._read_file = read_file
         self._read_text = read_text
         self._apply = apply
@@ -312,10 +356,12 @@ class LiveConfiguration:
             return False
         try:
             loaded = await asyncio.to_thread(self._read_text, shared.full)
-            await self._take(loaded, shared.author, "fleet", shared.note)
+            await self._take(loaded, shared.author, self._followed_as, shared.note)
         except NotApplied as refused:
             log.error("what %s applied to the fleet has errors here: %s", shared.author, refused)
             return False
+        if newer_than is not None:
+            log.warning("revision %s that %s applied is in force: the file is older", shared.revision, shared.author)
         return True
 
     async def acknowledged(self, revision: str, seconds: float = 5.0) -> tuple[str, ...]:

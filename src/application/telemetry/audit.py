@@ -2,6 +2,8 @@
 
 The chain is over the *commitments* of personal fields (a salted hash), not over the fields: erasing a person's data
 forgets field and salt and leaves the commitment, so the chain still holds and the value cannot be guessed back.
+Each erasure makes a record of its own that names the records and fields it cleared; fields that are gone without one
+were tampered with.
 """
 
 from __future__ import annotations
@@ -20,6 +22,10 @@ PERSONAL = ("actor", "client", "subject", "object", "detail", "reason")
 #: What of a record is about its actor, and what is about its subject.
 OF_ACTOR = ("actor", "client")
 OF_SUBJECT = ("subject", "object", "detail", "reason")
+#: The action of the record that an erasure makes.
+ERASURE = "audit.erase"
+#: Records that one such record names at most.
+NAMED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,8 @@ class Finding:
 class AuditTrail(Protocol):
     """Append-only. What is there is found, verified, thinned out by age and cleared of persons, never changed."""
 
-    def append(self, entry: AuditEntry) -> Awaitable[str]:
-        """The record's id, once it is durable."""
+    def append(self, entry: AuditEntry, id: str = "") -> Awaitable[str]:
+        """The record's id, once it is durable. With an `id` that is there already nothing is added."""
 
     def find(
         self,
@@ -110,8 +116,8 @@ class AuditTrail(Protocol):
     def drop_before(self, at: float) -> Awaitable[int]:
         """Remove the oldest records; how many."""
 
-    def erase_subject(self, subject: str) -> Awaitable[int]:
-        """Forget a person's data; in how many records."""
+    def erase_subject(self, subject: str, at: float, by: str) -> Awaitable[int]:
+        """Forget a person's data; in how many records. The erasure itself is recorded as done by `by`."""
 
 
 def commit(name: str, value: str, salt: str) -> str:
@@ -138,14 +144,67 @@ def seal(entry: AuditEntry, number: int, id: str, previous: str, salts: dict[str
 
 def erased(record: AuditRecord, person: str) -> AuditRecord:
     """The record with what it says of `person` and the salts of that forgotten; its place in the chain still holds."""
+    names = fields_of(record, person)
+    entry = replace(record.entry, **dict.fromkeys(names, ""))  # type: ignore[arg-type]
+    salts = {name: salt for name, salt in record.salts.items() if name not in names}
+    return replace(record, entry=entry, salts=salts, erased=True)
+
+
+def fields_of(record: AuditRecord, person: str) -> tuple[str, ...]:
+    """The personal fields of a record that are about `person`."""
     names: tuple[str, ...] = ()
     if record.entry.actor == person:
         names += OF_ACTOR
     if record.entry.subject == person:
         names += OF_SUBJECT
-    entry = replace(record.entry, **dict.fromkeys(names, ""))  # type: ignore[arg-type]
-    salts = {name: salt for name, salt in record.salts.items() if name not in names}
-    return replace(record, entry=entry, salts=salts, erased=True)
+    return names
+
+
+def erasures(cleared: Sequence[tuple[int, tuple[str, ...]]], at: float, by: str) -> list[AuditEntry]:
+    """The records of an erasure that `cleared` (number, fields): they name no person."""
+    entries: list[AuditEntry] = []
+    for start in range(0, len(cleared), NAMED):
+        part = [[number, list(names)] for number, names in cleared[start : start + NAMED]]
+        told = json.dumps(part, separators=(",", ":"))
+        entries.append(AuditEntry(at, ERASURE, actor=by, object="audit", after=told))
+    return entries
+
+
+class ErasureCheck:
+    """Tells erased fields from blanked ones while records are looked at in order: `note` each, then ask `findings`."""
+
+    def __init__(self) -> None:
+        self._gone: dict[int, set[str]] = {}
+        #: By erased record, the number of the record of its erasure.
+        self.accounted: dict[int, int] = {}
+
+    def note(self, record: AuditRecord) -> None:
+        gone = {name for name in PERSONAL if name not in record.salts}
+        if gone or record.erased:
+            self._gone[record.number] = gone
+        if record.entry.action == ERASURE and not gone:
+            self._account(record)
+
+    def _account(self, record: AuditRecord) -> None:
+        try:
+            cleared = [(int(number), set(names)) for number, names in json.loads(record.entry.after)]
+        except (TypeError, ValueError):
+            return
+        for number, names in cleared:
+            if number in self._gone and number < record.number:
+                self._gone[number] -= names
+                self.accounted[number] = record.number
+
+    def findings(self) -> list[Finding]:
+        found: list[Finding] = []
+        for number, gone in self._gone.items():
+            if gone:
+                names = ", ".join(sorted(gone))
+                detail = f"its {names} were blanked: no record of an erasure names them"
+                found.append(Finding(number, "changed", detail))
+            elif number not in self.accounted:
+                found.append(Finding(number, "changed", "it is marked as erased, and no record of an erasure names it"))
+        return found
 
 
 def verify(records: Iterable[AuditRecord], anchor: Anchor = Anchor(), head: Anchor | None = None) -> list[Finding]:
@@ -155,9 +214,12 @@ def verify(records: Iterable[AuditRecord], anchor: Anchor = Anchor(), head: Anch
     """
     findings: list[Finding] = []
     number, previous = anchor.number, anchor.hash
+    erasures = ErasureCheck()
     for record in records:
         findings += check_record(record, number, previous)
+        erasures.note(record)
         number, previous = max(number, record.number), record.hash
+    findings += erasures.findings()
     return findings + (check_end(number, previous, head) if head is not None else [])
 
 

@@ -81,6 +81,8 @@ FAMILIES = (
     Family(
         "gateway_store_failures_total", "counter", ("store",), "Operations on a shared store that failed or timed out."
     ),
+    Family("audit_records_waiting", "gauge", (), "Audit records in state_dir that the records have not taken yet."),
+    Family("audit_records_lost_total", "counter", (), "Audit records that could be kept nowhere."),
     Family(
         "gateway_log_lines_lost_total", "counter", ("log",), "Log lines dropped because the sink was stuck or failed."
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -74,10 +75,10 @@ def retain(config: Path | None, keep_days: int) -> None:
 @config_option
 @click.argument("subject")
 def erase(config: Path | None, subject: str) -> None:
-    """Forget SUBJECT's personal data in every record. The chain stays valid."""
+    """Forget SUBJECT's personal data in every record. The chain stays valid, and the erasure is recorded in it."""
 
     async def run(trail: Any) -> None:
-        click.echo(f"erased in {await trail.erase_subject(subject)} record(s)")
+        click.echo(f"erased in {await trail.erase_subject(subject, time.time(), getpass.getuser())} record(s)")
 
     _on_trail(config, run)
 

@@ -19,6 +19,7 @@ from litestar.response import Stream
 from spork.adapters.litestar.admin.acting import TERMS, Desk, Terms, Why
 from spork.adapters.litestar.admin.answers import READ, writing
 from spork.application.admin.commands import OperationRefused, Operations, Prepared
+from spork.application.admin.controls import Act
 from spork.application.admin.exports import as_csv, as_json_lines, csv_head
 from spork.application.admin.queries import Item, Items, Queries
 from spork.application.telemetry.audit import AuditTrail, Finding, view_of
@@ -134,14 +135,14 @@ def _erasure(operations: Operations, audit: AuditTrail | None) -> list[HTTPRoute
     async def erase(terms: NamedDependency[Terms], subject: FromPath[str], data: JSONBody[Why]) -> ActionResult:
         trail: AuditTrail = _there(audit, "audit trail")
 
-        async def prepare() -> Prepared:
+        async def prepare(act: Act) -> Prepared:
             async def perform() -> str:
-                return f"erased in {await trail.erase_subject(subject)} record(s)"
+                return f"erased in {await trail.erase_subject(subject, time.time(), act.by)} record(s)"
 
             blast = "Names, addresses and details of this person are forgotten; who did what when stays by commitment."
             return Prepared("subject.erase", "audit trail", "kept", "erased", blast, perform)
 
-        return await desk.carry_out(terms, lambda act: prepare(), data.reason)
+        return await desk.carry_out(terms, prepare, data.reason)
 
     return [erase]
 
