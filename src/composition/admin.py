@@ -119,6 +119,16 @@ def objective_ledger(board: RedisNodes | None, engine: AsyncEngine | None) -> Ob
     return MemoryObjectives()
 
 
+def own_records(configuration: Configuration) -> str:
+    """What is wrong with records that are one node's own beside a store that a fleet shares; empty when nothing is."""
+    if configuration.shared == "memory" or configuration.records.startswith("postgres"):
+        return ""
+    return (
+        "Records are this node's own (SQLite): other gateways of the shared store do not see its keys, plans and usage. "
+        "Set `records: postgresql://...` for a fleet."
+    )
+
+
 def own_version() -> str:
     try:
         return version("spork-gateway")
@@ -201,7 +211,9 @@ class OperatorSide:
             from spork.adapters.redis.fleet.idempotency import RedisIdempotency
 
             kept = RedisIdempotency(board.client)
-        self.operations = Operations(self.revisions, events, clock.unix, self.node, self.audit, kept=kept)
+        self.operations = Operations(
+            self.revisions, events, clock.unix, self.node, self.audit, kept=kept, own_records=own_records(configuration)
+        )
         self.queries = Queries(
             self.reporter, self.controls, events, self.traffic, self.revisions, self.operations.substances, clock
         )
@@ -310,7 +322,10 @@ class OperatorSide:
         self.tally.forget(frozenset(after.plans))
 
     def remarks(self) -> list[str]:
-        """What readiness adds: ready, but not all of the configuration is in force."""
+        """What readiness adds: ready, but not all of the configuration is in force, or records are not the fleet's."""
+        return [*self._of_configuration(), *filter(None, (own_records(self.configuration),))]
+
+    def _of_configuration(self) -> list[str]:
         problems = self.live.problems
         if errors(problems):
             return ["the configuration on disk is refused; the last good one serves"]
@@ -447,6 +462,8 @@ class OperatorSide:
     async def running(self) -> AsyncIterator[None]:
         """Observe, beat and watch until the block ends; then flush and say goodbye."""
         self.generate_token()
+        if remark := own_records(self.configuration):
+            log.warning("%s", remark)
         self.access_log.sink.open()
         self.export.open()
         if os.environ.get("SPORK_WORKER", "0") == "0":

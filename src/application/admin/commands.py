@@ -76,6 +76,10 @@ class Prepared:
     secrets: list[str] = field(default_factory=list)
 
 
+#: First words of actions on what the records hold.
+_OF_RECORDS = frozenset(("key", "consumer", "session", "subject", "token", "revocation"))
+
+
 class ObjectVersions:
     """When each object last changed in substance, as revisions."""
 
@@ -109,8 +113,11 @@ class Operations:
         remember: int = 1000,
         remember_for: float = 86400.0,
         kept: IdempotencyStore | None = None,
+        own_records: str = "",
     ) -> None:
         """`kept` is where a fleet keeps idempotency keys; without it, or while it is gone, each process has its own."""
+        #: Said in the answer of each act on records when they are this node's own while others serve, too.
+        self._own_records = own_records
         self._revisions = revisions
         self.substances = ObjectVersions(revisions)
         self._events = events
@@ -216,6 +223,8 @@ class Operations:
             raise OperationRefused("unavailable", "The action could not be carried out.") from error
         audit_id = await self._record(write, prepared, after, "done", "")
         warnings = prepared.warnings
+        if self._own_records and prepared.action.partition(".")[0] in _OF_RECORDS:
+            warnings = (*warnings, self._own_records)
         if audit_id is None and self._audit is not None:
             warnings = (*warnings, "The audit record could not be written.")
         elif isinstance(self._audit, WaitingAuditTrail) and self._audit.waiting:

@@ -13,6 +13,7 @@ consume what is counted by address; that is what such a limit is for.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -337,18 +338,24 @@ class LateLimits(Policy):
         return self._guards.after(route, configuration)
 
 
+#: What a global limit without a name of its own is called.
+_UNNAMED_GLOBAL: Final = re.compile(r"global(-[0-9]+)?")
+
+
 def limits_of(route: RouteConfig, configuration: Configuration) -> list[Limit]:
     """Every limit a route's requests are charged, each with the scope its counters are kept under.
 
     Limits at the top of the configuration hold for every route, together. A route's own count per route, unless they
-    are shared (then by name) or global. The same name twice on one route is charged once.
+    are shared (then by name) or global with a name of their own: global ones that were given none have nothing in
+    common but the lack of it. The same name twice on one route is charged once.
     """
     found: dict[str, Limit] = {}
     for limit in configuration.limits:
         found.setdefault(limit.bucket, replace(limit, scope=""))
     for index, limit in enumerate(route.limits):
         named = limit if limit.name else replace(limit, name=f"{route.name}-{index + 1}")
-        scoped = replace(named, scope="" if limit.shared or limit.by == "global" else route.name)
+        together = limit.shared or (limit.by == "global" and not _UNNAMED_GLOBAL.fullmatch(named.name))
+        scoped = replace(named, scope="" if together else route.name)
         found.setdefault(scoped.bucket, scoped)
     return list(found.values())
 

@@ -298,3 +298,12 @@ def test_insight_counts_who_was_admitted_and_who_refused() -> None:
     house.insight.fold(400.0)
     assert house.insight.top(5) == []
     assert house.insight.tallies()[0].total_refused == 3
+
+
+@pytest.mark.parametrize(("name", "together"), [("global", False), ("global-2", False), ("everybody", True)])
+def test_global_limits_of_two_routes_count_together_only_under_a_name_of_their_own(name: str, together: bool) -> None:
+    made = [
+        limits_of(route(Limit(name, quota, 3600.0, "global"), name=where), Configuration())
+        for where, quota in (("small", 5), ("large", 100_000))
+    ]
+    assert (made[0][0].bucket == made[1][0].bucket) is together
