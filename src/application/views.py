@@ -525,3 +525,33 @@ class ConnectionView:
     method: str
     since: float
     ends_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionCallerView:
+    """Who called a version in 30 days: a consumer, or a network and user agent. `last` in Unix seconds, to the hour for
+    consumers."""
+
+    name: str
+    requests: int
+    last: float
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionView:
+    """One version of one API. `state` is current, deprecated, brownout or retired; dates are Unix seconds. `projected` are
+    requests a day to be expected at the sunset."""
+
+    api: str
+    version: str
+    state: str
+    deprecated: float | None
+    sunset: float | None
+    successor: str | None
+    requests_1d: int
+    requests_7d: int
+    requests_30d: int
+    projected: float | None
+    consumers: tuple[VersionCallerView, ...]
+    anonymous: tuple[VersionCallerView, ...]

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "diff": ("spork.cli.commands.apply", "diff", "How a configuration differs from what a gateway runs (exit 0 or 2)."),
     "apply": ("spork.cli.commands.apply", "apply", "Put a configuration into force on a running gateway."),
     "audit": ("spork.cli.commands.audit", "audit", "Verify, export, thin out and clear the audit trail."),
+    "versions": ("spork.cli.commands.versions", "versions", "Versions of APIs, and who still calls them."),
     "usage": ("spork.cli.commands.usage", "usage", "What consumers used, for people and for billing."),
     "support": ("spork.cli.commands.support", "support", "One file with what helpers need, without secrets."),
     "schema": ("spork.cli.commands.check", "schema", "JSON Schema of the configuration, for editors."),

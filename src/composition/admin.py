@@ -45,6 +45,7 @@ from spork.application.admin.monitoring import Monitoring
 from spork.application.admin.queries import Queries
 from spork.application.admin.stream import Revisions, Stream
 from spork.application.admin.upstreams import RegistryControl
+from spork.application.admin.versions import VersionReport, versions_of
 from spork.application.configuration.live import KeptExchange, LiveConfiguration
 from spork.application.configuration.model import AdminToken, Configuration
 from spork.application.configuration.problems import errors
@@ -64,6 +65,7 @@ from spork.application.telemetry.security_log import SecurityDecisions
 from spork.application.telemetry.tail import Traffic
 from spork.application.telemetry.tally import RequestCounters
 from spork.application.telemetry.usage import UsageMeter
+from spork.application.telemetry.versions import VersionCounters
 from spork.application.telemetry.waiting_audit import WaitingAuditTrail
 from spork.application.upstreams.registry import UpstreamRegistry
 from spork.application.views import ComponentHealth
@@ -202,6 +204,7 @@ class OperatorSide:
             self.audit = WaitingAuditTrail(SqlAuditTrail(engine), WaitingAuditFile(configuration.state_dir, self.node))
         self.usage_store = SqlUsage(engine) if engine is not None else None
         self.usage = UsageMeter(clock.unix, self.usage_store)
+        self.versions = VersionCounters(events)
         ledger = objective_ledger(board, engine)
         run = f"{os.getpid()}-{clock.unix():.6f}"
         self.levels = ObjectiveTracker(configuration.objectives, clock.unix, ledger, self.node, run)
@@ -259,6 +262,7 @@ class OperatorSide:
         for meter in meters:
             if hasattr(meter, "samples"):
                 self.monitoring.add(meter)
+        self.monitoring.add(self.versions)
         self.history = History()
         self._certificates = CertificateHealth(self._certificate_files, clock.unix)
         components: list[Component] = [
@@ -299,10 +303,21 @@ class OperatorSide:
             self.tally,
             self.traffic,
             self.usage,
+            self.versions,
             self.levels,
             self.security,
             self.access_log,
         ]
+
+    def version_report(self) -> VersionReport:
+        """Who still calls which version."""
+        return VersionReport(
+            lambda: versions_of(self._current.snapshot.configuration.routes),
+            self.usage_store,
+            self.usage.flush,
+            self.versions,
+            lambda name: self.usage.plan_of(name)[0] or "",
+        )
 
     def know_consumers(self, named: Callable[[str], Consumer | None]) -> None:
         """Where plan and owner of a consumer are found, for the views of consumers."""
@@ -446,7 +461,13 @@ class OperatorSide:
                 *profiling_handlers(Profiler(), self.node, self.note_profile),
                 *logging_handlers(self.operations, self.log_state, self.change_logging),
                 *accounting_handlers(
-                    self.queries, self.operations, self.levels, self.audit, self.usage_store, self.usage.flush
+                    self.queries,
+                    self.operations,
+                    self.levels,
+                    self.audit,
+                    self.usage_store,
+                    self.usage.flush,
+                    self.version_report(),
                 ),
             ],
             [*health, *monitoring_handlers(self.monitoring, self.queries, expose, closed), *extra],
@@ -557,6 +578,8 @@ class OperatorSide:
                 await self.live.follow()
                 await self.levels.tick()
                 await self.usage.tick()
+                routes = self._current.snapshot.configuration.routes
+                self.versions.tick((version for _, version in versions_of(routes)), self.clock.unix())
                 for entry in self.security.due():
                     await self.operations.note(entry)
             except Exception:

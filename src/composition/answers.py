@@ -8,6 +8,7 @@ from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.compression import Compression
 from spork.application.exchange.stages import AnswerStages
 from spork.application.exchange.transforming import AnswerTransform, Shape
+from spork.application.exchange.versioning import VersionFields
 from spork.composition.codings import codings
 from spork.composition.secrets import key_pepper
 from spork.domain.transforms.policy import TransformPolicy
@@ -18,10 +19,11 @@ def answer_stages(route: RouteConfig, configuration: Configuration) -> AnswerSta
     """None for a route whose answers go out as they came and whose query stays."""
     compression = None if route.compression is None else Compression(route.compression, codings())
     transform = route.transform
+    version = None if route.version is None else VersionFields(route.version)
     if transform is None:
-        return None if compression is None else AnswerStages(compression)
+        return AnswerStages(compression, version=version) if compression or version else None
     query = None if transform.query is None else QueryTransform(transform.query)
-    return AnswerStages(compression, _answers(transform, configuration), query, transform.when)
+    return AnswerStages(compression, _answers(transform, configuration), query, transform.when, version)
 
 
 def _answers(policy: TransformPolicy, configuration: Configuration) -> AnswerTransform | None:

@@ -46,6 +46,7 @@ from spork.application.guards.decode import DecodingPolicy
 from spork.application.guards.policy import Policy
 from spork.application.guards.schema import SchemaPolicy
 from spork.application.guards.screen import ScreenPolicy
+from spork.application.guards.webhook import WebhookPolicy
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.events import EventSink
 from spork.composition.codings import codings
@@ -270,6 +271,7 @@ class CallerSide:
             CsrfPolicy(self._csrf_key, self._events),
             CredentialsPolicy(self.methods, self._sign, self.failures, self.sessions, self._events),
             AuthorizationPolicy(self._events),
+            WebhookPolicy(self._events),
             DecodingPolicy(codings()),
             ScreenPolicy(codings(), self._screen, self._events),
             SchemaPolicy(codings(), _body_schema),

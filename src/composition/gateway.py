@@ -25,21 +25,23 @@ from spork.application.fleet.nodes import NodeRegistry, SingleNodeRegistry
 from spork.application.guards.order import in_order
 from spork.application.guards.policy import Policy
 from spork.application.guards.transform import TransformingPolicy
+from spork.application.guards.version import VersionPolicy
 from spork.application.kernel.clock import Clock
 from spork.application.live.registry import LiveExchanges
-from spork.application.pipeline.admission import Admission
+from spork.application.pipeline.admission import Admission, go_on
 from spork.application.pipeline.client_address import ClientAddress
 from spork.application.pipeline.configurator import Configurator
 from spork.application.pipeline.forwarder import Forwarder
 from spork.application.pipeline.sender import Sender
 from spork.application.telemetry.event_log import EventLog
+from spork.application.upstreams.credentials import CredentialStore, TokenEndpoint
 from spork.application.upstreams.transport import UpstreamTransport
 from spork.composition.admin import OperatorSide, node_name
 from spork.composition.answers import answer_stages
 from spork.composition.caching import CacheSide
 from spork.composition.callers import CallerSide
 from spork.composition.codings import codings
-from spork.composition.lazily import LazyTransport
+from spork.composition.lazily import LazyTokenEndpoint, LazyTransport
 from spork.composition.limits import LimitSide
 from spork.composition.upstreams import UpstreamSide
 from spork.domain.routing.table import RouteTable
@@ -92,6 +94,11 @@ def event_log(configuration: Configuration, clock: Clock) -> EventLog:
     return EventLog(node_name(configuration), clock.unix)
 
 
+def token_endpoint() -> TokenEndpoint:
+    """Where tokens for external APIs come from; imports and opens nothing before the first one."""
+    return LazyTokenEndpoint()
+
+
 def httpx_transport() -> UpstreamTransport:
     from spork.adapters.httpx.transport import HttpxTransport
 
@@ -112,7 +119,13 @@ def fleet(shared: str) -> NodeRegistry:
 def admission_policies(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -> tuple[Policy, ...]:
     """Every policy of routes, in the order of admission."""
     return in_order(
-        (*callers.policies(), *limits.policies(), *upstreams.policies(), TransformingPolicy(codings(), MsgspecJson()))
+        (
+            *callers.policies(),
+            *limits.policies(),
+            *upstreams.policies(),
+            VersionPolicy(go_on),
+            TransformingPolicy(codings(), MsgspecJson()),
+        )
     )
 
 
@@ -192,6 +205,13 @@ class GatewayContainer(containers.DeclarativeContainer):
         chance=random_numbers,
         mirrors=upstream_side.provided.mirrors,
         stale=upstream_side.provided.stale,
+        credentials=providers.Singleton(
+            CredentialStore,
+            endpoint=providers.Singleton(token_endpoint),
+            monotonic=clock.provided.monotonic,
+            unix=clock.provided.unix,
+        ),
+        quotas=limits.provided.limiter,
     )
     admission = providers.Singleton(Admission, current=current, clock=clock, chance=random_numbers, clients=clients)
     caching = providers.Singleton(

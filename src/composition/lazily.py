@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from spork.application.upstreams.credentials import IssuedToken, TokenEndpoint
 from spork.application.upstreams.transport import UpstreamRequest, UpstreamResponse
+from spork.domain.upstreams.credentials import OAuthCredential
 from spork.domain.upstreams.health import ProbePolicy
 from spork.domain.upstreams.model import Target
 
@@ -58,3 +60,17 @@ class LazyFetcher(LazyAdapter):
     async def fetch(self, url: str) -> bytes:
         document: bytes = await self.made.fetch(url)
         return document
+
+
+class LazyTokenEndpoint:
+    """A `TokenEndpoint` that is made for the first token."""
+
+    def __init__(self) -> None:
+        self._made: TokenEndpoint | None = None
+
+    async def issue(self, credential: OAuthCredential, subject: bytes) -> IssuedToken:
+        if self._made is None:
+            from spork.adapters.httpx.token_endpoint import HttpTokenEndpoint
+
+            self._made = HttpTokenEndpoint()
+        return await self._made.issue(credential, subject)

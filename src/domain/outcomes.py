@@ -39,6 +39,7 @@ class FaultKind(Enum):
     HTTP_PROTOCOL_ERROR = "http_protocol_error"
     HTTP_RESPONSE_HEADER_SECTION_SIZE = "http_response_header_section_size"
     HTTP_UPGRADE_FAILED = "http_upgrade_failed"
+    CREDENTIALS_UNAVAILABLE = "credentials_unavailable"
     ANSWER_NOT_FIT = "answer_not_fit"
     PROXY_INTERNAL_ERROR = "proxy_internal_error"
     BODY_TOO_LARGE = "body_too_large"
@@ -98,6 +99,7 @@ GROUNDS: Final[dict[str, DenialCategory]] = {
     "unauthenticated": DenialCategory.CREDENTIALS,
     "invalid_credentials": DenialCategory.CREDENTIALS,
     "step_up_required": DenialCategory.CREDENTIALS,
+    "webhook_refused": DenialCategory.CREDENTIALS,
     "address_denied": DenialCategory.ACCESS,
     "https_required": DenialCategory.ACCESS,
     "forbidden": DenialCategory.ACCESS,

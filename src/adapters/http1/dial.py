@@ -12,6 +12,7 @@ from spork.adapters.http1 import faults
 from spork.adapters.http1.connection import Connection
 from spork.application.upstreams.tls import client_context
 from spork.domain.outcomes import FaultKind
+from spork.domain.security.ssrf import may_connect
 from spork.domain.upstreams.model import Target, TlsToTarget
 
 #: How long one address may keep silent before the next is tried beside it (RFC 8305 8).
@@ -56,6 +57,10 @@ class Dialer:
             )
             return cast(Connection, made[1])
         addresses = self._addresses if self._literal else await self._resolve(loop)
+        if self._target.allow:
+            addresses = [address for address in addresses if may_connect(address, self._target.allow)]
+            if not addresses:
+                raise faults.upstream(FaultKind.DESTINATION_UNAVAILABLE, "address not allowed", retry_safe=True)
 
         def attempt(address: str) -> Callable[[], Awaitable[Connection]]:
             async def connect() -> Connection:

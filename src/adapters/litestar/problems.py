@@ -52,6 +52,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "unauthenticated": (401, "Authentication is required"),
     "invalid_credentials": (401, "The credentials are not valid"),
     "too_many_failures": (429, "Too many failed authentications"),
+    "webhook_refused": (401, "The webhook's signature does not hold"),
     "step_up_required": (401, "Stronger authentication is required"),
     "authentication_unavailable": (503, "Credentials cannot be checked right now"),
     "forbidden": (403, "Not allowed"),
@@ -72,15 +73,22 @@ REASONS: dict[str, tuple[int, str]] = {
     # the cache
     "not_cached": (504, "No stored answer may be used"),
     "purge_refused": (403, "Not allowed to purge"),
+    "unknown_version": (400, "This version does not exist"),
+    "version_conflict": (400, "The request names two versions"),
+    "version_retired": (410, "This version is no longer served"),
+    "version_brownout": (410, "This version is about to end and away for a while"),
     # sending
     "upstream_failed": (502, "The service failed"),
     "breaker_open": (503, "The service is not available right now"),
+    "upstream_resting": (503, "The service has asked for a pause"),
+    "upstream_quota": (503, "The service's allowance is used up"),
     "shed": (503, "The service is at its capacity"),
 }
 
 #: fault -> (status, title) where it is not plainly 502 or 504.
 _FAULTS: dict[FaultKind, tuple[int, str]] = {
     FaultKind.DESTINATION_UNAVAILABLE: (503, "No target of the service is available"),
+    FaultKind.CREDENTIALS_UNAVAILABLE: (503, "The service is not available right now"),
     FaultKind.CONNECTION_LIMIT_REACHED: (503, "The service is at its capacity"),
     FaultKind.BODY_TOO_LARGE: (413, "The request body is too large"),
     FaultKind.BODY_TOO_SLOW: (408, "The request body took too long to arrive"),

@@ -9,19 +9,22 @@ from typing import Any
 from spork.adapters.yaml import written
 from spork.adapters.yaml.cache import translate_cache
 from spork.adapters.yaml.decode import FAILED, Findings
+from spork.adapters.yaml.headers import octets, translate_edit
 from spork.adapters.yaml.limits import translate_limits
 from spork.adapters.yaml.telemetry import translate_route_trace
 from spork.adapters.yaml.transforms import translate_transform
+from spork.adapters.yaml.versions import check_apis, expand
 from spork.adapters.yaml.written.form import WrittenPolicy
-from spork.application.configuration.model import HeaderEdit, Mirror, RouteConfig, Split
+from spork.application.configuration.model import Mirror, RouteConfig, Split
 from spork.application.configuration.problems import child
 from spork.domain.http.coding import CompressionPolicy, DecodePolicy
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from spork.domain.routing.table import Match, PathPattern, Redirect, Rewrite
+from spork.domain.transforms.policy import TransformPolicy
 
 
 def translate_routes(
-    routes: tuple[Any, ...], findings: Findings, body_bytes: int
+    routes: tuple[Any, ...], findings: Findings, body_bytes: int, apis: Mapping[str, Any] | None = None
 ) -> tuple[tuple[RouteConfig, ...], tuple[int, ...]]:
     """The routes that could be read, and the index each has in what was written. `body_bytes` is what the cache stores at most."""
     translated: list[RouteConfig] = []
@@ -30,9 +33,37 @@ def translate_routes(
     for index, route in enumerate(routes):
         if route is not FAILED:
             name = route.name or _free_name(route, names)
-            translated.append(_route(route, name, f"routes[{index}]", findings, body_bytes))
-            indexes.append(index)
+            place = f"routes[{index}]"
+            made = [_route(route, name, place, findings, body_bytes)]
+            if route.api:
+                made = _versions(route, made[0], place, apis or {}, findings)
+            translated += made
+            indexes += [index] * len(made)
+    check_apis(apis or {}, {r.api for r in routes if r is not FAILED and r.api}, findings)
     return tuple(translated), tuple(indexes)
+
+
+def _versions(
+    route: written.Route, base: RouteConfig, place: str, apis: Mapping[str, Any], findings: Findings
+) -> list[RouteConfig]:
+    """One route per version of the API that `route` serves."""
+    if route.upstream is not None or route.redirect is not None:
+        findings.add(child(place, "api"), "stands beside upstream or redirect", "the versions say where requests go")
+    api = apis.get(route.api)
+    transforms = {}
+    if api is not None and api is not FAILED:
+        below = child(child("apis", route.api), "versions")
+        for name, version in api.versions.items():
+            if version is not FAILED:
+                path = child(child(below, name), "transform")
+                transforms[name] = _transform(version.transform, path, findings)
+    return expand(base, route.api, place, apis, transforms, findings)
+
+
+def _transform(transform: written.Transform | None, path: str, findings: Findings) -> TransformPolicy | None:
+    return translate_transform(
+        transform, path, findings, lambda given, below, lower: _conditions(given, below, findings, lower=lower)
+    )
 
 
 def _free_name(route: written.Route, names: set[str]) -> str:
@@ -57,20 +88,15 @@ def _route(route: written.Route, name: str, path: str, findings: Findings, body_
         limits=translate_limits(route.limits, child(path, "limits"), findings, "ip"),
         cors=_cors(route.cors),
         security=_security(route.security),
-        request_headers=_edit(route.headers.request, f"{path}.headers.request", findings),
-        response_headers=_edit(route.headers.response, f"{path}.headers.response", findings),
+        request_headers=translate_edit(route.headers.request, f"{path}.headers.request", findings),
+        response_headers=translate_edit(route.headers.response, f"{path}.headers.response", findings),
         timeout=route.timeout,
         body_bytes=route.body_bytes,
         splits=tuple(_split(s, f"{path}.splits[{i}]", findings) for i, s in enumerate(route.splits) if s is not FAILED),
         mirror=Mirror(route.mirror) if isinstance(route.mirror, str) else _mirror(route.mirror),
         priority=route.priority,
         server_timing=route.server_timing,
-        transform=translate_transform(
-            route.transform,
-            child(path, "transform"),
-            findings,
-            lambda given, below, lower: _conditions(given, below, findings, lower=lower),
-        ),
+        transform=_transform(route.transform, child(path, "transform"), findings),
         compression=_compression(route.compression),
         decode=None if route.decode is None else DecodePolicy(route.decode.codings, route.decode.ratio),
         trace=translate_route_trace(route.trace),
@@ -114,20 +140,9 @@ def _conditions(
 ) -> tuple[tuple[bytes, bytes | None], ...]:
     pairs = []
     for name, value in wanted.items():
-        key = _octets(name.lower() if lower else name, child(path, name), findings)
-        pairs.append((key, None if value is None else _octets(value, child(path, name), findings)))
+        key = octets(name.lower() if lower else name, child(path, name), findings)
+        pairs.append((key, None if value is None else octets(value, child(path, name), findings)))
     return tuple(sorted(pairs, key=lambda pair: (pair[0], pair[1] or b"")))
-
-
-def _octets(text: str, path: str, findings: Findings) -> bytes:
-    """The bytes on the wire. Latin-1 as it stands; control characters never (RFC 9110 5.5)."""
-    if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in text):
-        findings.add(path, "holds a control character")
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError as error:
-        findings.add(path, f"holds {text[error.start]!r}, which no header can carry", "use ASCII")
-        return b""
 
 
 def _redirect(redirect: str | written.Redirect | None) -> Redirect | None:
@@ -177,18 +192,6 @@ def _security(security: written.Security | None) -> RequestSecurity | None:
     return RequestSecurity(**{name: getattr(security, name) for name in security.__struct_fields__})
 
 
-def _edit(edit: written.HeaderEdits, path: str, findings: Findings) -> HeaderEdit:
-    def pairs(kind: str, given: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
-        below = child(path, kind)
-        return tuple((n.lower().encode("latin-1"), _octets(v, child(below, n), findings)) for n, v in given.items())
-
-    return HeaderEdit(
-        set=pairs("set", edit.set),
-        add=pairs("add", edit.add),
-        remove=frozenset(name.lower().encode("latin-1") for name in edit.remove),
-    )
-
-
 def _compression(compression: bool | written.Compression | None) -> CompressionPolicy | None:
     if isinstance(compression, written.Compression):
         types = tuple(kind.lower() for kind in compression.types)
@@ -200,7 +203,7 @@ def _split(split: written.Split, path: str, findings: Findings) -> Split:
     if len(split.header) > 1:
         findings.add(child(path, "header"), "a split goes by one header", "write a second split")
     header = next(iter(split.header.items()), None)
-    pair = None if header is None else (header[0].lower().encode(), _octets(header[1], child(path, "header"), findings))
+    pair = None if header is None else (header[0].lower().encode(), octets(header[1], child(path, "header"), findings))
     return Split(split.upstream, split.weight, pair, frozenset(split.consumers))
 
 

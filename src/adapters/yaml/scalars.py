@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from spork.domain.routing.table import PathPattern
@@ -27,9 +28,9 @@ class Kind:
     secret: bool = False
 
 
-_DURATION_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,9})?(?:us|ms|s|m|h|d))+\Z")
-_DURATION_PART = re.compile(r"([0-9.]+)(us|ms|s|m|h|d)")
+_DURATION_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,9})?(?:us|ms|s|m|h|d|w))+\Z")
+_DURATION_PART = re.compile(r"([0-9.]+)(us|ms|s|m|h|d|w)")
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,12})?\Z")
 _SIZE_UNITS = {
     "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
@@ -258,6 +259,21 @@ def _check_period(text: str) -> None:
         raise ValueError("a period is longer than 0")
 
 
+def parse_instant(text: str) -> float:
+    """Unix seconds of a date, or of a date and time; without a zone it is UTC."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a date such as 2027-03-01 or 2027-03-01T10:00Z") from None
+    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+
+
+def format_instant(unix: float) -> str:
+    """The shortest text that reads back as `unix`."""
+    text = datetime.fromtimestamp(unix, UTC).isoformat().replace("+00:00", "Z")
+    return text.removesuffix("T00:00:00Z")
+
+
 def _check_sha256(text: str) -> None:
     if not re.match(r"[0-9a-f]{64}\Z", text):
         raise ValueError("is not the SHA-256 of a token as 64 lower-case hex digits")
@@ -277,7 +293,7 @@ def _anything(_: str) -> None:
 
 _DURATION_SCHEMA = {
     "type": ["string", "integer"],
-    "pattern": r"^(([0-9]+(\.[0-9]+)?(us|ms|s|m|h|d))+|0)$",
+    "pattern": r"^(([0-9]+(\.[0-9]+)?(us|ms|s|m|h|d|w))+|0)$",
     "maximum": 0,
     "examples": ["500ms", "5s", "1m", "1h", "1d"],
 }
@@ -316,6 +332,10 @@ Positive = Annotated[int, _whole(1, 10**12)]
 Weight = Annotated[int, _whole(1, 1000, "a weight")]
 Status = Annotated[int, _whole(100, 599, "an HTTP status")]
 Unix = Annotated[float, Kind("Unix seconds", _parse_number, _same, {"type": "number", "minimum": 0})]
+Instant = Annotated[
+    float,
+    Kind("a date", parse_instant, format_instant, {"type": "string", "examples": ["2027-03-01", "2027-03-01T10:00Z"]}),
+]
 Address = Annotated[str, _text("an address", split_address, pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):[0-9]+$")]
 NameServer = Annotated[str, _text("a name server", split_name_server, examples=["10.0.0.2", "127.0.0.1:5353"])]
 Network = Annotated[str, _text("a network", _check_network, examples=["10.0.0.0/8"])]

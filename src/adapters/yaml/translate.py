@@ -39,7 +39,7 @@ class Translated:
 def translate(document: written.Document, findings: Findings, revision: str, sources: tuple[str, ...]) -> Translated:
     """The configuration that `document` says. What could not be read is left out; complaints go to `findings`."""
     host, port = split_address(document.listen)
-    routes, indexes = translate_routes(document.routes, findings, document.cache.body_bytes)
+    routes, indexes = translate_routes(document.routes, findings, document.cache.body_bytes, document.apis)
     tls = document.tls
     configuration = Configuration(
         revision=revision,
@@ -58,8 +58,9 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
         issuers=tuple(_issuer(name, issuer) for name, issuer in document.issuers.items()),
         plans=tuple(translate_plan(n, p, child("plans", n), findings) for n, p in document.plans.items()),
         consumers=tuple(_consumer(name, consumer) for name, consumer in document.consumers.items()),
-        upstreams=tuple(translate_upstream(name, upstream) for name, upstream in document.upstreams.items()),
+        upstreams=tuple(translate_upstream(name, upstream, findings) for name, upstream in document.upstreams.items()),
         routes=routes,
+        apis=tuple(name for name, api in document.apis.items() if api is not FAILED),
         limits=translate_limits(document.limits, "limits", findings, "global"),
         auth_service=document.auth_service,
         registration=document.registration.mode,
@@ -121,4 +122,5 @@ def _issuer(name: str, issuer: written.Issuer) -> Issuer:
 def _consumer(name: str, consumer: written.Consumer) -> Consumer:
     fields = {n: getattr(consumer, n) for n in consumer.__struct_fields__}
     claims = tuple(TokenClaim(claim.issuer, claim.claim, claim.value) for claim in consumer.claims)
-    return Consumer(name, **{**fields, "claims": claims})
+    versions = tuple(sorted(consumer.versions.items()))
+    return Consumer(name, **{**fields, "claims": claims, "versions": versions})

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
+from dataclasses import replace
 from typing import Any
 
 from spork.adapters.yaml import written
-from spork.adapters.yaml.decode import FAILED
+from spork.adapters.yaml.credentials import check_allowed, translate_credentials
+from spork.adapters.yaml.decode import FAILED, Findings
+from spork.adapters.yaml.headers import translate_edit
+from spork.adapters.yaml.limits import translate_limits
+from spork.application.configuration.problems import child
 from spork.domain.upstreams.circuit import BreakerPolicy
+from spork.domain.upstreams.credentials import RestPolicy
 from spork.domain.upstreams.health import OutlierPolicy, ProbePolicy
 from spork.domain.upstreams.model import (
     Balance,
@@ -25,12 +31,16 @@ from spork.domain.upstreams.model import (
 from spork.domain.upstreams.retries import RetryPolicy
 
 
-def translate_upstream(name: str, upstream: written.Upstream) -> Upstream:
+def translate_upstream(name: str, upstream: written.Upstream, findings: Findings) -> Upstream:
+    path = child("upstreams", name)
+    check_allowed(upstream.allow, child(path, "allow"), findings)
     tls = _tls(upstream.tls)
     balance = upstream.balance
     return Upstream(
         name=name,
-        targets=tuple(_target(t, index, tls) for index, t in enumerate(upstream.targets)),
+        targets=tuple(
+            replace(_target(t, index, tls), allow=upstream.allow) for index, t in enumerate(upstream.targets)
+        ),
         balance=Balance(balance) if isinstance(balance, str) else Balance("hash", balance.hash),
         timeouts=_timeouts(upstream.timeouts),
         pool=PoolPolicy(**_fields(upstream.pool), proxy=upstream.proxy),
@@ -44,6 +54,14 @@ def translate_upstream(name: str, upstream: written.Upstream) -> Upstream:
         pass_host=upstream.pass_host,
         adaptive_concurrency=upstream.adaptive_concurrency,
         tls=tls,
+        request_headers=translate_edit(upstream.headers.request, f"{path}.headers.request", findings),
+        response_headers=translate_edit(upstream.headers.response, f"{path}.headers.response", findings),
+        credentials=translate_credentials(upstream.credentials, child(path, "credentials"), findings),
+        quotas=tuple(
+            replace(limit, scope=f"upstream:{name}")
+            for limit in translate_limits(upstream.quotas, child(path, "quotas"), findings, "global")
+        ),
+        rest=None if upstream.rest is None else RestPolicy(**_fields(upstream.rest)),
     )
 
 

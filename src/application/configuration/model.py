@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from spork.application.configuration.telemetry import RouteTrace, Telemetry
 from spork.domain.http.caching.policy import CachePolicy
 from spork.domain.http.coding import CompressionPolicy, DecodePolicy
+from spork.domain.http.edits import HeaderEdit as HeaderEdit
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from spork.domain.identity.consumers import Consumer, Plan
 from spork.domain.identity.tokens import Issuer
 from spork.domain.limits.limit import Limit
 from spork.domain.objectives import Objective
 from spork.domain.routing.table import Match, Redirect, Rewrite
+from spork.domain.routing.versions import ApiVersion
 from spork.domain.transforms.policy import TransformPolicy
 from spork.domain.upstreams.model import Upstream
 
@@ -69,15 +71,6 @@ class AdminListener:
 
 
 @dataclass(frozen=True, slots=True)
-class HeaderEdit:
-    """Header transforms of one direction, applied after the gateway's own rules: remove, then set, then add."""
-
-    set: tuple[tuple[bytes, bytes], ...] = ()
-    add: tuple[tuple[bytes, bytes], ...] = ()
-    remove: frozenset[bytes] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
 class Split:
     """A share of a route's traffic for another upstream: by weight 0..1, or for a header value or consumer."""
 
@@ -123,6 +116,9 @@ class RouteConfig:
     #: The response cache on this route; None: none.
     cache: CachePolicy | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    #: Further matches that lead to the same route (a version named otherwise than by the path).
+    also: tuple[Match, ...] = ()
+    version: ApiVersion | None = None
     #: Compiled values of policies whose written struct says by itself what it compiles to (`WrittenPolicy`).
     policies: tuple[object, ...] = ()
     #: Where it was declared: "spork.yaml:41", "environment USERS_SERVICE_URL", "registration".
@@ -170,6 +166,8 @@ class Configuration:
     consumers: tuple[Consumer, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
     routes: tuple[RouteConfig, ...] = ()
+    #: Names of APIs in several versions; the versions are at their routes.
+    apis: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
     auth_service: str = ""
     registration: str = "off"

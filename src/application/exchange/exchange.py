@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from spork.application.configuration.model import Configuration, HeaderEdit, RouteConfig
+from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.tracing import RequestTrace, RouteTracing
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.application.views import GuardVerdict
 from spork.domain.http.caching.policy import RouteCache
+from spork.domain.http.edits import HeaderTransform
 from spork.domain.http.head import Header, RequestHead
 from spork.domain.identity.tokens import Principal
 from spork.domain.outcomes import Denial, LocalResponse, Outcome
@@ -206,25 +207,6 @@ class AnswerPolicy(Protocol):
 
     def towards_target(self, headers: list[Header]) -> list[Header]:
         """The request's fields, adapted to what will be done to the answer."""
-
-
-class HeaderTransform:
-    """A compiled `HeaderEdit`: remove, then set (replacing), then add."""
-
-    __slots__ = ("_append", "_drop")
-
-    def __init__(self, edit: HeaderEdit) -> None:
-        self._drop = edit.remove | {name for name, _ in edit.set}
-        self._append = [*edit.set, *edit.add]
-
-    @staticmethod
-    def compile(edit: HeaderEdit) -> HeaderTransform | None:
-        """None when there is nothing to change."""
-        return HeaderTransform(edit) if edit.set or edit.add or edit.remove else None
-
-    def apply(self, headers: list[Header]) -> list[Header]:
-        kept = [header for header in headers if header[0] not in self._drop] if self._drop else headers
-        return kept + self._append
 
 
 class RoutePlan:

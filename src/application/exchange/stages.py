@@ -12,11 +12,12 @@ from typing import Final
 from spork.application.exchange.compression import Compression
 from spork.application.exchange.exchange import Exchange
 from spork.application.exchange.transforming import AnswerTransform
+from spork.application.exchange.versioning import VersionFields
 from spork.application.exchange.words import words_of
 from spork.application.kernel.streams import ResponseSink
 from spork.domain.http.head import Header
 from spork.domain.transforms.policy import When
-from spork.domain.transforms.queries import QueryTransform
+from spork.domain.transforms.queries import QueryTransform, without
 from spork.domain.transforms.templates import names_caller
 
 #: Puts what fills the cache in front of a sink.
@@ -34,7 +35,12 @@ class AnswerStages:
         transform: AnswerTransform | None = None,
         query: QueryTransform | None = None,
         when: When | None = None,
+        version: VersionFields | None = None,
     ) -> None:
+        self._version = version
+        self._selector = b""
+        if version is not None and not version.version.selectors.keep:
+            self._selector = version.version.selectors.query
         self._compression = compression
         self._transform = transform
         self._query = query
@@ -50,6 +56,8 @@ class AnswerStages:
         """Before the guards: what stands in front of every answer of this route, whoever gives it."""
         if self._compression is not None and not exchange.head.upgrade:
             exchange.sink = self._compression.sink(exchange)
+        if self._version is not None:
+            exchange.sink = self._version.sink(exchange)
 
     def relayed(self, exchange: Exchange, fill: Fill | None = None) -> ResponseSink:
         """What a target's answer is written to; `fill` is put where the cache fills."""
@@ -70,6 +78,8 @@ class AnswerStages:
     def query(self, exchange: Exchange) -> bytes | None:
         """The query towards the target."""
         query = exchange.head.query
+        if self._selector and query:
+            query = without(query, self._selector)
         if self._query is None or not self._when.holds(exchange.head, exchange.principal):
             return query
         return self._query.apply(query, words_of(exchange))
@@ -78,5 +88,7 @@ class AnswerStages:
         """The request's fields, adapted to what will be done to the answer."""
         if self._transform is not None:  # a whole answer, in no coding
             headers = [*(header for header in headers if header[0] not in _RANGES), _IDENTITY]
+        if self._transform is None and self._compression is None:
+            return headers
         # A tag that we made weak comes back so, and would match nothing (RFC 9110 13.1.1).
         return [(n, v.replace(b'W/"', b'"')) if n == b"if-match" else (n, v) for n, v in headers]

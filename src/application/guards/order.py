@@ -26,6 +26,8 @@ from spork.application.guards.security import SecurityPolicy
 from spork.application.guards.shedding import SheddingPolicy
 from spork.application.guards.stale import StalePolicy
 from spork.application.guards.transform import TransformingPolicy
+from spork.application.guards.version import VersionPolicy
+from spork.application.guards.webhook import WebhookPolicy
 
 ORDER: Final[tuple[type[Policy], ...]] = (
     SecurityPolicy,
@@ -35,7 +37,9 @@ ORDER: Final[tuple[type[Policy], ...]] = (
     CsrfPolicy,
     CredentialsPolicy,
     AuthorizationPolicy,
+    VersionPolicy,
     LateLimits,
+    WebhookPolicy,
     DecodingPolicy,
     ScreenPolicy,
     SchemaPolicy,

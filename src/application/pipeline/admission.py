@@ -192,6 +192,17 @@ def resolve_preflight(
     return MethodNotAllowed(tuple(sorted(wanted.route.config.match.accepts)))
 
 
+def go_on(exchange: Exchange, name: str, phase: str) -> Verdict | Awaitable[Verdict]:
+    """Leave the plan that was routed to for the one called `name`: its guards from `phase` on are asked."""
+    exchange.plan = plan = exchange.snapshot.plans[name]
+    at = next(at for at, guard in enumerate(plan.guards) if guard.phase == phase)
+    for behind, guard in enumerate(plan.guards[at:], at + 1):
+        asked = guard.admit(exchange)
+        if asked is not None:
+            return asked if isinstance(asked, Denial | LocalResponse) else _wait(exchange, plan, behind, asked)
+    return None
+
+
 def host_name(authority: bytes) -> str:
     """The host of a validated authority, without its port."""
     host = authority.decode("ascii")

@@ -44,6 +44,10 @@ def compile_snapshot(
     for route in configuration.routes:
         guards = tuple(guard for each in policies if (guard := each.compile(route, configuration)) is not None)
         tracing = tracer.of(route) if tracer is not None else None
+        if route.version is not None and not route.version.name:
+            # Which version is meant is known only there; its own guards stand behind (`admission.go_on`).
+            last = next(at for at, guard in enumerate(guards) if guard.phase == "version")
+            guards = guards[: last + 1]
         if route.server_timing or (tracing is not None and tracing.phases != "off"):
             guards = tuple(TimedGuard(guard, time.monotonic, route.server_timing) for guard in guards)
         upstream = upstreams.get(route.upstream) if route.upstream else None
@@ -52,7 +56,7 @@ def compile_snapshot(
         owned = gateway_owned_fields(guards, route)
         cache = caches.get(route.name)
         plans[route.name] = RoutePlan(route, guards, upstream, body_bytes, owned, tracing, answer, cache)
-    table = RouteTable((plan.config.match, plan) for plan in plans.values())
+    table = RouteTable((match, plan) for plan in plans.values() for match in (plan.config.match, *plan.config.also))
     unrouted = tracer.of(None) if tracer is not None else None
     private = frozenset((configuration.mtls_header.encode("ascii"),)) if configuration.mtls_header else frozenset()
     return Snapshot(configuration.revision, configuration, table, plans, upstreams, unrouted, private)

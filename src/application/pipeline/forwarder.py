@@ -88,6 +88,7 @@ class Forwarder:
                 if verdict is not None:
                     self.answer_verdict(exchange, verdict)
                     return
+            plan = exchange.plan or plan  # a guard may know a better one (versions by consumer)
             if plan.redirect is not None:
                 self.answer_verdict(exchange, redirect(plan.redirect, exchange))
             elif plan.cache is None or self._cached is None:
@@ -174,6 +175,9 @@ class Forwarder:
         """A target's headers, with the gateway's own."""
         gateway_owned_fields = plan.gateway_owned_fields
         headers = [header for header in received if header[0] not in gateway_owned_fields]
+        live = exchange.snapshot.upstreams.get(exchange.upstream_name)
+        if live is not None and live.response_edit is not None:
+            headers = live.response_edit.apply(headers)
         return own_fields(exchange, plan, headers, self._monotonic)
 
     # --------------------------------------------------------------------------------- answers of the gateway's own

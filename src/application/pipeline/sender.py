@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Final
 
+from spork.application.exchange.bodies import hold
 from spork.application.exchange.exchange import Exchange, RoutePlan
 from spork.application.exchange.replay import ReplayBody
 from spork.application.exchange.tracing import CANCELLED, TryRecord
@@ -25,13 +26,16 @@ from spork.application.kernel.streams import RequestBody
 from spork.application.pipeline.client_address import ClientAddress
 from spork.application.pipeline.hedging import Runner, hedge_after, race
 from spork.application.pipeline.mirroring import Mirrors
+from spork.application.upstreams.credentials import CredentialStore
 from spork.application.upstreams.target import LiveTarget
 from spork.application.upstreams.transport import UpstreamRequest, UpstreamResponse, UpstreamTransport
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.domain.http import forwarding
 from spork.domain.http.head import Header
+from spork.domain.limits.limit import Charge, RateLimiter, Throttled
 from spork.domain.outcomes import Denial, Fault, FaultKind, LocalResponse, Side, cause
 from spork.domain.upstreams.circuit import CallResult, Open, Permit, result_of_fault
+from spork.domain.upstreams.credentials import Credential
 from spork.domain.upstreams.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
 from spork.domain.upstreams.splitting import split
 
@@ -40,6 +44,10 @@ _FOREVER: Final = float("inf")
 
 #: Body bytes kept for a mirror or a fallback, when retries keep none.
 KEPT_BYTES: Final = 65536
+
+#: Largest body that is held to be signed.
+SIGNED_BYTES: Final = 1024 * 1024
+_LATER: Final = "The service may be asked again later."
 
 #: A response head, and what the caller settles once it is relayed: the target, its permit, the seconds it took.
 Sent = tuple[UpstreamResponse, LiveTarget, Permit, float]
@@ -57,7 +65,12 @@ class Sender:
         chance: random.Random,
         mirrors: Mirrors | None = None,
         stale: StaleAnswers | None = None,
+        credentials: CredentialStore | None = None,
+        quotas: RateLimiter | None = None,
     ) -> None:
+        self._credentials = credentials
+        self._quotas = quotas
+        self._wall_clock = clock.unix
         self._mirrors = mirrors
         self._stale = stale
         self._transports = dict(transports)
@@ -99,6 +112,12 @@ class Sender:
         tried: tuple[LiveTarget, ...] = ()
         hedges = hedge_after(declared.retries, exchange.head, body is None)
         exchange.upstream_name = upstream.name
+        if declared.rest is not None or declared.quotas:
+            refused = await self._kept_back(upstream, now)
+            if refused is not None:
+                return await self._fall_back(exchange, plan, upstream, body, spare) or refused
+        if declared.credentials is not None and self._credentials is not None:
+            body = await self._signable(exchange, declared.credentials, body)
         if upstream.retry_budget is not None:
             upstream.retry_budget.deposit(now)
         while True:
@@ -115,6 +134,10 @@ class Sender:
             try:
                 request = self.upstream_request(exchange, plan, upstream, target, body, record)
                 request.deadline = try_timeout(declared.retries, deadline, now)
+                if declared.credentials is not None and self._credentials is not None:
+                    fetched = self._credentials.of(declared.credentials).apply(request, exchange.head.headers)
+                    if fetched is not None:
+                        await fetched
                 if hedges is None:
                     response = await transport.send(target.declared, request)
                 else:
@@ -129,6 +152,10 @@ class Sender:
                 again = self._again(exchange, upstream, error.fault, None, body, deadline)
             else:
                 result = upstream.judge(response.status)
+                if declared.rest is not None:
+                    upstream.told_to_rest(response.status, retry_after_of(response), self._monotonic())
+                if declared.credentials is not None and response.status == 401 and self._credentials is not None:
+                    self._credentials.of(declared.credentials).refused(request)
                 if record is not None:
                     record.status = response.status
                 if declared.retries is None or response.status not in declared.retries.statuses:
@@ -230,11 +257,7 @@ class Sender:
     ) -> Stop | Again:
         """Whether this try may be followed by another."""
         head = exchange.head
-        wait = None
-        if response is not None:
-            wait = next(
-                (retry_after_seconds(value) for name, value in response.headers if name == b"retry-after"), None
-            )
+        wait = None if response is None else retry_after_of(response)
         attempt = Attempt(
             exchange.attempts,
             head.method,
@@ -247,6 +270,32 @@ class Sender:
         )
         policy = upstream.declared.retries
         return may_retry(policy, upstream.retry_budget, attempt, self._monotonic(), deadline, self._chance())
+
+    # -------------------------------------------------------------------------------------------- external services
+
+    async def _kept_back(self, upstream: LiveUpstream, now: float) -> Denial | None:
+        """Why nothing may be sent there now: it has asked for a pause, or what it grants us is used up."""
+        if now < upstream.rests_until:
+            return Denial("upstream_resting", _LATER, retry_after=upstream.rests_until - now)
+        quotas = upstream.declared.quotas
+        if not quotas or self._quotas is None:
+            return None
+        charges = [Charge(limit, upstream.name, limit.cost) for limit in quotas]
+        asked = self._quotas.acquire(charges, None if self._quotas.keeps_time else self._wall_clock())
+        decision = await asked if isinstance(asked, Awaitable) else asked
+        if isinstance(decision, Throttled):
+            return Denial("upstream_quota", _LATER, retry_after=decision.retry_after)
+        return None
+
+    async def _signable(self, exchange: Exchange, credential: Credential, body: SentBody) -> SentBody:
+        """The body at hand whole where the credential signs it, if it is not too large for that."""
+        assert self._credentials is not None
+        if body is None or isinstance(body, bytes) or not self._credentials.of(credential).signs_body:
+            return body
+        if isinstance(body, ReplayBody):
+            exchange.body = body
+        whole = await hold(exchange, SIGNED_BYTES)
+        return exchange.body if whole is None else whole
 
     # ------------------------------------------------------------------------------------------ nothing to send to
 
@@ -363,6 +412,8 @@ class Sender:
             record.path = sent_target
         if plan.answer is not None:
             headers = plan.answer.towards_target(headers)
+        if upstream.request_edit is not None:
+            headers = upstream.request_edit.apply(headers)
         return UpstreamRequest(
             head.method,
             sent_target,
@@ -391,3 +442,8 @@ def split_upstream(exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, 
     principal = exchange.principal
     name = split(plan.splits, exchange.head, "" if principal is None else principal.consumer, chance)
     return upstream if name is None else exchange.snapshot.upstreams.get(name, upstream)
+
+
+def retry_after_of(response: UpstreamResponse) -> float | None:
+    """Seconds that an answer asks to wait (RFC 9110 10.2.3), None when it does not say."""
+    return next((retry_after_seconds(value) for name, value in response.headers if name == b"retry-after"), None)

@@ -55,6 +55,12 @@ FAMILIES = (
         ("method", "result"),
         "Credentials accepted (`success`) or refused, with the reason slug as result.",
     ),
+    Family(
+        "gateway_version_requests_total",
+        "counter",
+        ("api", "version", "state"),
+        "Requests by version of an API: current, deprecated, brownout or retired at the time.",
+    ),
     Family("gateway_requests_in_flight", "gauge", (), "Requests being served now."),
     Family(
         "gateway_prehandler_wait_seconds",

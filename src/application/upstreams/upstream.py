@@ -13,6 +13,7 @@ from typing import Final
 
 from spork.application.upstreams.affinity import Request, key_reader
 from spork.application.upstreams.target import LiveTarget, Owner
+from spork.domain.http.edits import HeaderTransform
 from spork.domain.upstreams.balancing import Balancer, HashRing, WeightedRotation, balancer_for, first_level
 from spork.domain.upstreams.circuit import BreakerPolicy, CallResult, Open, Permit
 from spork.domain.upstreams.circuit_machine import Circuit, CircuitBreakers
@@ -60,6 +61,10 @@ class LiveUpstream(Owner):
         self.retry_budget: RetryBudget | None = None
         self.history = ProbeHistory()
         self.panic = False
+        #: Monotonic seconds until which it has asked to be left alone.
+        self.rests_until = -math.inf
+        self.request_edit: HeaderTransform | None = None
+        self.response_edit: HeaderTransform | None = None
         self.retired = False
         self._registry = registry
         self._registered: tuple[Target, ...] = ()
@@ -112,6 +117,15 @@ class LiveUpstream(Owner):
         breaker = self.breaker if target.breaker is None else target.breaker
         if breaker is not None:
             breaker.record(permit, self.judge(status), seconds, now)
+
+    def told_to_rest(self, status: int, retry_after: float | None, now: float) -> bool:
+        """Whether an answer asks for a pause (`RestPolicy`); then it begins."""
+        policy = self.declared.rest
+        if policy is None or status not in policy.statuses:
+            return False
+        wait = policy.default if retry_after is None else retry_after
+        self.rests_until = max(self.rests_until, now + min(wait, policy.longest))
+        return True
 
     def judge(self, status: int) -> CallResult:
         """What an answer with this status says about the target."""
@@ -242,6 +256,8 @@ class LiveUpstream(Owner):
 
     def _adopt_policies(self, declared: Upstream, now: float, *, first: bool) -> None:
         before, self.declared = self.declared, declared
+        self.request_edit = HeaderTransform.compile(declared.request_headers)
+        self.response_edit = HeaderTransform.compile(declared.response_headers)
         if first or before.balance != declared.balance:
             self._balancer = balancer_for(declared.balance.algorithm, self._registry.chance)
             self._pick = self._balancer.pick

@@ -56,6 +56,8 @@ class Consumer:
     tenant: str = ""
     certificates: tuple[str, ...] = ()
     claims: tuple[TokenClaim, ...] = ()
+    #: (API, version) that `default: pinned` means for it.
+    versions: tuple[tuple[str, str], ...] = ()
 
 
 # --------------------------------------------------------------------------------------------------------- the key text

@@ -46,7 +46,7 @@ def _find_ties(matches: Sequence[Match]) -> list[RouteConflict]:
     first: dict[tuple[object, ...], int] = {}
     for index, match in enumerate(matches):
         for host in match.hosts or ("",):
-            where = (host, match.path.shape, frozenset(match.headers), frozenset(match.query))
+            where = (host, match.path.shape, frozenset(match.headers), frozenset(match.query), match.accept)
             for method in match.methods or ("any method",):
                 other = first.setdefault((*where, method), index)
                 if other != index:
@@ -58,6 +58,8 @@ def _winners(table: RouteTable[int], match: Match, index: int) -> set[int | None
     """Who takes the requests that `match` could, one of each sort; ends early when it is `index`."""
     winners: set[int | None] = set()
     headers = [(key, value if value is not None else b"~any~") for key, value in match.headers]
+    if match.accept is not None:
+        headers.append((b"accept", match.accept.witness))
     query = b"&".join(key + b"=" + (value if value is not None else b"~any~") for key, value in match.query) or None
     for host in match.hosts or ("~any~.invalid",):
         name = "~any~" + host[1:] if host.startswith("*.") else host

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from spork.domain.http.head import Header
 
@@ -114,6 +114,20 @@ def query_part(text: bytes) -> bool:
     return all(0x20 < octet < 0x7F and octet not in b"&#" for octet in text)
 
 
+class AcceptCondition(Protocol):
+    """What a route asks of the Accept field. Equal conditions are the same; hashable."""
+
+    @property
+    def name(self) -> str:
+        """What it wants, in a word."""
+
+    @property
+    def witness(self) -> bytes:
+        """A value of Accept that it holds for."""
+
+    def holds(self, headers: Sequence[Header]) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """What a request must look like. Empty `methods` means any; GET includes HEAD. Header and query values are exact;
@@ -124,6 +138,8 @@ class Match:
     methods: frozenset[str] = frozenset()
     headers: Conditions = ()
     query: Conditions = ()
+    #: A condition on Accept, last in precedence (`versions.AcceptVersion`).
+    accept: AcceptCondition | None = None
 
     @property
     def accepts(self) -> frozenset[str]:
@@ -142,10 +158,12 @@ class Rewrite:
     strip: str = ""
     add: str = ""
     path: str = ""
+    #: A segment taken out first if it stands there: its index and text (a version that the target does not know of).
+    drop: tuple[int, bytes] | None = None
 
     def compile(self) -> PathRewriter | None:
         """None when the path goes out as it came in."""
-        if not (self.strip or self.add or self.path):
+        if not (self.strip or self.add or self.path or self.drop):
             return None
         return PathRewriter(self)
 
@@ -153,9 +171,10 @@ class Rewrite:
 class PathRewriter:
     """A compiled `Rewrite`. Pure: path and parameters in, path out."""
 
-    __slots__ = ("_add", "_strip", "_strip_segments", "_template")
+    __slots__ = ("_add", "_drop", "_strip", "_strip_segments", "_template")
 
     def __init__(self, rewrite: Rewrite) -> None:
+        self._drop = rewrite.drop
         self._strip = rewrite.strip.rstrip("/").encode("ascii")
         self._strip_segments = self._strip.count(b"/") if b"{" in self._strip else 0
         self._add = rewrite.add.rstrip("/").encode("ascii")
@@ -164,6 +183,8 @@ class PathRewriter:
 
     def apply(self, path: bytes, params: Mapping[str, str], rest: bytes) -> bytes:
         """The path on the wire. `rest` is what a prefix left over, with its leading slash or empty."""
+        if self._drop is not None:
+            path = self._dropped(path)
         if self._template:
             path = self._filled(params, rest)
         elif self._strip_segments:
@@ -178,6 +199,15 @@ class PathRewriter:
         if self._add:
             return self._add if path == b"/" else self._add + path
         return path
+
+    def _dropped(self, path: bytes) -> bytes:
+        assert self._drop is not None
+        index, text = self._drop
+        segments = path.split(b"/", index + 2)
+        if len(segments) <= index + 1 or segments[index + 1] != text:
+            return path
+        del segments[index + 1]
+        return b"/".join(segments) if len(segments) > 1 else b"/"
 
     def _filled(self, params: Mapping[str, str], rest: bytes) -> bytes:
         pieces = self._template[:]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spork.domain.http.head import Header
-from spork.domain.routing.patterns import Conditions, Match, PathPattern, conditions_hold, segments_of
+from spork.domain.routing.patterns import AcceptCondition, Conditions, Match, PathPattern, conditions_hold, segments_of
 
 
 def condition_rank(headers: Conditions, query: Conditions) -> tuple[object, ...]:
@@ -16,6 +16,11 @@ def condition_rank(headers: Conditions, query: Conditions) -> tuple[object, ...]
     valued = [sum(value is not None for _, value in pairs) for pairs in (headers, query)]
     spelled = [sorted((name, value or b"") for name, value in pairs) for pairs in (headers, query)]
     return (-len(headers), -len(query), -valued[0], -valued[1], spelled)
+
+
+def accept_rank(accept: AcceptCondition | None) -> tuple[bool, str]:
+    """Sorts conditions on Accept before none, and different ones apart."""
+    return (accept is None, "" if accept is None else accept.name)
 
 
 def why_not(
@@ -39,6 +44,8 @@ def why_not(
         if not conditions_hold((), (condition,), (), query):
             name, wanted = condition
             return f"query has no {_shown(name)}" + ("" if wanted is None else f"={_shown(wanted)}")
+    if match.accept is not None and not match.accept.holds(headers):
+        return f"Accept does not ask for {match.accept.name}"
     return None
 
 
@@ -106,6 +113,8 @@ def less_specific(match: Match, winner: Match, host: str, method: str) -> str:
     for word, more, fewer in (("header", winner.headers, match.headers), ("query", winner.query, match.query)):
         if len(more) > len(fewer):
             return f"it has fewer {word} conditions ({len(fewer)} to {len(more)})"
+    if winner.accept is not None and match.accept is None:
+        return "it has no condition on Accept"
     return "its conditions come later: presence after value, then the alphabet"
 
 

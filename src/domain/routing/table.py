@@ -6,7 +6,8 @@ Precedence, most significant first, never the order in which routes were written
 2. path, segment by segment from the left: a literal before `{name}` before a prefix's `/*`; at the end of the path an
    exact pattern before a prefix;
 3. a route that names the method before one that takes any; for HEAD, one that names HEAD before one that names GET;
-4. more header conditions, then more query conditions, then more of them with a value, then the alphabet.
+4. more header conditions, then more query conditions, then more of them with a value, then the alphabet;
+5. one with a condition on Accept before one without.
 
 What does not take the request (its method, headers or query) is passed over, and the next in this order is asked; so
 is the next host. Two routes that are equal in all of it are a conflict, which conflicts.py finds. The table is a trie
@@ -30,7 +31,15 @@ from spork.domain.routing.patterns import (
     conditions_hold,
     segments_of,
 )
-from spork.domain.routing.precedence import condition_rank, less_specific, nearest, path_matches, why_not, why_won
+from spork.domain.routing.precedence import (
+    accept_rank,
+    condition_rank,
+    less_specific,
+    nearest,
+    path_matches,
+    why_not,
+    why_won,
+)
 
 __all__ = [
     "NO_ROUTE",
@@ -98,7 +107,7 @@ class RouteResolver(Protocol[T]):
 
 
 class _Entry(Generic[T]):
-    __slots__ = ("accepts", "depth", "headers", "methods", "names", "plain", "query", "route")
+    __slots__ = ("accept", "accepts", "depth", "headers", "methods", "names", "plain", "query", "route")
 
     def __init__(self, match: Match, route: T) -> None:
         self.route = route
@@ -107,13 +116,14 @@ class _Entry(Generic[T]):
         self.accepts = match.accepts
         self.headers = match.headers
         self.query = match.query
-        self.plain = not match.headers and not match.query
+        self.accept = match.accept
+        self.plain = not match.headers and not match.query and match.accept is None
         self.names = tuple(
             (index, segment[1:-1].decode()) for index, segment in enumerate(match.path.segments) if segment[:1] == b"{"
         )
 
     def rank(self) -> tuple[object, ...]:
-        return (not self.methods, *condition_rank(self.headers, self.query))
+        return (not self.methods, *condition_rank(self.headers, self.query), accept_rank(self.accept))
 
 
 class _Node(Generic[T]):
@@ -148,8 +158,11 @@ class _Search(Generic[T]):
     def pick(self, entries: list[_Entry[T]]) -> _Entry[T] | None:
         by_get: _Entry[T] | None = None
         for entry in entries:
-            if not entry.plain and not conditions_hold(entry.headers, entry.query, self.headers, self.query):
-                continue
+            if not entry.plain:
+                if not conditions_hold(entry.headers, entry.query, self.headers, self.query):
+                    continue
+                if entry.accept is not None and not entry.accept.holds(self.headers):
+                    continue
             if not entry.methods:
                 return by_get or entry
             if self.method in entry.methods:

@@ -169,3 +169,14 @@ def _inside(address: Address) -> list[Address]:
     if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
         inside.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     return inside
+
+
+def may_connect(address: str, allow: Sequence[str]) -> bool:
+    """Whether an upstream whose targets are restricted to `allow` (networks, or `public`) may be connected to at `address`."""
+    literal = _literal(address)
+    if literal is None:
+        return False
+    networks = [ipaddress.ip_network(text, strict=False) for text in allow if text != "public"]
+    if any(literal.version == network.version and literal in network for network in networks):
+        return True
+    return "public" in allow and _refusal(literal, networks) is None

@@ -58,3 +58,9 @@ class QueryTransform:
 
 def _encoded(text: str) -> bytes:
     return quote_plus(text, safe="*-._").encode("ascii")
+
+
+def without(query: bytes, name: bytes) -> bytes | None:
+    """The query without the parameters called `name`; None when nothing else stood there."""
+    kept = [pair for pair in query.split(b"&") if pair.partition(b"=")[0] != name]
+    return b"&".join(kept) if kept else None

@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from spork.domain.http.edits import HeaderEdit
+from spork.domain.limits.limit import Limit
 from spork.domain.upstreams.circuit import BreakerPolicy
+from spork.domain.upstreams.credentials import Credential, RestPolicy
 from spork.domain.upstreams.health import OutlierPolicy, ProbePolicy
 from spork.domain.upstreams.retries import RetryPolicy
 
@@ -47,6 +50,8 @@ class Target:
     tls: TlsToTarget | None = None
     known_as: str = ""
     lookup: str = ""
+    #: Networks its address must be in, or `public`; empty: any. Names are judged by what they resolve to.
+    allow: tuple[str, ...] = ()
 
     @property
     def authority(self) -> bytes:
@@ -201,6 +206,13 @@ class Upstream:
     pass_host: bool = False
     adaptive_concurrency: bool = False
     tls: TlsToTarget = field(default_factory=TlsToTarget)
+    request_headers: HeaderEdit = HeaderEdit()
+    response_headers: HeaderEdit = HeaderEdit()
+    #: What the gateway shows for itself, in place of the client's credentials.
+    credentials: Credential | None = None
+    #: What may be sent here by all routes together.
+    quotas: tuple[Limit, ...] = ()
+    rest: RestPolicy | None = None
 
     @property
     def listed(self) -> tuple[Target, ...]:

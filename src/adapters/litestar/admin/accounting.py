@@ -22,10 +22,11 @@ from spork.application.admin.commands import OperationRefused, Operations, Prepa
 from spork.application.admin.controls import Act
 from spork.application.admin.exports import as_csv, as_json_lines, csv_head
 from spork.application.admin.queries import Item, Items, Queries
+from spork.application.admin.versions import VersionReport
 from spork.application.telemetry.audit import AuditTrail, Finding, view_of
 from spork.application.telemetry.objectives import ObjectiveTracker
 from spork.application.telemetry.usage import UsageRow, UsageStore
-from spork.application.views import ActionResult, AuditView, ObjectiveView
+from spork.application.views import ActionResult, AuditView, ObjectiveView, VersionView
 
 Word = Annotated[str, QueryParameter(max_length=200)]
 Format = Annotated[str, QueryParameter(pattern="^(jsonl|csv)$", description="jsonl or csv")]
@@ -64,6 +65,7 @@ def accounting_handlers(
     audit: AuditTrail | None,
     usage: UsageStore | None,
     flush: Callable[[], Any],
+    versions: VersionReport,
 ) -> list[Router]:
     handlers = [*_trail(queries, audit), *_erasure(operations, audit), *_usage(queries, usage, flush)]
 
@@ -71,7 +73,11 @@ def accounting_handlers(
     async def objectives() -> Items[ObjectiveView]:
         return queries.items(await levels.current())
 
-    return [Router("/", route_handlers=[*handlers, objectives], dependencies=TERMS)]
+    @get("/versions", summary="Versions of APIs, their requests and who still calls them", **READ)
+    async def all_versions(api: Word = "") -> Items[VersionView]:
+        return queries.items(await versions.report(time.time(), api))
+
+    return [Router("/", route_handlers=[*handlers, objectives, all_versions], dependencies=TERMS)]
 
 
 def _there(part: Any, what: str) -> Any:

@@ -49,6 +49,8 @@ from spork.application.views import (
     TargetView,
     TrafficView,
     TransitionView,
+    VersionCallerView,
+    VersionView,
     Whoami,
 )
 
@@ -330,6 +332,20 @@ ANSWERS: tuple[Any, ...] = (
     AUDIT,
     AuditVerification(True, AUDIT.number, AUDIT.hash, []),
     USAGE,
+    VersionView(
+        api="orders",
+        version="v1",
+        state="deprecated",
+        deprecated=1_788_220_800.0,
+        sunset=1_803_859_200.0,
+        successor="v2",
+        requests_1d=412,
+        requests_7d=3_120,
+        requests_30d=20_411,
+        projected=350.0,
+        consumers=(VersionCallerView("acme", 20_100, 1_789_999_200.0, "basic"),),
+        anonymous=(VersionCallerView("192.0.2.0/24 curl/8.5.0", 311, 1_789_990_000.0, ""),),
+    ),
     ObjectiveView(
         name="orders fast",
         route="orders",

@@ -91,6 +91,9 @@ class Consumer(Written, frozen=True):
     claims: Annotated[
         tuple[ConsumerClaim, ...], "Claims of tokens that mean this consumer, each bound to its issuer."
     ] = ()
+    versions: Annotated[dict[str, str], "Versions of APIs that `default: pinned` means for this consumer."] = (
+        msgspec.field(default_factory=dict)
+    )
 
 
 class ClaimNames(Written, frozen=True):

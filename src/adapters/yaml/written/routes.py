@@ -21,8 +21,11 @@ from spork.adapters.yaml.scalars import (
 from spork.adapters.yaml.written.cache import RouteCache
 from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
+from spork.adapters.yaml.written.headers import HeaderEdits as HeaderEdits
+from spork.adapters.yaml.written.headers import Headers as Headers
 from spork.adapters.yaml.written.telemetry import RouteTrace
 from spork.adapters.yaml.written.transforms import Transform
+from spork.adapters.yaml.written.webhooks import Webhook
 from spork.domain.http.coding import COMPRESSED_TYPES
 
 AuthMethod = Literal["jwt", "introspection", "api_key", "basic", "signature", "mtls", "auth_service", "anonymous"]
@@ -110,23 +113,6 @@ class Security(Written, frozen=True):
     schema: Annotated[str, "JSON Schema file that request bodies must satisfy."] = ""
 
 
-class HeaderEdits(Written, frozen=True):
-    """Changes of one direction's headers: remove, then set, then add."""
-
-    set: Annotated[dict[HeaderName, str], "Headers put in place of any of that name."] = msgspec.field(
-        default_factory=dict
-    )
-    add: Annotated[dict[HeaderName, str], "Headers put beside any of that name."] = msgspec.field(default_factory=dict)
-    remove: Annotated[tuple[HeaderName, ...], "Headers taken away."] = ()
-
-
-class Headers(Written, frozen=True):
-    """Header transforms, after the gateway's own rules."""
-
-    request: Annotated[HeaderEdits, "Towards the target."] = HeaderEdits()
-    response: Annotated[HeaderEdits, "Towards the client."] = HeaderEdits()
-
-
 class Split(Written, frozen=True):
     """A share of the route's traffic for another upstream."""
 
@@ -180,6 +166,7 @@ class Route(Written, frozen=True, kw_only=True):
     name: Annotated[str, "Name in metrics, logs and views; left out: made from the path."] = ""
     match: Annotated[RoutePath | Match, "What a request must look like; a bare path is enough."]
     upstream: Annotated[str | None, "Where requests go; {name} takes it from the path (dynamic services)."] = None
+    api: Annotated[str, "API under `apis:` whose versions this route serves, each as a route of its own."] = ""
     redirect: Annotated[str | Redirect | None, "Answer with a redirect instead; a bare location is enough."] = None
     strip_prefix: Annotated[Slashed, "Taken off the front of the path before it goes to the target."] = ""
     add_prefix: Annotated[Slashed, "Put in front of the path, after strip_prefix."] = ""
@@ -204,6 +191,7 @@ class Route(Written, frozen=True, kw_only=True):
         "Send the target decoded request bodies. Left out: coded ones go on as they are, decoded only for policies"
         " that look into them.",
     ] = None
+    webhook: Annotated[Webhook | None, "Take only webhooks that a provider signed."] = None
     transform: Annotated[Transform | None, "Changes of requests and answers."] = None
     compression: Annotated[bool | Compression | None, "Compress answers; `true` is enough."] = None
     server_timing: Annotated[bool, "Add Server-Timing to answers: where the time went."] = False

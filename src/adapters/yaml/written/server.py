@@ -30,6 +30,7 @@ from spork.adapters.yaml.written.form import Written
 from spork.adapters.yaml.written.routes import Route
 from spork.adapters.yaml.written.telemetry import Telemetry
 from spork.adapters.yaml.written.upstreams import Upstream
+from spork.adapters.yaml.written.versions import Api
 
 Endpoint = Literal["health", "ready", "startup", "metrics", "discovery", "jwks", "auth"]
 
@@ -172,4 +173,5 @@ class Document(Written, frozen=True):
         default_factory=dict
     )
     upstreams: Annotated[dict[str, Upstream], "Upstreams by name."] = msgspec.field(default_factory=dict)
+    apis: Annotated[dict[str, Api], "APIs in several versions, by name."] = msgspec.field(default_factory=dict)
     routes: Annotated[tuple[Route, ...], "Routes; their order has no meaning."] = ()

@@ -10,16 +10,20 @@ from spork.adapters.yaml.scalars import (
     Count,
     Duration,
     HashKey,
+    HeaderName,
     HttpUrl,
     Positive,
     Ratio,
+    Secret,
     Size,
     Status,
     Statuses,
     TargetUrl,
     Weight,
 )
+from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
+from spork.adapters.yaml.written.headers import Headers
 
 Balancing = Literal["round_robin", "weighted", "least_request", "peak_ewma"]
 
@@ -142,6 +146,78 @@ class Fallback(Written, frozen=True):
     ] = 0.0
 
 
+class HeaderCredential(Written, frozen=True):
+    """A header field with a secret value."""
+
+    name: Annotated[HeaderName, "The header's name."]
+    value: Annotated[Secret, "Its value; write it as ${VAR}."]
+
+
+class BasicCredential(Written, frozen=True):
+    """User and password (RFC 7617)."""
+
+    user: Annotated[str, "User."]
+    password: Annotated[Secret, "Password; write it as ${VAR}."]
+
+
+class OAuth2Credential(Written, frozen=True):
+    """A bearer token from an authorization server, fetched once and renewed before it ends."""
+
+    token_url: Annotated[HttpUrl, "Token endpoint; https, or http on loopback."]
+    client_id: Annotated[str, "The gateway's client id there."]
+    client_secret: Annotated[Secret, "Its secret; write it as ${VAR}."]
+    scopes: Annotated[tuple[str, ...], "Scopes asked for."] = ()
+    audience: Annotated[str, "Audience asked for."] = ""
+    grant: Annotated[
+        Literal["client_credentials", "token_exchange"],
+        "token_exchange: a token for the caller's own bearer token (RFC 8693).",
+    ] = "client_credentials"
+    client_auth: Annotated[Literal["basic", "post"], "How the client's secret is sent."] = "basic"
+
+
+class AwsCredentials(Written, frozen=True):
+    """AWS Signature Version 4."""
+
+    access_key: Annotated[str, "Access key id."]
+    secret_key: Annotated[Secret, "Secret access key; write it as ${VAR}."]
+    service: Annotated[str, "Service: s3, sqs, execute-api, ..."]
+    region: Annotated[str, "Region."] = "us-east-1"
+    session_token: Annotated[Secret, "Session token of temporary keys."] = ""
+
+
+class HmacCredentials(Written, frozen=True):
+    """An HMAC over parts of the request, joined by line feeds."""
+
+    secret: Annotated[Secret, "The shared secret; write it as ${VAR}."]
+    header: Annotated[HeaderName, "Where the signature goes."] = "X-Signature"
+    over: Annotated[
+        tuple[str, ...], "Lines signed: method, target, host, date (Unix seconds), body_sha256, body, header:NAME."
+    ] = ("method", "target", "date", "body_sha256")
+    algorithm: Annotated[Literal["sha256", "sha512"], "Hash."] = "sha256"
+    encoding: Annotated[Literal["hex", "base64"], "How the signature is written."] = "hex"
+    prefix: Annotated[str, "Put before it, such as sha256=."] = ""
+    date_header: Annotated[HeaderName, "Where the signed date goes."] = "X-Timestamp"
+
+
+class Credentials(Written, frozen=True):
+    """What the gateway shows the targets for itself: exactly one. The client's own credentials are not sent then."""
+
+    bearer: Annotated[Secret, "A fixed bearer token; write it as ${VAR}."] = ""
+    header: Annotated[HeaderCredential | None, "A header with a secret value."] = None
+    basic: Annotated[BasicCredential | None, "User and password."] = None
+    oauth2: Annotated[OAuth2Credential | None, "Tokens of an authorization server."] = None
+    aws: Annotated[AwsCredentials | None, "AWS Signature Version 4."] = None
+    hmac: Annotated[HmacCredentials | None, "An HMAC over parts of the request."] = None
+
+
+class Rest(Written, frozen=True):
+    """When an upstream is left alone because it asked for it."""
+
+    statuses: Annotated[tuple[Status, ...], "Answers that ask for a pause."] = (429,)
+    default: Annotated[Duration, "The pause where Retry-After says nothing."] = 1.0
+    longest: Annotated[Duration, "The longest pause."] = 300.0
+
+
 class Upstream(Written, frozen=True):
     """A named pool of targets and how the gateway talks to them."""
 
@@ -167,3 +243,12 @@ class Upstream(Written, frozen=True):
     proxy: Annotated[HttpUrl, "Forward proxy on the way to the targets; takes transport: httpx. Empty: none."] = ""
     pass_host: Annotated[bool, "Send the client's Host instead of the target's."] = False
     adaptive_concurrency: Annotated[bool, "Bound requests in flight by measured latency."] = False
+    headers: Annotated[Headers, "Header edits of everything sent there and answered from there."] = Headers()
+    credentials: Annotated[Credentials | None, "What the gateway shows for itself; left out: nothing."] = None
+    quotas: Annotated[
+        tuple[Limit, ...], "What may be sent there by all routes together; more is a 503, or the fallback."
+    ] = ()
+    rest: Annotated[Rest | None, "Pauses that it asks for by 429 and Retry-After; left out: none are kept."] = None
+    allow: Annotated[
+        tuple[str, ...], "Networks its targets' addresses must be in, or `public`; names by what they resolve to."
+    ] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from spork.application.configuration.checks.upstreams import unknown_upstream
 from spork.application.configuration.model import Configuration, RouteConfig
@@ -223,7 +224,13 @@ def _covers(accepted: str, host: str) -> bool:
 
 def _check_conflicts(configuration: Configuration, unread: Collection[str]) -> Iterator[Diagnostic]:
     routes = configuration.routes
-    for conflict in find_conflicts([route.match for route in routes]):
+    owners = [index for index, route in enumerate(routes) for _ in (route.match, *route.also)]
+    matches = [match for route in routes for match in (route.match, *route.also)]
+    for found in find_conflicts(matches):
+        other_owner = owners[found.other] if found.other >= 0 else -1
+        conflict = replace(found, index=owners[found.index], other=other_owner)
+        if conflict.kind == "unreachable" and conflict.index == conflict.other:
+            continue  # two ways to name one version
         if any(f"routes[{index}].match" in unread for index in (conflict.index, conflict.other)):
             continue
         other = routes[conflict.other] if conflict.other >= 0 else None

@@ -22,6 +22,7 @@ def check_upstreams(
         yield from _check_policies(upstream, path)
         yield from _check_tls(upstream, path, is_file)
         yield from _check_proxy(upstream, path)
+        yield from _check_external(upstream, path)
         fallback = upstream.fallback
         if fallback is not None and fallback.upstream is not None:
             where = f"{path}.fallback.upstream"
@@ -120,6 +121,22 @@ def _check_tls(upstream: Upstream, path: str, is_file: IsFile | None) -> Iterato
             )
     if upstream.tls != TlsToTarget() and not secure:
         yield Diagnostic(f"{path}.tls", "has no effect: no target is https", "", "warning")
+
+
+def _check_external(upstream: Upstream, path: str) -> Iterator[Diagnostic]:
+    """What an external API needs: addresses are judged by the transport that connects, secrets go over TLS."""
+    if any(target.allow for target in upstream.targets) and (upstream.transport != "httptools" or upstream.pool.proxy):
+        yield Diagnostic(
+            f"{path}.allow", "is only kept by transport httptools, without a proxy", "leave one of them out"
+        )
+    if upstream.credentials is None:
+        return
+    for index, target in enumerate(upstream.targets):
+        local = target.unix_path is not None or target.host == "localhost" or target.host.startswith("127.")
+        if target.scheme == "http" and not local:
+            yield Diagnostic(
+                f"{path}.targets[{index}]", "would get the credentials in clear text", "write https://", "warning"
+            )
 
 
 def _check_proxy(upstream: Upstream, path: str) -> Iterator[Diagnostic]:
