@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from cryptography import x509
-
 from spork.application.views import ComponentHealth
 
 #: Days of life below which an operator should act, and below which it is urgent.
@@ -51,5 +49,7 @@ class CertificateHealth:
         return ComponentHealth(self.name, status, text, facts=facts)
 
     def _days(self, path: str) -> float:
+        from cryptography import x509  # dear to load, and most gateways show no certificate
+
         chain = x509.load_pem_x509_certificates(Path(path).read_bytes())
         return (min(cert.not_valid_after_utc.timestamp() for cert in chain) - self._unix()) / 86_400
