@@ -104,6 +104,8 @@ class CompressingSink(PassingSink):
             return
         headers = merge_vary(headers, (b"accept-encoding",))
         coding = None if status in _WITHOUT_BODY else self._policy.choose(self._head)
+        if status == 304 and self._policy.choose(self._head) is not None:
+            headers = [(name, weakened(value) if name == b"etag" else value) for name, value in headers]
         length = _length(headers)
         if coding is None or (length is not None and length < self._policy.minimum):
             self.inner.start(status, headers)

@@ -117,6 +117,8 @@ class WholeSink(PassingSink):
         self._masking = self._masks and any(self._mask_of(rule) for rule in self._rules)
         shaped = self._rest and self._transform.shape is not None and status < 300
         changing = self._rest and any(rule.operations or rule.body or rule.problem or rule.to for rule in self._rules)
+        if status == 304:  # of an answer whose tag was made weak (RFC 9110 15.4.5)
+            headers = [(name, weakened(value) if name == b"etag" else value) for name, value in headers]
         if status < 200 or status in _BODILESS or not (self._masking or changing or shaped):
             self.inner.start(status, headers)
             return

@@ -109,6 +109,13 @@ async def test_an_answer_to_a_client_that_takes_none_says_vary() -> None:
     assert (await answered(status=304, headers=[(b"etag", b'"a"')], length=False)).field(b"vary") == b"Accept-Encoding"
 
 
+async def test_a_304_has_the_tag_of_the_answer_it_stands_for() -> None:
+    headers = [(b"etag", b'"a"')]
+    weak = await answered(status=304, headers=headers, length=False, accept_encoding="gzip")
+    assert weak.field(b"etag") == b'W/"a"'
+    assert (await answered(status=304, headers=headers, length=False)).field(b"etag") == b'"a"'
+
+
 async def test_head_has_the_fields_of_get() -> None:
     sink = await answered(TEXT, method="HEAD", headers=[*JSON, (b"etag", b'"a"')], accept_encoding="gzip")
     assert (sink.body, sink.field(b"content-encoding"), sink.field(b"content-length")) == (b"", b"gzip", None)
