@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "versions": ("spork.cli.commands.versions", "versions", "Versions of APIs, and who still calls them."),
     "usage": ("spork.cli.commands.usage", "usage", "What consumers used, for people and for billing."),
     "support": ("spork.cli.commands.support", "support", "One file with what helpers need, without secrets."),
+    "openapi": ("spork.cli.commands.openapi", "openapi", "OpenAPI documents: what a new version breaks."),
     "schema": ("spork.cli.commands.check", "schema", "JSON Schema of the configuration, for editors."),
 }
 

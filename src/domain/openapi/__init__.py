@@ -1,0 +1,1 @@
+"""OpenAPI documents as values: reading them, comparing them, without I/O."""
