@@ -292,7 +292,7 @@ class ClientConnection(RequestParsing):
         self.deadline = self.edge.now + (limits.header_timeout if self._in_head else limits.idle_timeout)
         if self._queue:
             self._serve(self._queue.popleft())
-            served = self.serving
+            served: ServerExchange | None = self.serving
             if self._backlog and served is not None and not served.complete:  # its body was kept, too
                 self.loop.call_soon(self._catch_up)
         elif self._backlog:
