@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "usage": ("spork.cli.commands.usage", "usage", "What consumers used, for people and for billing."),
     "support": ("spork.cli.commands.support", "support", "One file with what helpers need, without secrets."),
     "openapi": ("spork.cli.commands.openapi", "openapi", "OpenAPI documents: what a new version breaks."),
+    "import": ("spork.cli.commands.importing", "importing", "Routes from what other tools wrote."),
     "schema": ("spork.cli.commands.check", "schema", "JSON Schema of the configuration, for editors."),
 }
 

@@ -24,7 +24,7 @@ def openapi() -> None:
 @click.option("--all", "everything", is_flag=True, help="Also what clients need not mind.")
 def diff(old: Path, new: Path, kind: str, everything: bool) -> None:
     """What NEW changes for clients of OLD. Exit 0: nothing breaks; 2: something does; 1: a file cannot be read."""
-    found = changes(_read(old), _read(new))
+    found = changes(read_document(old), read_document(new))
     shown = [change for change in found if everything or change.severity != INFO]
     if kind == "json":
         rows = [
@@ -47,7 +47,8 @@ def diff(old: Path, new: Path, kind: str, everything: bool) -> None:
         sys.exit(2)
 
 
-def _read(path: Path) -> Document:
+def read_document(path: Path) -> Document:
+    """The document in a file. Raises ClickException."""
     from spork.adapters.yaml.openapi_document import read_openapi
 
     try:
