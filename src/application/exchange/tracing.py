@@ -109,8 +109,8 @@ class RequestTrace:
         self.kept = False
 
     def begin_try(self, target: Target, number: int, now: float) -> TryRecord:
-        """Note that a try begins; its span calls the target."""
-        span_id = b"%016x" % (self.route.bits(64) or 1)
+        """Note that a try begins. Its span calls the target; an id is drawn only where the target is told to record."""
+        span_id = b"%016x" % (self.route.bits(64) or 1) if self.sampled else b""
         record = TryRecord(span_id, target, number, now)
         if len(self.tries) < MOST_TRIES:
             self.tries.append(record)
@@ -125,7 +125,9 @@ class RequestTrace:
 
     def fields(self, record: TryRecord | None) -> list[Header]:
         """The fields that a target gets: the try's span as parent, or the request's where tries are not kept."""
-        span_id = self.span_id if record is None else record.span_id
+        span_id = self.span_id if record is None or not record.span_id else record.span_id
+        if not self.route.propagate and not self.state_fields:
+            return [(b"traceparent", traceparent(self.trace_id, span_id, self.sampled, self.random))]
         fields = inject(self.route.propagate, self.trace_id, span_id, self.sampled, self.random)
         fields += self.state_fields
         return fields

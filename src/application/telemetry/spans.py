@@ -140,6 +140,8 @@ def record_of(exchange: Exchange, trace: RequestTrace) -> SpanRecord:
     size = _RECORD_BYTES + len(path) + len(query) + len(agent) + len(trace.state)
     for record in trace.tries:
         record.path = record.path[:LONGEST]
+        if not record.span_id:  # kept for how it ended
+            record.span_id = b"%016x" % (trace.route.bits(64) or 1)
         size += _TRY_BYTES + len(record.path)
     trace.captured = tuple((name, value[:LONGEST]) for name, value in trace.captured[:16])
     trace.state_fields = ()

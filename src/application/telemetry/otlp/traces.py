@@ -27,6 +27,8 @@ _ERROR: Final = b"\x7a\x02\x18\x02"
 WAITED: Final = 0.001
 #: Flags of a span: whether its parent is remote is known, and it is (bits 8 and 9).
 _LOCAL_PARENT, _REMOTE_PARENT = 0x100, 0x300
+#: Sets of attributes that are remembered.
+_REMEMBERED: Final = 1024
 _SPAN: Final = b"\x12"
 _ATTRIBUTE: Final = b"\x4a"
 
@@ -40,6 +42,8 @@ class SpanEncoder:
         self._redact = redact
         self._redact_query = redact_query
         self._attributes = Attributes()
+        self._server_known: dict[tuple[object, ...], bytes] = {}
+        self._client_known: dict[tuple[object, ...], bytes] = {}
         self._bits = (chance or random.Random()).getrandbits
 
     def encode(self, record: SpanRecord) -> list[bytes]:
@@ -81,6 +85,30 @@ class SpanEncoder:
         return message(_SPAN, b"".join(out))
 
     def _server_attributes(self, record: SpanRecord) -> list[bytes]:
+        """What repeats from request to request is encoded once; paths, queries and ports each time."""
+        known = (record.method, record.scheme, record.pattern, record.status, record.host, record.failed, record.peer,
+                 record.client, record.version, record.route, record.upstream, record.consumer, record.reason,
+                 record.limits, record.local)  # fmt: skip
+        fixed = self._server_known.get(known)
+        if fixed is None:
+            if len(self._server_known) >= _REMEMBERED:
+                self._server_known.clear()
+            fixed = self._server_known[known] = self._server_fixed(record)
+        once: list[tuple[str, Value]] = [("url.path", self._text(record.path))]
+        if record.query:
+            once.append(("url.query", self._redact_query(record.query.decode("utf-8", "replace"))))
+        if record.user_agent:
+            once.append(("user_agent.original", self._text(record.user_agent)))
+        if record.peer_port:
+            once.append(("network.peer.port", record.peer_port))
+        if record.trace.captured:
+            by_name: dict[bytes, list[str]] = {}
+            for header, value in record.trace.captured:
+                by_name.setdefault(header, []).append(self._text(value))
+            once += [(f"http.request.header.{h.decode('ascii')}", tuple(values)) for h, values in by_name.items()]
+        return [fixed, *(self._attributes.once(_ATTRIBUTE, key, value) for key, value in once)]
+
+    def _server_fixed(self, record: SpanRecord) -> bytes:
         host, port = _host_and_port(record.host)
         found: list[tuple[str, Value | None]] = [
             ("http.request.method", record.method if record.method in _METHODS else "_OTHER"),
@@ -102,19 +130,7 @@ class SpanEncoder:
         ]
         if record.method not in _METHODS:
             found.append(("http.request.method_original", record.method))
-        out = [self._attributes.encode(_ATTRIBUTE, key, value) for key, value in found if value is not None]
-        once: list[tuple[str, Value]] = [("url.path", self._text(record.path))]
-        if record.query:
-            once.append(("url.query", self._redact_query(record.query.decode("utf-8", "replace"))))
-        if record.user_agent:
-            once.append(("user_agent.original", self._text(record.user_agent)))
-        if record.peer_port:
-            once.append(("network.peer.port", record.peer_port))
-        by_name: dict[bytes, list[str]] = {}
-        for header, value in record.trace.captured:
-            by_name.setdefault(header, []).append(self._text(value))
-        once += [(f"http.request.header.{h.decode('ascii')}", tuple(values)) for h, values in by_name.items()]
-        return out + [self._attributes.once(_ATTRIBUTE, key, value) for key, value in once]
+        return b"".join([self._attributes.once(_ATTRIBUTE, key, value) for key, value in found if value is not None])
 
     def _events(self, record: SpanRecord, began: int) -> list[bytes]:
         """Phases as events: where each began, and how long it took."""
@@ -159,6 +175,24 @@ class SpanEncoder:
             fixed64(b"\x41", max(start, began + round((end - record.began) * 1e9))),
         ]
         error = _try_error(attempt)
+        known = (record.method, attempt.target, attempt.status, error, attempt.number, record.upstream, attempt.fault)
+        fixed = self._client_known.get(known)
+        if fixed is None:
+            if len(self._client_known) >= _REMEMBERED:
+                self._client_known.clear()
+            fixed = self._client_known[known] = self._client_fixed(record, attempt, error)
+        out.append(fixed)
+        path, mark, query = attempt.path.partition(b"?")
+        url = _origin(attempt.target) + self._text(path)
+        if mark:
+            url += "?" + self._redact_query(query.decode("utf-8", "replace"))
+        out.append(self._attributes.once(_ATTRIBUTE, "url.full", url))
+        if error:
+            out.append(_ERROR)
+        out.append(fixed32(b"\x85\x01", _flags(record) | _LOCAL_PARENT))
+        return message(_SPAN, b"".join(out))
+
+    def _client_fixed(self, record: SpanRecord, attempt: TryRecord, error: str) -> bytes:
         found: list[tuple[str, Value | None]] = [
             ("http.request.method", record.method if record.method in _METHODS else "_OTHER"),
             ("server.address", attempt.target.unix_path or attempt.target.host),
@@ -169,16 +203,7 @@ class SpanEncoder:
             ("spork.upstream", record.upstream or None),
             ("spork.cancelled", True if attempt.fault == CANCELLED else None),
         ]
-        out += [self._attributes.encode(_ATTRIBUTE, key, value) for key, value in found if value is not None]
-        path, mark, query = attempt.path.partition(b"?")
-        url = _origin(attempt.target) + self._text(path)
-        if mark:
-            url += "?" + self._redact_query(query.decode("utf-8", "replace"))
-        out.append(self._attributes.once(_ATTRIBUTE, "url.full", url))
-        if error:
-            out.append(_ERROR)
-        out.append(fixed32(b"\x85\x01", _flags(record) | _LOCAL_PARENT))
-        return message(_SPAN, b"".join(out))
+        return b"".join([self._attributes.once(_ATTRIBUTE, key, value) for key, value in found if value is not None])
 
     def _text(self, raw: bytes) -> str:
         """What a client sent, as text without credentials."""
