@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -119,6 +120,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _screen(options, chosen, contexts)
 
 
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
 def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Context]) -> int:
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         print("spork-console: no terminal; try `spork-console get services`, or --plain", file=sys.stderr)
@@ -138,6 +143,8 @@ def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Co
         print(f"spork-console: {error}", file=sys.stderr)
         return USAGE
     theme = options.theme or chosen.theme or os.environ.get("SPORK_CONSOLE_THEME", "")
+    for name in ("SIGTERM", "SIGHUP"):  # until the UI has its own: unwinding gives the terminal back
+        signal.signal(getattr(signal, name), _end)
     try:
         with Splash(chosen, theme) as opening:
             from spork.console.session.session import ConsoleSession

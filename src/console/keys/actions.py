@@ -98,7 +98,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "filter",
         ("slash",),
-        "Filter rows: words, a|b, !not, field:word, re:expression",
+        "Filter rows: words, a|b, !not, field:word, err>5, re:expression",
         VIEW,
         ("filter",),
         footer="filter",
@@ -142,6 +142,38 @@ COMMANDS: tuple[Command, ...] = (
         rank=7,
     ),
     Command("follow", ("f",), "Follow the tail: newest first, no pause", VIEW, ("follow",), TAILS),
+    Command(
+        "acknowledge",
+        ("a",),
+        "Acknowledge the concern: it moves down and is not heard, until it clears; again takes that back",
+        ROW,
+        ("ack", "acknowledge"),
+        ("pulse",),
+        footer="ack",
+        rank=9,
+    ),
+    Command("snooze", (), "The same for a time, 30m if none is given", ROW, ("snooze",), ("pulse",), argument="[time]"),
+    Command(
+        "range",
+        ("t",),
+        "How far back lines go: 5, 15 or 60 minutes",
+        VIEW,
+        ("range",),
+        ("services", "service", "routes"),
+        argument="[minutes]",
+    ),
+    Command(
+        "export", (), "Write the rows shown to a file, CSV or JSON by its name", CONSOLE, ("export",), argument="[file]"
+    ),
+    Command(
+        "bell",
+        (),
+        "Hear new errors: off, bell, notice (bell and a desktop notice, OSC 9)",
+        CONSOLE,
+        ("bell",),
+        argument="[how]",
+    ),
+    Command("redraw", ("ctrl+l",), "Draw everything anew", CONSOLE, ("redraw",)),
     Command("mark", ("space",), "Mark the row, at most 20; actions then take all marked rows", ROW, places=MARKABLE),
     Command(
         "copy", ("y",), "Copy the row's id, or the audit id of the last action", ROW, ("copy",), footer="copy", rank=8

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
+from operator import eq, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any
 
 from spork.console.gateway.link_state import UP
@@ -154,18 +155,22 @@ def no_fields(row: Any) -> dict[str, str]:
     return {}
 
 
-def compile_filter(text: str) -> Test | None:
+_COMPARED = re.compile(r"([a-z0-9_%/]+)(>=|<=|>|<|=)([0-9]+(?:\.[0-9]+)?)(ms|s|k|%)?", re.IGNORECASE)
+
+
+def compile_filter(text: str, table: Table | None = None) -> Test | None:
     """A test of (searchable text, fields) from what follows `/`; None if empty. Raises BadFilter.
 
     Words are all required, case does not matter. `a|b` either; `!word` not; `field:word` in that field only;
-    `re:expression` a regular expression over the whole text.
+    `re:expression` a regular expression over the whole text. With a table, `err>5` compares what a column sorts by:
+    percent where its title says so, milliseconds in latencies (`p95>0.5s`).
     """
     text = text.strip()
     if not text:
         return None
     if text.startswith("re:"):
         return _expression(text[3:])
-    tests = [_word(word) for word in text.split()]
+    tests = [_compared(word, table) or _word(word) for word in text.split()]
     if len(tests) == 1:
         return tests[0]
     return lambda searched, fields, row: all(test(searched, fields, row) for test in tests)
@@ -177,6 +182,26 @@ def _expression(source: str) -> Test:
     except (re.error, RecursionError, OverflowError) as error:
         raise BadFilter(f"not a regular expression: {error}") from error
     return lambda searched, fields, row: pattern.search(searched) is not None
+
+
+def _compared(word: str, table: Table | None) -> Test | None:
+    """A comparison of a column's number, or None if the word is none. Raises BadFilter for a column that has no number."""
+    found = _COMPARED.fullmatch(word)
+    if found is None or table is None:
+        return None
+    name, sign, digits, unit = found.groups()
+    column = table.column(name)
+    if column is None:
+        raise BadFilter(f"no column {name!r}; there are {', '.join(column.name for column in table.columns)}")
+    scale = 100.0 if column.title.endswith("%") else 1.0
+    bound = float(digits) * {"s": 1000.0, "k": 1000.0}.get((unit or "").lower(), 1.0)
+    compare = {">": gt, "<": lt, ">=": ge, "<=": le, "=": eq}[sign]
+
+    def test(searched: str, fields: Fields, row: Any) -> bool:
+        value = column.raw(row)
+        return isinstance(value, (int, float)) and bool(compare(value * scale, bound))
+
+    return test
 
 
 def _word(word: str) -> Test:

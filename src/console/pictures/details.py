@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from spork.console.pictures import history
 from spork.console.pictures.tables.usage import share, share_tone
 from spork.console.text.formats import (
     MISSING,
@@ -91,7 +92,8 @@ def service(row: ServiceView, moment: Moment, width: int) -> list[Line]:
         ),
     ]
     lines.append(fact("balance", row.balance))
-    return lines + text_fact("routes", ", ".join(row.routes), width)
+    lines += text_fact("routes", ", ".join(row.routes), width)
+    return lines + history.lines("service", row.name, moment, width)
 
 
 def target(row: TargetView, moment: Moment, width: int) -> list[Line]:

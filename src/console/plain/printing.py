@@ -125,7 +125,7 @@ async def _get(options: argparse.Namespace, client: ConsoleClient) -> int:
 
 
 def _chosen(table: Table, rows: Sequence[Any], options: argparse.Namespace) -> list[Any]:
-    found = select(table, rows, compile_filter(options.filter))
+    found = select(table, rows, compile_filter(options.filter, table))
     if options.name:
         found = [
             row
@@ -183,7 +183,8 @@ async def _watch(options: argparse.Namespace, client: ConsoleClient) -> int:
     """Each change of the topic as a line, as it comes; the gateway going away is a line too, not the end."""
     store = Store()
     feed = Feed(store, client)
-    test, table = compile_filter(options.filter), table_of(options.topic)
+    table = table_of(options.topic)
+    test = compile_filter(options.filter, table)
     running = asyncio.create_task(feed.run())
     seen: dict[str, Any] = {}
     printed, state = 0, ""

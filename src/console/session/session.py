@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from spork.console.gateway.contexts import BadContext, Context
 from spork.console.gateway.faults import Broken, Changed, LinkFault, Unauthenticated, Unreachable
+from spork.console.session.remembered import Remembered, path_of
 from spork.console.session.store import Pending, Store
 from spork.console.session.tiers import Lock, allowed
 from spork.console.session.writes import APPLIED, CHANGED, REFUSED, UNKNOWN, Outcome, Write
@@ -47,6 +48,8 @@ class ConsoleSession:
         self.store = Store()
         self.store.url = context.url
         self.lock = Lock()
+        self.remembered = Remembered(path_of(environ))
+        self.minutes = 15
         self.quieted: dict[str, float] = {}
         """Concerns that are acknowledged (no end) or snoozed (monotonic end), by id."""
         self.client: ConsoleClient | None = None

@@ -8,6 +8,7 @@ tier 3   the name typed, a pause to think        revoke, drain the last healthy 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 UNLOCK_SECONDS = 600.0
@@ -65,14 +66,14 @@ class Lock:
 
 
 def seconds(text: str, most_days: int = 30) -> float:
-    """A duration as typed: 15m, 90s, 4h, 1d, or bare seconds. Raises ValueError with what is accepted."""
-    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+    """A duration as typed: 15m, 90s, 4h, 1d, 1h30m as in the configuration, or bare seconds. Raises ValueError with what
+    is accepted."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "": 1.0}
     text = text.strip().lower()
-    unit = units.get(text[-1:], 0.0)
-    number = text[:-1] if unit else text
-    if not (number.isascii() and number.replace(".", "", 1).isdigit()):
-        raise ValueError("a duration such as 90s, 15m, 4h, 1d")
-    value = float(number) * (unit or 1.0)
+    whole = re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?|([0-9]{1,9}(\.[0-9]{1,6})?[smhd])+", text)
+    if whole is None:
+        raise ValueError("a duration such as 90s, 15m, 1h30m, 1d")
+    value = sum(float(number) * units[unit] for number, unit in re.findall(r"([0-9.]+)([smhd]?)", text))
     if not 1 <= value <= most_days * 86_400:
         raise ValueError(f"between 1s and {most_days}d")
     return value

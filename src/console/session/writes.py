@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from spork.console.gateway.topics import segment, target_key
 from spork.console.keys.actions import BY_NAME
 from spork.console.session.tiers import seconds
-from spork.console.text.formats import mask
+from spork.console.text.formats import mask, period
 
 if TYPE_CHECKING:
     from spork.application.views import ActionResult, BreakerView, ConfigView, QuotaView, TargetView
@@ -154,9 +154,28 @@ def _revoke_blocked(row: Any) -> str:
     return ""
 
 
+def usable(row: TargetView) -> bool:
+    """Does it take requests now? Said by operator, probe, ejection and circuit, as the gateway judges it."""
+    return (
+        row.config in ("active", "registered")
+        and row.probe != "down"
+        and row.traffic not in ("ejected", "failing")
+        and row.breaker not in ("open", "forced_open")
+    )
+
+
+def left_without(rows: list[TargetView], targets: list[TargetView]) -> list[str]:
+    """Services that would have no target to send to if all of `rows` were taken out together."""
+    gone = {(row.upstream, row.name) for row in rows}
+    return [
+        name
+        for name in sorted({row.upstream for row in rows})
+        if not any(t.upstream == name and (t.upstream, t.name) not in gone and usable(t) for t in targets)
+    ]
+
+
 def _last_healthy(row: TargetView, targets: list[TargetView]) -> bool:
-    others = [t for t in targets if t.upstream == row.upstream and t.name != row.name]
-    return not any(t.config in ("active", "registered") and t.probe != "down" for t in others)
+    return bool(left_without([row], targets))
 
 
 def _former(row: ConfigView) -> str:
@@ -246,7 +265,7 @@ WRITES: dict[str, Write] = {
             "Change",
             "quotas",
             _quota("raise"),
-            lambda r: str(r.subject),
+            lambda r: f"{r.subject}, limit {r.limit} ({r.quota} per {period(r.period)})",
             lambda r: (Input("quota", "quota", "number", str(r.quota)), Input("ttl", "for", "duration", "1h"), REASON),
             lambda r: "" if r.id else "has no handle",
             lambda r: r is not None and r.override is not None,
@@ -291,7 +310,7 @@ WRITES: dict[str, Write] = {
         ),
         Write(
             "revoke",
-            "Revoke",
+            "Revoke key, session or tokens",
             "Revoke",
             "keys",
             _revoke_path,

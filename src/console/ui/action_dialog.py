@@ -90,7 +90,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
             for each in self.inputs:
                 with Horizontal(classes="field"):
                     yield Box(f"label-{each.name}", on="bar")
-                    yield Input(each.default, id=f"input-{each.name}", compact=True, select_on_focus=False)
+                    yield Input(each.default, id=f"input-{each.name}", compact=True, select_on_focus=True)
             if plan.gate.typed is not None:
                 with Horizontal(classes="field"):
                     yield Box("label-typed", on="bar")
@@ -132,6 +132,8 @@ class ActionDialog(ModalScreen[Confirmed | None]):
     def _facts(self) -> list[Line]:
         plan, width = self.plan, 60
         lines: list[Line] = [BLANK]
+        if len(plan.rows) > 1:
+            return [*lines, *self._many(), _row("call", plan.call, "dim"), BLANK]
         for row, preview in list(zip(plan.rows, plan.preview, strict=False))[:4]:
             lines.append(_row("object", clean(plan.write.label(row)), "bold"))
             word, tone = _stated(preview.before)
@@ -147,8 +149,29 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         if len(plan.rows) > 4:
             lines.append(_row("", f"and {len(plan.rows) - 4} more", "dim"))
         if plan.note:
-            lines.append(_row("note", plan.note, "warn"))
+            lines += [_row("note" if not at else "", piece, "warn") for at, piece in enumerate(wrap(plan.note, width))]
         return [*lines, _row("call", plan.call, "dim"), BLANK]
+
+    def _many(self) -> list[Line]:
+        """A line for each of several rows, and what is true of them together: short, for small windows."""
+        plan = self.plan
+        lines: list[Line] = []
+        for row, preview in list(zip(plan.rows, plan.preview, strict=False))[:5]:
+            word, tone = _stated(preview.before)
+            after, after_tone = _stated(preview.after)
+            lines.append(
+                [
+                    *_row("object", f"{clean(plan.write.label(row))}  ", "bold"),
+                    (word, tone),
+                    (" → ", "dim"),
+                    (after, after_tone),
+                ]
+            )
+        if len(plan.rows) > 5:
+            lines.append(_row("", f"and {len(plan.rows) - 5} more", "dim"))
+        if plan.note:
+            lines += [_row("note" if not at else "", piece, "bad") for at, piece in enumerate(wrap(plan.note, 60))]
+        return lines
 
     # ----------------------------------------------------------------------------------------------- judging
 
@@ -211,7 +234,7 @@ class ActionDialog(ModalScreen[Confirmed | None]):
     def _judge(self) -> None:
         missing = self.missing()
         self.query_one("#confirm", Button).disabled = bool(missing)
-        say: Line = [(missing, "dim")] if missing else [("ready", "ok")]
+        say: Line = [(missing, "bad" if missing == self.refused else "dim")] if missing else [("ready", "ok")]
         if not missing and self.plan.gate.quick_yes:
             say = [("y confirms", "dim")]
         self.query_one("#dialog-say", Box).show([say])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
@@ -67,6 +69,8 @@ class ConsoleApp(App[None]):
         self._polled: dict[str, float] = {}
         self.writing = WriteDesk(self)
         self._searched = ""
+        self._heard: frozenset[tuple[str, float]] = frozenset()
+        self._heard_nothing = True
         self.animation_level = "none"
         for name in THEMES:
             self.register_theme(textual_theme(name))
@@ -84,11 +88,40 @@ class ConsoleApp(App[None]):
         return {"line": "#2b3542", "dim": "#7c8896"}
 
     def on_mount(self) -> None:
+        self._mind_signals()
         if self._unlock_at_start:
             self.session.lock.unlock(self.session.mono())
         self.call_after_refresh(self._open)
         if self._pumping:
             self.set_interval(PUMP_SECONDS, self.tick, name="pump")
+
+    def _mind_signals(self) -> None:
+        """However the console is ended, the terminal is given back as it was."""
+        if self.is_headless:
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._ended_by, number)
+        self.app_resume_signal.subscribe(self, lambda app: self.do_redraw())
+
+    def _ended_by(self, number: int) -> None:
+        self.exit(return_code=128 + number)
+
+    def on_key(self, event: events.Key) -> None:
+        """Keys that came in one piece with `/` or `:` were on their way before the line had the focus: they are its."""
+        if self.screen is self.main and self.main.late(event):
+            event.stop()
+            event.prevent_default()
+
+    def do_redraw(self, argument: str = "") -> None:
+        """Everything anew, whatever others wrote over it."""
+        driver = self._driver
+        if driver is not None and not self.is_headless:
+            driver.write("\x1b[2J")
+        for screen in self.screen_stack:
+            for widget in screen.query("*"):
+                widget.refresh()
+            screen.refresh(layout=True)
 
     def _open(self) -> None:
         """After the first picture: the HTTP library takes as long to import as half the picture."""
@@ -114,9 +147,61 @@ class ConsoleApp(App[None]):
         for topic, key in session.store.give_up(session.mono()):
             session.store.notice(f"{topic} {key}: applied, but not confirmed by the stream", "warn", session.wall())
         self._poll_visible()
+        self._ring()
         if self.is_running and self.main.is_mounted:
             with self.batch_update():
                 self._paint()
+
+    def _ring(self) -> None:
+        """A new concern that hurts somebody is heard, if the operator wants to hear it."""
+        store = self.session.store
+        quiet = self.session.quiet_concerns()
+        found = {
+            (row.id, row.since): row
+            for row in store.rows("concerns")
+            if row.severity == "error" and row.state != "cleared"
+        }
+        fresh = [row for spot, row in found.items() if spot not in self._heard and row.id not in quiet]
+        first, self._heard = self._heard_nothing, frozenset(found)
+        self._heard_nothing = self._heard_nothing and not store.known("concerns")
+        how = self.session.remembered.bell
+        if first or not fresh or how == "off" or self._driver is None:
+            return
+        text = f"spork {self.session.context.name}: {fresh[0].kind} {fresh[0].object}: {fresh[0].cause}"[:120]
+        self._driver.write("\a" if how == "bell" else f"\a\x1b]9;{clean(text, 140)}\a")
+
+    def do_bell(self, argument: str = "") -> None:
+        ways = ("off", "bell", "notice")
+        remembered = self.session.remembered
+        now = remembered.bell if remembered.bell in ways else "off"
+        remembered.bell = argument if argument in ways else ways[(ways.index(now) + 1) % 3]
+        self.main.tell(f"new errors: {remembered.bell}", "dim")
+
+    def do_range(self, argument: str = "") -> None:
+        """How far back the lines of services and routes go."""
+        session, ranges = self.session, (5, 15, 60)
+        wanted = int(argument.rstrip("m")) if argument.rstrip("m").isdigit() else 0
+        session.minutes = wanted if wanted in ranges else ranges[(ranges.index(session.minutes) + 1) % 3]
+        self._polled.pop("history", None)
+        self.main.tell(f"lines of the last {session.minutes} minutes", "dim")
+        self._poll_visible()
+
+    def do_export(self, argument: str = "") -> None:
+        """The rows shown, as CSV or JSON by the file's name."""
+        from spork.console.plain.exporting import as_text
+
+        table = self.main.pane.active_table() if self.main.pane is not None else None
+        if table is None:
+            self.main.tell("nothing to export here: a list is needed", "warn")
+            return
+        name = argument or f"spork-{table.table.name}-{clock(self.session.wall()).replace(':', '')}.csv"
+        kind = "json" if name.endswith(".json") else "csv"
+        try:
+            Path(name).write_text(as_text(table.table, list(table.rows), self.session.moment(), kind))
+        except OSError as error:
+            self.main.tell(f"cannot write {name}: {error.strerror}", "bad")
+            return
+        self.main.tell(f"{len(table.rows)} rows written to {name}", "ok")
 
     def _paint(self) -> None:
         """A defect while painting costs that picture and is told; it must not cost the operator the console."""
@@ -152,7 +237,12 @@ class ConsoleApp(App[None]):
     async def _refresh(self, topic: str) -> None:
         try:
             if self.session.feed is not None:
-                await self.session.feed.refresh(topic, top=WHOLE_PAGE)
+                more: dict[str, str | int] = (
+                    {"minutes": self.session.minutes} if topic == "history" else {"top": WHOLE_PAGE}
+                )
+                if topic == "history" and self.main.pane is not None:
+                    more["kind"] = "route" if self.main.pane.place in ("routes", "route") else "service"
+                await self.session.feed.refresh(topic, **more)
         except LinkFault:
             pass  # the shelf holds the fault, and the box says it
 

@@ -210,7 +210,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.add_class("typing")
         self._prompt.show([[(f" {mode}", "key")]])
         self._line.begin(mode, text)
-        self._line.placeholder = "command" if mode == ":" else "filter: words, a|b, !not, field:word, re:expression"
+        self._line.placeholder = (
+            "command" if mode == ":" else "filter: words, a|b, !not, field:word, err>5, re:expression"
+        )
 
     def on_command_line_typed(self, message: CommandLine.Typed) -> None:
         if message.mode == "/" and self.has_class("typing"):
@@ -224,6 +226,15 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._filter_now(message.text if message.text is not None else "")
         elif message.text:
             self.run_line(message.text)
+
+    def late(self, event: events.Key) -> bool:
+        """A key that was sent to this screen before the line took the focus is handed on; True if it was."""
+        if not self.has_class("typing") or self.focused is not self._line or self._line.last_key is event:
+            return False
+        again = events.Key(event.key, event.character)
+        again._set_forwarded()
+        self._line.post_message(again)
+        return True
 
     def run_line(self, line: str) -> None:
         """A `:` line."""

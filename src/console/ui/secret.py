@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
@@ -16,6 +17,10 @@ from spork.console.ui.widgets.lines import Box
 
 if TYPE_CHECKING:
     from spork.console.ui.app import ConsoleApp
+
+
+DEAF_SECONDS = 1.0
+"""For so long after it opens the window takes no key: what was typed meanwhile must not close it unseen."""
 
 
 class SecretWindow(ModalScreen[None]):
@@ -34,6 +39,7 @@ class SecretWindow(ModalScreen[None]):
         self.audit = audit
         self._secret = secret
         self._may_leave = False
+        self._shown_at = monotonic()
 
     def compose(self) -> ComposeResult:
         with Vertical(id="secret"):
@@ -52,6 +58,13 @@ class SecretWindow(ModalScreen[None]):
 
     def _say(self, line: Line) -> None:
         self.query_one("#secret-say", Box).show([line])
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys typed before the window could be seen are not meant for it."""
+        if isinstance(event, events.Key) and monotonic() - self._shown_at < DEAF_SECONDS:
+            event.stop()
+            return
+        await super().on_event(event)
 
     def on_key(self, event: events.Key) -> None:
         if event.key == "y":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spork.console.gateway.faults import Invalid, LinkFault
 from spork.console.gateway.topics import TOPICS
 from spork.console.session.tiers import gate
-from spork.console.session.writes import APPLIED, CHANGED, UNKNOWN, WRITES, Outcome, Write, body
+from spork.console.session.writes import APPLIED, CHANGED, UNKNOWN, WRITES, Outcome, Write, body, left_without
 from spork.console.text.spans import crop
 from spork.console.ui.screens.pane import Pane, Selected
 
@@ -86,6 +86,12 @@ class WriteDesk:
         seen = session.store.freshness(chosen[0].topic, session.mono())
         tier = max(session.tier(write, row) for row in rows)
         context = session.context
+        if write.name == "drain":
+            alone = left_without(rows, list(session.store.rows("targets")))
+            if alone:
+                note = f"no target of {', '.join(alone)} takes requests after this: its routes answer 503" + (
+                    f"; {note}" if note else ""
+                )
         plan = PlanField(
             write,
             inputs,
@@ -118,6 +124,7 @@ class WriteDesk:
                 self.app.main.tell(refusal, "bad", 12)
                 return
             rev = preview.revision if write.name != "probe" else None
+            self.app.main.tell(f"{write.title}: sent, waiting for the gateway's answer…", "dim", 15)
             outcome = await self.app.session.perform(write, one.topic, row, confirmed.values, rev)
             result = outcome.result
             if result is not None and result.secret is not None:

@@ -394,7 +394,7 @@ async def test_hostile_names_are_shown_in_dialogs_as_text(gateway: FakeGateway) 
     gateway.topics["breakers"] = [replace(seeds.breakers(gateway.now())[0], name=seeds.HOSTILE)]
     async with console(gateway, write=True) as running:
         await running.press("3")
-        await running.shows("\\x1b]2;pwned")
+        await running.shows("\\x1b]2;")
         await running.press("R")
         await running.until(
             lambda: "no such object" in running.text or isinstance(running.app.screen, ActionDialog), "an answer"

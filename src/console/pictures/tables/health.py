@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from spork.console.gateway.topics import target_key
 from spork.console.pictures.columns import Column, Table
+from spork.console.pictures.history import past
 from spork.console.text.formats import MISSING, count, millis, percent, rate, since, until
 from spork.console.text.labels import ratio_tone, said, severity
 from spork.console.text.moment import Moment
@@ -58,6 +59,8 @@ SERVICES = Table(
         ),
         Column("p95", "P95", 6, lambda r, m: (millis(r.p95_ms), ""), lambda r: r.p95_ms, priority=2, right=True),
         Column("breaker", "BREAKER", 9, lambda r, m: said(r.breaker), lambda r: severity(r.breaker), priority=2),
+        Column("past", "REQUESTS", 12, past("service", "rate", 12), lambda r: r.rps, priority=4),
+        Column("past_errors", "ERRORS", 12, past("service", "errors", 12), lambda r: r.error_ratio, priority=4),
         Column(
             "throttled",
             "429%",

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from spork.console.pictures.columns import Column, Table
+from spork.console.pictures.history import past
 from spork.console.text.formats import MISSING, clock, count, millis, percent, rate
 from spork.console.text.labels import ratio_tone, said, severity, state, status_tone
 from spork.console.text.moment import Moment
@@ -52,6 +53,7 @@ ROUTES = Table(
             right=True,
         ),
         Column("p95", "P95", 6, lambda r, m: (millis(r.p95_ms), ""), lambda r: r.p95_ms, priority=5, right=True),
+        Column("past", "REQUESTS", 12, past("route", "rate", 12), lambda r: r.rps, priority=5),
         Column("hits", "HITS", 7, lambda r, m: (count(r.hits), "dim"), lambda r: r.hits, priority=6, right=True),
         Column(
             "limits", "LIMITS", 12, lambda r, m: (", ".join(r.limits) or MISSING, "dim"), lambda r: r.limits, priority=8

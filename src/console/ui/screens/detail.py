@@ -32,6 +32,8 @@ class Detail(Pane):
         self.subject = key
         self.topic = TOPIC_OF[place]
         self.topics = (self.topic, TABLES[BELOW[place]].topic) if place in BELOW else (self.topic,)
+        if place == "service":
+            self.topics = (*self.topics, "history")
         self.row: Any | None = None
         self.facts = Text("facts")
         self.below: LiveTable | None = None

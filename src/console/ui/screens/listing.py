@@ -30,8 +30,9 @@ class Listing(Pane):
         super().__init__(session)
         self.table = table
         self.place = table.name
-        self.topics = (table.topic,)
-        self.sorted_by = table.order
+        self.topics = (table.topic, "history") if table.name in ("services", "routes") else (table.topic,)
+        kept = session.remembered.order(table.name)
+        self.sorted_by = kept if kept is not None and table.column(kept[0]) is not None else table.order
         self.group = ""
         self.held: Sequence[Any] | None = None
         self.held_total = 0
@@ -130,7 +131,7 @@ class Listing(Pane):
             number = "some" if lost[0].lost is None else count(lost[0].lost)
             line.append((f" · GAP {number} lost", "warn"))
         if ring.dropped:
-            line.append((f" · {count(ring.dropped)} dropped", "dim"))
+            line.append((f" · last {count(len(ring))} of {count(ring.total)}", "dim"))
         return line
 
     # ---------------------------------------------------------------------------------------------- commands
@@ -186,6 +187,7 @@ class Listing(Pane):
         if column is not None:
             turned = self.sorted_by[0] == column.name
             self.sorted_by = (column.name, not self.sorted_by[1] if turned else column.right)
+            self.session.remembered.keep_order(self.table.name, self.sorted_by)
             self.paint_all()
 
     def do_reverse(self) -> None:

@@ -101,12 +101,17 @@ class Pane(Container):
     def set_filter(self, text: str) -> str:
         """Filter by what was typed; answers why it cannot be ('' if it can)."""
         try:
-            self.test = compile_filter(text)
+            self.test = compile_filter(text, self.filtered_table())
         except BadFilter as error:
             return str(error)
         self.filter_text = text
         self.paint_all()
         return ""
+
+    def filtered_table(self) -> Table | None:
+        """The table whose columns a filter may compare; None where there is none."""
+        tables = self.tables()
+        return tables[0].table if tables else None
 
     def freshness(self, topic: str) -> Freshness:
         return self.session.store.freshness(topic, self.session.mono())

@@ -68,7 +68,7 @@ class Pulse(Pane):
         if self.faults_only:
             line.append(("faults only · ", "warn"))
         if self.filter_text:
-            line.append((f"/{self.filter_text} · ", "accent"))
+            line.append((f"Attention /{self.filter_text} · ", "accent"))
         if store.nodes is not None and store.nodes.silent:
             line.append((f"silent: {', '.join(store.nodes.silent)} · ", "warn"))
         return [*line, *self.age_line("pulse")]
@@ -177,6 +177,33 @@ class Pulse(Pane):
             return
         place = {"services": "service", "quotas": "quota", "traffic": "request"}[table.table.topic]
         self.main.go(place, table.table.key(row))
+
+    def do_acknowledge(self, argument: str = "") -> None:
+        """This console stops pointing at the concern until it clears."""
+        self._quiet(float("inf"), "acknowledged until it clears")
+
+    def do_snooze(self, argument: str = "") -> None:
+        from spork.console.session.tiers import seconds
+
+        try:
+            length = seconds(argument or "30m")
+        except ValueError as error:
+            self.main.tell(f":snooze {error}", "warn")
+            return
+        self._quiet(self.session.mono() + length, f"snoozed for {argument or '30m'}")
+
+    def _quiet(self, until: float, what: str) -> None:
+        row = self.attention.current
+        if row is None or row.kind == "link":
+            self.main.tell("no concern under the cursor", "dim")
+            return
+        if row.id in self.session.quieted:
+            del self.session.quieted[row.id]
+            what = "pointed at again"
+        else:
+            self.session.quieted[row.id] = until
+        self.main.tell(f"{row.kind} {row.object}: {what}", "dim")
+        self.paint_all()
 
     def do_pause(self, argument: str = "") -> None:
         self.held = not self.held

@@ -36,6 +36,8 @@ class CommandLine(Input):
         self.complete = complete
         self._history: dict[str, list[str]] = {":": [], "/": []}
         self._at = 0
+        self.last_key: events.Key | None = None
+        """The last key that reached this line: what comes by later was not for the screen."""
 
     def begin(self, mode: str, text: str = "") -> None:
         self.mode = mode
@@ -57,6 +59,7 @@ class CommandLine(Input):
         self.post_message(self.Done(self.mode, self.value))
 
     async def on_key(self, event: events.Key) -> None:
+        self.last_key = event
         if event.key == "escape":
             self.post_message(self.Done(self.mode, None))
         elif event.key == "tab":
