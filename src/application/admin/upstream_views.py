@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from spork.application.upstreams.registry import UpstreamRegistry
 from spork.application.upstreams.target import LiveTarget
 from spork.application.views import BreakerView, TargetView, TransitionView
-from spork.domain.upstreams.circuit import BreakerState, CircuitEvent, CircuitStatus, Transition
+from spork.domain.upstreams.circuit import CircuitStatus, Transition
 from spork.domain.upstreams.model import Upstream
 
 
@@ -119,7 +119,7 @@ def breaker_view(
         transitions=tuple(_transition(t, moment) for t in status.transitions),
         window=status.window,
         fallback=fallback_word(declared),
-        opened_because=opened_because(status),
+        opened_because=status.opened_because,
         window_seconds=0.0 if policy is None else policy.window,
         consecutive=0 if policy is None else policy.consecutive,
         slow_call_ms=None if policy is None or policy.slow_call is None else policy.slow_call * 1000.0,
@@ -128,14 +128,6 @@ def breaker_view(
         ramp_seconds=0.0 if policy is None else policy.ramp,
         per_target=policy is not None and policy.per_target,
     )
-
-
-def opened_because(status: CircuitStatus) -> str:
-    """Why the circuit last opened for a reason of its own: a failed probe keeps it open, but is not why."""
-    for transition in reversed(status.transitions):
-        if transition.event in (CircuitEvent.TRIPPED, CircuitEvent.FORCED, CircuitEvent.AGREED_OPEN):
-            return transition.cause
-    return status.cause if status.state is not BreakerState.CLOSED else ""
 
 
 def _rate(window: Sequence[tuple[int, int]]) -> float:

@@ -93,12 +93,10 @@ ATTENTION = Table(
         Column("state", "STATE", 9, _word, lambda r: (severity_of(r), r.since)),
         Column("what", "WHAT", 9, lambda r, m: (r.kind, "dim"), lambda r: r.kind, priority=4),
         Column(
-            "object", "OBJECT", 16, lambda r, m: (r.object, "bold"), lambda r: r.object, grow=True, most=30, middle=True
+            "object", "OBJECT", 16, lambda r, m: (r.object, "bold"), lambda r: r.object, grow=True, most=24, middle=True
         ),
         Column("cause", "CAUSE", 30, _cause, lambda r: r.cause, grow=True),
-        Column(
-            "next", "NEXT", 16, lambda r, m: (r.next_step, "dim"), lambda r: r.next_step, priority=6, grow=True, most=44
-        ),
+        Column("next", "NEXT", 22, lambda r, m: (r.next_step, "dim"), lambda r: r.next_step, priority=6),
         Column("flaps", "BACK", 4, _flaps, lambda r: r.flaps, priority=5, right=True),
         Column(
             "since", "SINCE", 6, lambda r, m: (since(r.since, m.now), "dim"), lambda r: r.since, priority=2, right=True

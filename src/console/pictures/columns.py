@@ -170,7 +170,7 @@ def compile_filter(text: str, table: Table | None = None) -> Test | None:
         return None
     if text.startswith("re:"):
         return _expression(text[3:])
-    tests = [_compared(word, table) or _word(word) for word in text.split()]
+    tests = [_word(word, table) for word in text.split()]
     if len(tests) == 1:
         return tests[0]
     return lambda searched, fields, row: all(test(searched, fields, row) for test in tests)
@@ -204,9 +204,12 @@ def _compared(word: str, table: Table | None) -> Test | None:
     return test
 
 
-def _word(word: str) -> Test:
+def _word(word: str, table: Table | None) -> Test:
+    compared = _compared(word, table)
+    if compared is not None:
+        return compared
     if word.startswith("!") and len(word) > 1:
-        test = _word(word[1:])
+        test = _word(word[1:], table)
         return lambda searched, fields, row: not test(searched, fields, row)
     name, colon, value = word.partition(":")
     if colon and value and name.isidentifier():

@@ -129,11 +129,10 @@ def targets_tile(rows: Sequence[TargetView], width: int, moment: Moment, empty: 
     lines.append(_counted("v DOWN", down, "bad", _by_service(down)))
     lines.append(_counted("x FAILING", failing, "bad", _by_service(failing)))
     lines.append(_counted("> DRAIN", draining, "warn", [(", ".join(target_key(row) for row in draining), "")]))
-    rest = [*unknown, *unprobed]
     note = ", ".join(f"{row.name} flaps {row.flaps}×" for row in flapping[:2]) or (
         f"{len(unprobed)} unprobed" if unprobed else ""
     )
-    lines.append(_counted("? UNKNOWN", rest, "unknown", [(note, "dim")]))
+    lines.append(_counted("? UNKNOWN", unknown, "unknown", [(note, "dim")]))
     return lines
 
 

@@ -330,5 +330,6 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 "two": 100 <= width < 120,
                 "three": width >= 120,
                 "short": height < 32,
+                "middling": height < 42,
             }
         )

@@ -179,6 +179,7 @@ class CircuitStatus:
     probing: int
     transitions: tuple[Transition, ...]
     window: tuple[tuple[int, int], ...]
+    opened_because: str = ""
 
 
 TransitionListener = Callable[[str, Transition], None]

@@ -37,6 +37,10 @@ SOON: Final = 1.0
 Gate = Callable[[float], bool]
 
 
+#: What opens a circuit for a reason of its own: a probe that fails keeps it open, but is not why.
+_OPENS: Final = (CircuitEvent.TRIPPED, CircuitEvent.FORCED, CircuitEvent.AGREED_OPEN)
+
+
 class Circuit:
     """A `CircuitBreaker`. `chance` answers uniform numbers in [0, 1) and spreads `open_for` by +-20 %."""
 
@@ -48,6 +52,7 @@ class Circuit:
         "_forced",
         "_leases",
         "_next_lease",
+        "_opened_because",
         "_permit",
         "_ramp_over",
         "_since",
@@ -83,6 +88,7 @@ class Circuit:
         self._state = BreakerState.CLOSED
         self._since = now
         self._cause = "started"
+        self._opened_because = ""
         self._until: float | None = None
         self._forced: Forced | None = None
         self._epoch = 0
@@ -266,6 +272,7 @@ class Circuit:
             probing=sum(until > now for until in self._leases.values()),
             transitions=tuple(self._transitions),
             window=self._window.history(now),
+            opened_because=self._opened_because,
         )
 
     # --------------------------------------------------------------------------------------------------- the moves
@@ -283,6 +290,8 @@ class Circuit:
         if after is None:
             return
         self._state, self._since, self._cause, self._forced = after, now, cause, forced
+        if event in _OPENS:
+            self._opened_because = cause
         self._epoch += 1
         self._permit = Permit(False, self._epoch)
         self._leases.clear()
