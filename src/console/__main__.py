@@ -125,10 +125,13 @@ def _end(number: int, frame: object) -> None:
 
 
 def _screen(options: argparse.Namespace, chosen: Context, contexts: dict[str, Context]) -> int:
-    if not sys.stdout.isatty() or not sys.stdin.isatty():
+    served = "web_driver" in os.environ.get("TEXTUAL_DRIVER", "")  # textual-serve: a browser is the terminal
+    if not served and (not sys.stdout.isatty() or not sys.stdin.isatty()):
         print("spork-console: no terminal; try `spork-console get services`, or --plain", file=sys.stderr)
         return USAGE
-    for name in ("COLUMNS", "LINES"):  # exported ones would outweigh the terminal's real size, at every resize
+    for name in (
+        () if served else ("COLUMNS", "LINES")
+    ):  # exported ones would outweigh the terminal's real size, at every resize
         os.environ.pop(name, None)
     if "SSH_CONNECTION" in os.environ:
         os.environ.setdefault(

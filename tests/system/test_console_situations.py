@@ -241,7 +241,7 @@ async def test_one_target_down_in_a_calm_system_is_one_row(tmp_path: Path) -> No
 upstreams:
   users:
     targets: [{at(server)}, "http://127.0.0.1:{dead}"]
-    probe: {{path: /, interval: 1s, timeout: 500ms}}
+    probe: {{path: /, every: 1s, timeout: 500ms, fall: 1}}
 routes:
   - {{name: u, match: {{path: /*}}, upstream: users}}
 """

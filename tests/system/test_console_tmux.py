@@ -231,3 +231,19 @@ def test_a_dumb_terminal_gets_lines(gateway: FakeGateway) -> None:
     assert "\x1b" not in done.stdout
     assert "x OPEN" in done.stdout
     assert os.linesep in done.stdout
+
+
+@pytest.mark.parametrize("name", ["TERM", "HUP"])
+def test_a_signal_gives_the_terminal_back(terminal: Terminal, gateway: FakeGateway, name: str) -> None:
+    """`kill PID` and a lost session leave no alternate screen, no mouse reports, a cursor and an echo."""
+    command = f"{sys.executable} -m spork.console --url {gateway.url} --token admin-token & echo $! > pid; fg"
+    terminal.run(f"set -m\n{command}")
+    terminal.shows("LIVE", "Attention")
+    pid = int((terminal.directory / "pid").read_text())
+    subprocess.run(["kill", f"-{name}", str(pid)], check=True)
+    terminal.shows("EXIT", " echo")
+    assert terminal.tmux("display", "-p", "-t", "t", "#{alternate_on} #{mouse_any_flag} #{cursor_flag}").split() == [
+        "0",
+        "0",
+        "1",
+    ]

@@ -131,6 +131,30 @@ def test_without_a_terminal_the_screen_says_what_to_do(gateway: FakeGateway) -> 
     assert "get services" in done.stderr
 
 
+def test_a_browser_is_a_terminal_too(gateway: FakeGateway) -> None:
+    """As textual-serve starts it: Textual's web driver on pipes."""
+    env = python_env(
+        SPORK_CONSOLE_CONFIG="/nonexistent",
+        TEXTUAL_DRIVER="textual.drivers.web_driver:WebDriver",
+        COLUMNS="120",
+        ROWS="36",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spork.console", "--url", gateway.url, "--token", "viewer-token"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=env,
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == b"__GANGLION__\n"
+        assert process.stdout.read(1) in (b"D", b"M")
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_the_token_of_this_directory_is_found(gateway: FakeGateway, tmp_path: Path) -> None:
     (tmp_path / ".spork").mkdir()
     (tmp_path / ".spork" / "admin-token").write_text("viewer-token")

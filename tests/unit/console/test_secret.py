@@ -19,6 +19,25 @@ from tests.unit.console.fake_gateway import FakeGateway
 from tests.unit.console.test_dialogs import at_row, confirm, dialog, fill, said, writes
 
 
+@pytest.fixture(autouse=True)
+def _hearing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The window's deaf first second has a test of its own; the others need not wait for its end."""
+    if "deaf" not in request.node.name:
+        monkeypatch.setattr("spork.console.ui.secret.DEAF_SECONDS", 0.0)
+
+
+async def test_a_deaf_first_second_keeps_keys_typed_ahead_from_closing_it(gateway: FakeGateway) -> None:
+    async with console(gateway, write=True) as running:
+        window = await issued(running, gateway, consumer="acme", owner="ana")
+        window._shown_at += 3600.0  # as if it had only just been shown, however slow the machine is
+        await running.press("escape", "escape")
+        assert running.app.screen is window
+        assert gateway.secret in running.text
+        window._shown_at -= 7200.0
+        await running.press("escape")
+        await running.shows("Not copied")
+
+
 async def issued(running: Console, gateway: FakeGateway, key: str = "I", **typed: str) -> SecretWindow:
     await at_row(running, (":keys",), "k9f31")
     await running.press(key)
