@@ -42,16 +42,22 @@ def breakers(rows: Iterable[BreakerView]) -> list[Finding]:
         reason = row.opened_because or row.cause
         if row.state == "forced_open":
             why = f"forced open by {row.forced_by or '-'}: {row.forced_reason or row.cause}"
-            found.append(_of_breaker(row, _ERROR, why, "reset it (R) when the reason is gone", "forced_open"))
+            found.append(_of_breaker(row, _ERROR, why, "reset (R) when mended", "forced_open"))
         elif row.state == "open":
-            found.append(_of_breaker(row, _ERROR, reason, "look at its targets; it tries again by itself", "open"))
+            found.append(_of_breaker(row, _ERROR, reason, "look at its targets", "open"))
         elif row.state == "half_open":
             found.append(
-                _of_breaker(row, _WARNING, f"probing after: {reason}", "wait, or look at its targets", "half_open")
+                _of_breaker(
+                    row,
+                    _WARNING,
+                    f"probing after: {reason}" if reason else "probing",
+                    "look at its targets",
+                    "half_open",
+                )
             )
         elif row.ramp is not None and row.ramp < 1:
             share = f"admits {row.ramp:.0%} after: {reason}"
-            found.append(_of_breaker(row, _WARNING, share, "wait for the ramp to end", "ramping"))
+            found.append(_of_breaker(row, _WARNING, share, "wait for its ramp", "ramping"))
     return found
 
 
@@ -67,16 +73,14 @@ def targets(rows: Iterable[TargetView]) -> list[Finding]:
         flaps = f", {row.flaps} changes in 5 min" if row.flaps >= 3 else ""
         if row.probe == "down":
             why = f"probe: {row.last_error or 'failed'}{flaps}"
-            found.append(Finding("target", name, _ERROR, why, "ask the service's owner", "target", name, "down"))
+            found.append(Finding("target", name, _ERROR, why, "ask its owner", "target", name, "down"))
         elif row.traffic in ("failing", "ejected"):
             share = (
                 f"{row.error_ratio:.0%} of its answers are 5xx" if row.traffic == "failing" else "ejected as an outlier"
             )
             why = f"{share}; last error: {row.last_error}" if row.last_error else share
             found.append(
-                Finding(
-                    "target", name, _ERROR, why + flaps, "drain it (D) or ask its owner", "target", name, row.traffic
-                )
+                Finding("target", name, _ERROR, why + flaps, "drain (D) or ask owner", "target", name, row.traffic)
             )
         elif row.config in ("draining", "drained"):
             found.append(
@@ -85,7 +89,7 @@ def targets(rows: Iterable[TargetView]) -> list[Finding]:
                     name,
                     _WARNING,
                     "taken out by an operator",
-                    "undrain it (U) when done",
+                    "undrain (U) when done",
                     "target",
                     name,
                     row.config,
@@ -124,7 +128,7 @@ def quotas(rows: Iterable[QuotaView]) -> list[Finding]:
             row.owner or row.subject,
             _WARNING,
             f"{row.kind} {row.subject} over limit {row.limit}: {row.used} of {row.quota} used, {row.refused_5m} refused in 5 min",
-            "raise it (E), or let it be refused",
+            "raise (E), or leave it",
             "quota",
             row.id,
             "quota",
@@ -147,7 +151,7 @@ def configuration(problems: Sequence[Diagnostic], restart_needed: Sequence[str] 
         )
         found.append(
             Finding(
-                "config", where or "configuration", _ERROR, f"reload refused: {said}", "mend the file; the old revision serves",
+                "config", where or "configuration", _ERROR, f"reload refused: {said}", "mend the file",
                 "config", "", "refused",
             )
         )  # fmt: skip
@@ -169,7 +173,7 @@ def nodes(state: Nodes) -> list[Finding]:
             name,
             _ERROR,
             "does not report; sums are lower bounds",
-            "look at its process and its Redis",
+            "look at its process",
             "nodes",
             name,
             "silent",
@@ -183,7 +187,7 @@ def components(rows: Iterable[ComponentHealth]) -> list[Finding]:
     return [
         Finding(
             "gateway", row.name, _ERROR if row.status == "failing" else _WARNING, row.detail,
-            _STEPS.get(row.name, "see docs/operations.md"), "nodes", row.name, row.status,
+            _STEPS.get(row.name, "see docs/operations"), "nodes", row.name, row.status,
         )
         for row in rows
         if row.status in ("degraded", "failing") and row.name not in _TOLD_ELSEWHERE and not _passing(row)
@@ -196,14 +200,14 @@ def _passing(row: ComponentHealth) -> bool:
 
 
 _STEPS: Final[Mapping[str, str]] = {
-    "redis": "look at Redis; limits count locally meanwhile",
-    "limits": "look at the shared store; limits count locally meanwhile",
-    "records": "look at the database of records",
-    "event_loop": "look at the CPU, or for a plugin that blocks",
-    "disk": "make room in the state directory",
-    "access_log": "look at where the log is written",
-    "application_log": "look at where the log is written",
-    "certificates": "renew the certificate and reload",
+    "redis": "look at Redis",
+    "limits": "look at Redis",
+    "records": "look at the database",
+    "event_loop": "look at CPU, plugins",
+    "disk": "make room on the disk",
+    "access_log": "look at the log's disk",
+    "application_log": "look at the log's disk",
+    "certificates": "renew it and reload",
 }
 
 
@@ -220,7 +224,7 @@ def objectives(rows: Iterable[ObjectiveView]) -> list[Finding]:
                         row.name,
                         severity,
                         why,
-                        "see which service fails",
+                        "look at its services",
                         "objectives",
                         row.name,
                         "burning",
