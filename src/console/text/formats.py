@@ -90,12 +90,12 @@ def stamp(at: float | None) -> str:
 
 
 def since(at: float | None, now: float) -> str:
-    """How long ago: 14s, 02:10, 3h12m."""
+    """How long ago: 14s, 2m10s, 3h12m."""
     return MISSING if at is None else age(max(0.0, now - at)) if now - at >= 9.95 else f"{max(0.0, now - at):.0f}s"
 
 
 def until(at: float | None, now: float) -> str:
-    """How long until: 21s, 04:10, 3h12m; `due` when past."""
+    """How long until: 21s, 4m10s, 3h12m; `due` when past."""
     if at is None:
         return MISSING
     left = at - now
@@ -109,7 +109,7 @@ def ahead(at: float | None, now: float) -> str:
 
 
 def lasting(seconds: float | None) -> str:
-    """A duration: 5s 01:30 1h00m 30d."""
+    """A duration: 5s 1m30s 1h00m 30d."""
     if seconds is None:
         return MISSING
     return f"{seconds:.0f}s" if seconds < 99.5 else age(seconds)

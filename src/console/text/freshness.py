@@ -64,7 +64,7 @@ def skewed(skew: float) -> bool:
 
 
 def age(seconds: float) -> str:
-    """0.3s 14s 02:10 3h12m 4d: an age of at most five or six cells."""
+    """0.3s 14s 2m10s 3h12m 4d: an age of at most five or six cells."""
     if seconds < 0:
         seconds = 0.0
     if seconds < 9.95:
@@ -72,7 +72,7 @@ def age(seconds: float) -> str:
     if seconds < 99.5:
         return f"{seconds:.0f}s"
     if seconds < 3600:
-        return f"{int(seconds // 60):02d}:{int(seconds % 60):02d}"
+        return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
     if seconds < 86_400 * 2:
         return f"{int(seconds // 3600)}h{int(seconds % 3600 // 60):02d}m"
     return f"{int(seconds // 86_400)}d"

@@ -450,7 +450,7 @@ async def test_an_open_dialog_grows_old_and_the_status_line_above_it_too(gateway
         await dialog(running)
         await running.shows("WRITE 10:00")
         clock.mono += 40
-        await running.shows("read 40s ago", "WRITE 09:20")
+        await running.shows("read 40s ago", "WRITE 9m20s")
 
 
 async def test_what_can_no_longer_be_done_is_refused_before_the_dialog(

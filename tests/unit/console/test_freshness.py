@@ -43,7 +43,7 @@ def test_ages_are_short(seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.34, "0.3s"), (14.2, "14s"), (99.6, "01:39"), (130, "02:10"), (11_520, "3h12m"), (400_000, "4d"), (-5, "0.0s")],
+    [(0.34, "0.3s"), (14.2, "14s"), (99.6, "1m39s"), (130, "2m10s"), (11_520, "3h12m"), (400_000, "4d"), (-5, "0.0s")],
 )
 def test_ages(seconds: float, text: str) -> None:
     assert age(seconds) == text
