@@ -15,13 +15,20 @@ _PEPPER: Final = "key-pepper"
 def key_pepper(state_dir: str) -> bytes:
     """What digests of API keys are keyed with: SPORK_KEY_PEPPER, or a file made on first use. Whoever shares records
     shares it."""
-    given = os.environ.get("SPORK_KEY_PEPPER", "")
+    given = _from_environment()
     return given.encode() if given else secret_file(state_dir, _PEPPER)
+
+
+def _from_environment() -> str:
+    """The pepper in SPORK_KEY_PEPPER, or in the file that SPORK_KEY_PEPPER_FILE names (secrets mounted as files)."""
+    given = os.environ.get("SPORK_KEY_PEPPER", "")
+    file = os.environ.get("SPORK_KEY_PEPPER_FILE", "")
+    return given or (Path(file).read_text(encoding="utf-8").strip() if file else "")
 
 
 def given_pepper(state_dir: str) -> bytes | None:
     """The pepper, if there is one: none is made."""
-    given = os.environ.get("SPORK_KEY_PEPPER", "")
+    given = _from_environment()
     path = Path(state_dir) / _PEPPER
     return given.encode() if given else (path.read_bytes() if path.exists() else None)
 

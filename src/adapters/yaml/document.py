@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import yaml
@@ -23,6 +24,9 @@ MAX_BYTES = 16 * 1024 * 1024
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _VARIABLE = re.compile(r"\$\$|\$\{([^{}]*)\}|\$\{")
+#: What the values of .env.example and its like begin with.
+PLACEHOLDER = "replace-me"
+_FROM_FILE = "file:"
 _VARIABLE_BODY = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<value>.*))?\Z", re.DOTALL)
 
 
@@ -346,22 +350,46 @@ class _Builder:
         node.text = _VARIABLE.sub(fill, node.text)
 
     def _variable(self, found: re.Match[str], node: ScalarNode) -> str:
+        if found[1] is not None and found[1].startswith(_FROM_FILE):
+            return self._secret(found[1].removeprefix(_FROM_FILE), node, f"${{{found[1]}}}")
         body = _VARIABLE_BODY.match(found[1]) if found[1] is not None else None
         if body is None:
             self._complain(
                 node.place,
                 f"{found[0]!r} is not a variable",
-                "write ${NAME} or ${NAME:-default}, and $$ for a dollar sign",
+                "write ${NAME}, ${NAME:-default} or ${file:/path}, and $$ for a dollar sign",
             )
             node.broken = True
             return ""
         name = body["name"]
         self._asked.add(name)
         value = self._environ.get(name)
+        file = self._environ.get(f"{name}_FILE")
+        if value is None and file:
+            self._asked.add(f"{name}_FILE")
+            return self._secret(file, node, f"{name}_FILE")
         if value is None or (value == "" and body["default"]):
             value = body["value"]
         if value is None:
             self._complain(node.place, f"variable {name} is not set", f"set it, or write ${{{name}:-default}}")
             node.broken = True
             return ""
+        if value.startswith(PLACEHOLDER):
+            self._complain(
+                node.place, f"variable {name} still holds the placeholder of an example", f"give {name} a value"
+            )
+            node.broken = True
+            return ""
         return value
+
+    def _secret(self, path: str, node: ScalarNode, named: str) -> str:
+        """The text of a file that a value comes from, without its last line break (secrets mounted as files)."""
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
+            self._complain(
+                node.place, f"{named}: {path!r} cannot be read: {why}", "name a readable file that holds the value"
+            )
+            node.broken = True
+            return ""
