@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[4]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ENVIRON = dict(
     line.split("=", 1)
-    for line in (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    for line in (ROOT / ".env.example").read_text(encoding="utf-8").replace("replace-me", "filled").splitlines()
     if "=" in line and not line.startswith("#")
 )
 

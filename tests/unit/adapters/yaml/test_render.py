@@ -16,7 +16,7 @@ from spork.adapters.yaml.scalars import format_duration, format_size, parse_dura
 ROOT = Path(__file__).parents[4]
 ENVIRON = dict(
     line.split("=", 1)
-    for line in (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    for line in (ROOT / ".env.example").read_text(encoding="utf-8").replace("replace-me", "filled").splitlines()
     if "=" in line and not line.startswith("#")
 )
 SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
