@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from spork.domain.upstreams.gradient_limit import AdaptivePolicy, AdaptiveState, measured, moved, start
 
+#: What holds a place: an exchange.
+H = TypeVar("H")
+
 #: Share of the limit that routes of a priority may fill.
 SHARES = {"low": 0.7, "normal": 0.9, "high": 1.0}
+#: Seconds between two looks for streams among those that hold places.
+LOOK_EVERY = 0.05
+#: Seconds an answer may take from its head on before it counts as a stream.
+STREAM_AFTER = 1.0
 #: Seconds a refused caller is asked to wait.
 RETRY_AFTER = 1.0
 
@@ -40,7 +48,7 @@ class OwnDelay:
             self.note(loop.time() - due)
 
 
-class AdaptiveConcurrency:
+class AdaptiveConcurrency(Generic[H]):
     """One upstream's limit. `admit` and `done` are called once each per request that was let in."""
 
     __slots__ = (
@@ -48,6 +56,8 @@ class AdaptiveConcurrency:
         "_ends",
         "_last",
         "_latencies",
+        "_looked_at",
+        "held",
         "in_flight",
         "own_delay",
         "peak",
@@ -62,6 +72,9 @@ class AdaptiveConcurrency:
         self.state: AdaptiveState = start(policy)
         self.in_flight = self.peak = 0
         self.refused = 0
+        #: Whoever holds a place.
+        self.held: set[H] = set()
+        self._looked_at = 0.0
         self._chance = chance
         self._latencies: list[float] = []
         self._ends = 0.0
@@ -76,6 +89,18 @@ class AdaptiveConcurrency:
         if self.in_flight > self.peak:
             self.peak = self.in_flight
         return True
+
+    def free(self, streaming: Callable[[H], bool], now: float) -> bool:
+        """Take the places of answers that stream: they are no work in wait, and would hold the limit for as long as they
+        last. Looks through all that are held, and so at most every `LOOK_EVERY`. True when there was any."""
+        if now - self._looked_at < LOOK_EVERY:
+            return False
+        self._looked_at = now
+        streams = [each for each in self.held if streaming(each)]
+        self.held.difference_update(streams)
+        self.in_flight -= len(streams)
+        self.refused -= bool(streams)  # who was refused for them is asked about again
+        return bool(streams)
 
     def done(self, latency: float | None, now: float) -> None:
         """One ended; `latency` is None when it says nothing about the target (it never got there, the client left)."""
