@@ -118,7 +118,12 @@ class ClientConnection(RequestParsing):
                 cycle.disconnect()
                 # A tunnel's exchange ends by reading the end of it; an own endpoint by `http.disconnect`.
                 task = cycle.task
-                if task is not None and self._tunnel is None and not self.edge.is_own(cycle.head.path):
+                if (
+                    task is not None
+                    and self._tunnel is None
+                    and not cycle.runs_on
+                    and not self.edge.is_own(cycle.head.path)
+                ):
                     if not cycle.begun:  # cancelled before its first step it would settle nothing itself
                         self._settle(cycle)
                     task.cancel()

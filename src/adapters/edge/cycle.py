@@ -49,6 +49,7 @@ class ServerExchange:
     finished = False
     gone = False
     begun = False
+    runs_on = False
     _pieces: list[bytes] | None = None
     _size = 0
     _fault: Fault | None = None
@@ -169,6 +170,10 @@ class ServerExchange:
         """The client's connection is lost."""
         self.gone = True
         self.break_body(FaultKind.CLIENT_GONE)
+
+    def run_on(self) -> None:
+        """From now on the exchange goes on to its end though the client leaves: what it does must be known to the end."""
+        self.runs_on = True
 
     async def over(self) -> None:
         """Wait until the answer is finished or the client is gone."""

@@ -131,6 +131,10 @@ class IdempotencyGuard:
         if isinstance(stands, KeptAnswer):
             headers = (*stands.headers, (b"idempotency-replayed", b"true"))
             return LocalResponse("replay", headers, stands.body, stands.status)
+        # Given up half way, its work might be done and nobody would know: who tries again would have it done twice.
+        run_on = getattr(exchange.sink, "run_on", None)
+        if run_on is not None:
+            run_on()
         sink = exchange.sink = KeepingSink(exchange.sink, self._most)
         exchange.at_close(lambda closed: self._closed(closed, key, stands.token, sink))
         return None
