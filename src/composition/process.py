@@ -29,6 +29,10 @@ from spork.domain.upstreams.circuit import Transition, TransitionListener
 log = logging.getLogger("spork")
 
 
+#: Seconds between two beats of a worker's loop.
+BEAT_EVERY = 0.5
+
+
 @dataclass(slots=True)
 class Sockets:
     """The listening sockets of one process; workers share them."""
@@ -36,11 +40,21 @@ class Sockets:
     data: socket.socket
     admin: socket.socket | None
 
+    def close(self) -> None:
+        self.data.close()
+        if self.admin is not None:
+            self.admin.close()
+
 
 async def serve(
-    configuration: Configuration, path: Path | None, sockets: Sockets, on_started: Callable[[], None] | None = None
+    configuration: Configuration,
+    path: Path | None,
+    sockets: Sockets,
+    on_started: Callable[[], None] | None = None,
+    beat: Callable[[], None] | None = None,
 ) -> None:
-    """Serve `configuration` on `sockets` until a signal ends it."""
+    """Serve `configuration` on `sockets` until a signal ends it. `beat` is called as long as the event loop turns."""
+    beating = None if beat is None else asyncio.ensure_future(_beat_on(beat))
     container = GatewayContainer(configuration=configuration, config_path=path)
     lifecycle = container.lifecycle()
     async with AsyncExitStack() as stack:
@@ -83,7 +97,15 @@ async def serve(
                 on_started()
         starting.cancel()
         await serving
+    if beating is not None:
+        beating.cancel()
     log.info("ended")
+
+
+async def _beat_on(beat: Callable[[], None]) -> None:
+    while True:
+        beat()
+        await asyncio.sleep(BEAT_EVERY)
 
 
 def _server(
@@ -167,7 +189,11 @@ def both(one: TransitionListener, other: TransitionListener) -> TransitionListen
 
 
 def run(
-    configuration: Configuration, path: Path | None, sockets: Sockets, on_started: Callable[[], None] | None
+    configuration: Configuration,
+    path: Path | None,
+    sockets: Sockets,
+    on_started: Callable[[], None] | None,
+    beat: Callable[[], None] | None = None,
 ) -> None:
     """`serve` in an event loop of its own."""
-    run_until_done(lambda: serve(configuration, path, sockets, on_started))
+    run_until_done(lambda: serve(configuration, path, sockets, on_started, beat))

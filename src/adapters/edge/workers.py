@@ -3,13 +3,18 @@
 The parent makes the sockets, forks, and then only watches: a worker that dies is started again, after a pause that
 grows while it keeps dying. Signals go to the workers through the parent; workers leave the terminal's process group, so
 that one Ctrl-C is one signal. A worker whose parent is gone ends as if told to.
+
+Each worker's event loop beats (`Pulses`); one that stops beating is hung, and is killed and replaced. Sockets are accepted on
+by somebody or are closed: the parent lets go of its copies as soon as it is told to stop.
 """
 
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import signal
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -17,11 +22,48 @@ from types import FrameType
 
 log = logging.getLogger("spork.edge")
 
+#: Seconds a worker's loop may stand still before it counts as hung.
+HUNG_AFTER = 10.0
+
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
 #: A worker that lived this many seconds was not failing at start-up: its next death pauses from the beginning.
 _LIVED = 10.0
 _LOOK = 0.1
+
+
+class Pulses:
+    """A counter per worker in memory that parent and workers share; a worker's loop moves its own on."""
+
+    def __init__(self, count: int) -> None:
+        self._memory = mmap.mmap(-1, 8 * count)
+
+    def beat(self, index: int) -> None:
+        struct.pack_into("q", self._memory, 8 * index, self.read(index) + 1)
+
+    def read(self, index: int) -> int:
+        return int(struct.unpack_from("q", self._memory, 8 * index)[0])
+
+    def clear(self, index: int) -> None:
+        struct.pack_into("q", self._memory, 8 * index, 0)
+
+
+class _Silence:
+    """How long a pulse has not moved, in seconds of this process's own attention: its own stalls do not count."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._pulse = 0
+        self._looked = time.monotonic()
+
+    def look(self, pulse: int) -> float:
+        now = time.monotonic()
+        if pulse != self._pulse or not pulse:  # it has not begun to beat: still starting
+            self.seconds, self._pulse = 0.0, pulse
+        else:
+            self.seconds += min(now - self._looked, 1.0)
+        self._looked = now
+        return self.seconds
 
 
 class _Worker:
@@ -33,12 +75,24 @@ class _Worker:
         self.since = 0.0
         self.pause = 0.0
         self.due = 0.0
+        self.silence = _Silence()
 
 
 class Supervisor:
     """Keeps `count` processes running `target(index)` until told to stop. POSIX only, before any thread or loop."""
 
-    def __init__(self, count: int, target: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        count: int,
+        target: Callable[[int], None],
+        pulses: Pulses | None = None,
+        release: Callable[[], None] | None = None,
+        hung_after: float = HUNG_AFTER,
+    ) -> None:
+        """`pulses`: what the workers' loops beat in; `release` closes the parent's copies of the listening sockets."""
+        self._pulses = pulses
+        self._release = release
+        self._hung_after = hung_after
         self._target = target
         self._workers = [_Worker(index) for index in range(count)]
         self._stops = 0
@@ -70,6 +124,10 @@ class Supervisor:
                 if told_stops < self._stops:
                     told_stops += 1
                     self._tell(signal.SIGTERM)
+                    if self._release is not None:
+                        self._release()
+                        self._release = None
+                self._kill_hung()
                 code = max(code, self._reap())
                 if self._stops and not any(worker.pid for worker in self._workers):
                     return code
@@ -124,12 +182,25 @@ class Supervisor:
             log.error("worker %d ended with %d, next try in %.1f s", worker.index, code, worker.pause)
         return worst
 
+    def _kill_hung(self) -> None:
+        """Kill workers whose loops stand still: their connections hang and would for ever."""
+        if self._pulses is None:
+            return
+        for worker in self._workers:
+            if worker.pid and worker.silence.look(self._pulses.read(worker.index)) > self._hung_after:
+                log.error("worker %d has hung for %.0f s: it is killed", worker.index, worker.silence.seconds)
+                worker.silence = _Silence()
+                os.kill(worker.pid, signal.SIGKILL)
+
     def _fill(self) -> None:
         """Start the workers that are due."""
         now = time.monotonic()
         for worker in self._workers:
             if not worker.pid and worker.due <= now:
                 worker.since = now
+                worker.silence = _Silence()
+                if self._pulses is not None:
+                    self._pulses.clear(worker.index)
                 worker.pid = self._fork(worker.index)
 
     def _fork(self, index: int) -> int:
@@ -142,7 +213,7 @@ class Supervisor:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
                 signal.signal(number, signal.SIG_DFL)
             os.close(self._lifeline[1])
-            threading.Thread(target=_follow, args=(self._lifeline[0],), daemon=True).start()
+            threading.Thread(target=self._follow, args=(index,), daemon=True).start()
             self._target(index)
             code = 0
         except SystemExit as ending:
@@ -153,13 +224,29 @@ class Supervisor:
             logging.shutdown()
             os._exit(code)
 
+    def _follow(self, index: int) -> None:
+        """In a worker: end when the parent's end of the pipe closes, which it does however the parent dies.
 
-def _follow(lifeline: int) -> None:
-    """End this process when the parent's end of the pipe closes, which it does however the parent dies."""
-    os.read(lifeline, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
+        A loop that hangs hears no signal, and nobody is left to kill it: then the process ends at once, so that its
+        sockets do not accept for nobody.
+        """
+        os.read(self._lifeline[0], 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        silence = _Silence()
+        while self._pulses is not None:
+            time.sleep(0.5)
+            if silence.look(self._pulses.read(index)) > self._hung_after:
+                os._exit(1)
 
 
-def supervise(count: int, target: Callable[[int], None]) -> int:
-    """Run `target(index)` in `count` processes that share this process's open sockets; the exit code to end with."""
-    return Supervisor(count, target).run()
+def supervise(
+    count: int,
+    target: Callable[[int], None],
+    pulses: Pulses | None = None,
+    release: Callable[[], None] | None = None,
+) -> int:
+    """Run `target(index)` in `count` processes that share this process's open sockets; the exit code to end with.
+
+    See `Supervisor` for `pulses` and `release`.
+    """
+    return Supervisor(count, target, pulses, release).run()

@@ -24,7 +24,7 @@ def serve(config: Path | None, workers: int) -> None:
         ) from error
     from spork.adapters.edge.server import CannotStart
     from spork.adapters.edge.sockets import CannotListen, listening_socket
-    from spork.adapters.edge.workers import supervise
+    from spork.adapters.edge.workers import Pulses, supervise
     from spork.adapters.structlog.application_log import log_from_a_thread, set_up_logging
     from spork.adapters.yaml.load import load
     from spork.application.configuration.checks import needs_shared_state
@@ -62,12 +62,14 @@ def serve(config: Path | None, workers: int) -> None:
 
     os.environ["SPORK_RUN"] = f"{os.getpid()}-{int(time.time() * 1000)}"
 
+    pulses = Pulses(workers)
+
     def work(index: int) -> None:
         log_from_a_thread()  # after the fork: threads do not survive it
         if workers > 1:
             os.environ["SPORK_WORKER"] = str(index)
         try:
-            run(configuration, path, sockets, started if index == 0 else None)
+            run(configuration, path, sockets, started if index == 0 else None, lambda: pulses.beat(index))
         except (CannotStart, RecordsNotReady) as error:
             click.echo(f"Error: {error}", err=True)
             raise SystemExit(1) from error
@@ -79,4 +81,4 @@ def serve(config: Path | None, workers: int) -> None:
     if workers == 1:
         work(0)
     else:
-        raise SystemExit(supervise(workers, work))
+        raise SystemExit(supervise(workers, work, pulses, sockets.close))
