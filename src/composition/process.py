@@ -129,7 +129,7 @@ def _server(
     container.configurator().on_swap.append(follow)
     listeners = [Listener("data", sockets.data, edge, container.data_app(), configuration.tls, "off")]
     if sockets.admin is not None:
-        admin_edge = Edge(container.refusals(), limits=configuration.edge)
+        admin_edge = Edge(container.refusals(), limits=configuration.edge, slashes_in_names=True)
         listeners.append(Listener("admin", sockets.admin, admin_edge, container.admin_app(), None, "off"))
     server = EdgeServer(
         listeners,

@@ -23,7 +23,8 @@ def own_scope(connection: Line, cycle: ServerExchange) -> dict[str, Any]:
     """The ASGI scope of a request for one of the gateway's own endpoints."""
     head = cycle.head
     path = head.path.decode("ascii")
-    path = unquote(path) if "%" in path else path
+    # A slash that is part of a name stays escaped: whoever reads the name undoes it.
+    path = unquote(path.replace("%2F", "%252F")) if "%" in path else path
     scope = _scope(connection, cycle, path, list(head.headers), {}, connection.app_state.copy())
     if head.method == "HEAD":  # what GET says without its content, which the cycle leaves out (RFC 9110 9.3.2)
         scope["method"] = "GET"

@@ -86,7 +86,10 @@ class Edge:
         new_request_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         on_refused: Refused | None = None,
         linger: float = 2.0,
+        slashes_in_names: bool = False,
     ) -> None:
+        #: `%2F` in a path is part of a name there (the admin API's), not refused as a hidden boundary of segments.
+        self.slashes_in_names = slashes_in_names
         self.refusals = refusals
         self.gateway = gateway
         self.limits = limits or EdgeLimits()

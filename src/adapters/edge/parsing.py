@@ -53,6 +53,12 @@ _DECISIVE: Final = {name: name.lower() for name in (*DECISIVE, b"Host", b"Conten
 _NO_NAMES: Final[dict[bytes, bytes]] = {}
 
 
+def escaped_slashes(url: bytes) -> bytes:
+    """The target with the `%2F` of its path escaped once more, so that it is not refused."""
+    path, mark, query = url.partition(b"?")
+    return path.replace(b"%2F", b"%252F").replace(b"%2f", b"%252F") + mark + query
+
+
 class _StopParsing(Exception):
     """Ends parsing from inside a parser callback; the refusal is in line already."""
 
@@ -304,9 +310,11 @@ class RequestParsing(Line):
         path: bytes = b""
         query: bytes | None = None
         if denial is None:
-            target = split_target(method, self.url, host)
+            target = split_target(method, escaped_slashes(self.url) if edge.slashes_in_names else self.url, host)
             if target.__class__ is tuple:
                 path, query = target
+                if edge.slashes_in_names:
+                    path = path.replace(b"%252F", b"%2F")
             else:
                 denial = cast(Denial, target)
         head = RequestHead(

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import msgspec
 from litestar import Router, get, post
@@ -143,7 +144,7 @@ def _erasure(operations: Operations, audit: AuditTrail | None) -> list[HTTPRoute
 
         async def prepare(act: Act) -> Prepared:
             async def perform() -> str:
-                return f"erased in {await trail.erase_subject(subject, time.time(), act.by)} record(s)"
+                return f"erased in {await trail.erase_subject(unquote(subject), time.time(), act.by)} record(s)"
 
             blast = "Names, addresses and details of this person are forgotten; who did what when stays by commitment."
             return Prepared("subject.erase", "audit trail", "kept", "erased", blast, perform)
