@@ -1,12 +1,26 @@
-"""Request body schemas (JSON Schema 2020-12 and earlier drafts), compiled once."""
+"""Request body schemas (JSON Schema 2020-12 and earlier drafts), compiled once, with work that grows with the body only.
+
+`jsonschema-rs` validates, with a regular expression engine that has no backtracking. What could still cost more than a
+body's size is refused: schemas whose subschemas multiply (`bounds.py`) and patterns of another kind when the schema is
+compiled; whole numbers beyond 64 bits when a body must have unique items, for the engine compares these one by one.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+import re
+from typing import Any, Final, NoReturn
 
-from jsonschema.exceptions import SchemaError, best_match
-from jsonschema.validators import validator_for
+import jsonschema_rs
+
+from spork.adapters.jsonschema.bounds import Bounds, Unbounded
+
+#: Largest body, bytes, and visits of a subschema that a body may cost: weight times bytes.
+MAX_BYTES: Final = 1024 * 1024
+MAX_VISITS: Final = 8 * 1024 * 1024
+#: A run of digits that may be a whole number of more than 64 bits.
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+_LARGEST: Final = 2**63 - 1
 
 
 class SchemaRefused(ValueError):
@@ -19,42 +33,76 @@ class JsonBodySchema:
     def __init__(self, text: str) -> None:
         try:
             schema = json.loads(text)
-            kind = validator_for(schema)
-            kind.check_schema(schema)
-        except (ValueError, SchemaError, RecursionError) as error:
-            raise SchemaRefused(f"not a JSON Schema: {str(error).splitlines()[0]}") from error
-        _refuse_remote(schema)
-        self._validator: Any = kind(schema, format_checker=kind.FORMAT_CHECKER)
+            _refuse_remote(schema)
+            self._validator: Any = jsonschema_rs.validator_for(
+                schema, validate_formats=True, offline=True, pattern_options=jsonschema_rs.RegexOptions()
+            )
+            #: How many subschemas may apply to one value.
+            self.weight = Bounds(schema).weight()
+        except SchemaRefused:
+            raise
+        except Unbounded as error:
+            raise SchemaRefused(f"its cost cannot be bounded: {error}") from error
+        except (ValueError, RecursionError, jsonschema_rs.ReferencingError) as error:
+            raise SchemaRefused(_why(error)) from error
+        #: Largest body this schema judges, bytes.
+        self.max_bytes = max(4096, min(MAX_BYTES, MAX_VISITS // self.weight))
+        self._unique = _mentions(schema, "uniqueItems")
 
     def problem(self, body: bytes) -> str | None:
         try:
-            document = json.loads(body.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_no_constant)
-            found = best_match(self._validator.iter_errors(document))
+            text = body.decode("utf-8")
+            decode = _DECODE
+            if self._unique and _LONG_NUMBER.search(body) is not None:
+                decode = _DECODE_BOUNDED
+            document = decode(text)
+            if self._validator.is_valid(document):
+                return None
+            found = next(self._validator.iter_errors(document))
         except UnicodeDecodeError:
             return "not UTF-8"
         except RecursionError:
             return "nested too deeply"
         except ValueError as error:
             return f"not JSON: {error}"
-        if found is None:
-            return None
-        where = "/" + "/".join(str(step) for step in found.absolute_path)
+        where = "/" + "/".join(str(step) for step in found.instance_path)
         return f"{where[:200]}: {_said(found)}"
 
 
+def _why(error: Exception) -> str:
+    said = str(error).splitlines()[0]
+    pattern, separator, _ = said.partition(' is not a "regex"')
+    if separator:
+        return f"{pattern} is no pattern of linear time: no look-around, no back references, no huge repetitions"
+    return f"not a JSON Schema: {said}"
+
+
 def _said(error: Any) -> str:
-    """What is wrong, naming the rule and never echoing the body beyond the rule's own words."""
-    rule, value = error.validator, error.validator_value
+    """What is wrong, naming the rule and never echoing the body."""
+    rule = error.kind.name
+    value = getattr(error.kind, "value", None)
     if rule == "required":
-        missing = [name for name in value if isinstance(error.instance, dict) and name not in error.instance]
-        return f"{', '.join(map(str, missing))} is required"
+        return f"{error.kind.property} is required"
     if rule == "type":
-        return f"must be {value if isinstance(value, str) else ' or '.join(value)}"
-    if rule == "additionalProperties":
+        types = error.kind.types
+        return f"must be {types if isinstance(types, str) else ' or '.join(types)}"
+    if rule in ("additionalProperties", "unevaluatedProperties"):
         return "has a property that is not allowed"
-    if isinstance(value, int | float | str):
-        return f"does not satisfy {rule} {value}"
-    return f"does not satisfy {rule}"
+    limit = getattr(error.kind, "limit", getattr(error.kind, "pattern", getattr(error.kind, "format", value)))
+    return f"does not satisfy {rule} {limit}" if isinstance(limit, int | float | str) else f"does not satisfy {rule}"
+
+
+def _mentions(schema: object, keyword: str) -> bool:
+    waiting = [schema]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            if found.get(keyword):
+                return True
+            waiting.extend(found.values())
+        elif isinstance(found, list):
+            waiting.extend(found)
+    return False
 
 
 def _refuse_remote(schema: object) -> None:
@@ -80,3 +128,16 @@ def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _bounded(digits: str) -> int:
+    value = int(digits)
+    if not -_LARGEST <= value <= _LARGEST:
+        raise ValueError("a whole number has more than 64 bits")
+    return value
+
+
+_DECODE: Final = json.JSONDecoder(object_pairs_hook=_no_name_twice, parse_constant=_no_constant).decode
+_DECODE_BOUNDED: Final = json.JSONDecoder(
+    object_pairs_hook=_no_name_twice, parse_constant=_no_constant, parse_int=_bounded
+).decode

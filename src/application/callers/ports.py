@@ -143,7 +143,9 @@ class Passwords(Protocol):
 
 
 class BodySchema(Protocol):
-    """A compiled schema of request bodies."""
+    """A compiled schema of request bodies. `max_bytes` is the largest body it judges: its work is bounded by that."""
+
+    max_bytes: int
 
     def problem(self, body: bytes) -> str | None:
         """Where and why `body` does not fit, as a short text for the client; None when it does."""

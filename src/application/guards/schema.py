@@ -14,7 +14,7 @@ from spork.application.guards.screen import content_type
 from spork.application.views import GuardVerdict
 from spork.domain.outcomes import Denial
 
-#: Largest body that is checked, bytes; a larger one is refused where a schema is asked for.
+#: Largest body that is checked, bytes, if the schema itself allows as much; a larger one is refused.
 MAX_BODY = 1024 * 1024
 
 TOO_LARGE = Denial("body_too_large", "The request body is larger than this address takes.", close=True)
@@ -31,7 +31,7 @@ class SchemaGuard:
     def __init__(self, schema: BodySchema, maximum: int = MAX_BODY, bodies: BodyReader | None = None) -> None:
         self._schema = schema
         self._bodies = bodies or BodyReader(Codings())
-        self._maximum = maximum
+        self._maximum = min(maximum, schema.max_bytes)
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
         head = exchange.head
