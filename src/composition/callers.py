@@ -37,7 +37,7 @@ from spork.application.callers.sessions import Sessions
 from spork.application.callers.shared_secrets import BasicPassword, SignedRequest, TakenSignatures
 from spork.application.callers.trust import RevocationSync
 from spork.application.callers.verdicts import TokenCache
-from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.configuration.model import Configuration
 from spork.application.configuration.name_spaces import name_spaces
 from spork.application.guards.authorization import AuthorizationPolicy
 from spork.application.guards.credentials import CredentialsPolicy, Sign
@@ -277,9 +277,8 @@ class CallerSide:
             SchemaPolicy(codings(), _body_schema),
         )
 
-    def _sign(self, route: RouteConfig) -> Sign:
-        signer, audience = self.signer, route.upstream or route.name
-        return lambda verdict, now: signer.sign(verdict, audience, now)
+    def _sign(self) -> Sign:
+        return self.signer.sign
 
     # --------------------------------------------------------------------------------------------------------- running
 
@@ -340,7 +339,7 @@ class CallerSide:
 
 
 def _body_schema(file: str) -> BodySchema:
-    from spork.adapters.jsonschema.body_schema import JsonBodySchema
+    from spork.adapters.jsonschema_rs.body_schema import JsonBodySchema
 
     return JsonBodySchema(Path(file).read_text())
 

@@ -64,7 +64,7 @@ def _route_problems(route: RouteConfig, path: str) -> Iterator[Diagnostic]:
         except ValueError as error:
             yield Diagnostic(child(path, "cors"), str(error))
     if route.security is not None and route.security.schema:
-        from spork.adapters.jsonschema.body_schema import JsonBodySchema
+        from spork.adapters.jsonschema_rs.body_schema import JsonBodySchema
 
         try:
             JsonBodySchema(Path(route.security.schema).read_text())

@@ -11,7 +11,7 @@ import pytest
 from tests.servers import python_env
 
 #: Packages that only some configurations need.
-ON_DEMAND = {"alembic", "argon2", "asyncpg", "cryptography", "dns", "httpx", "jsonschema", "jwt", "nats", "redis"}
+ON_DEMAND = {"alembic", "argon2", "asyncpg", "cryptography", "dns", "httpx", "jsonschema_rs", "jwt", "nats", "redis"}
 PLAIN = """
 upstreams: {users: {targets: [http://127.0.0.1:7001], breaker: {open_for: 5s}}}
 routes:

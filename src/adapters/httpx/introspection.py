@@ -7,6 +7,7 @@ so that a dead one is not waited for by every request. Remembering verdicts and 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -36,6 +37,12 @@ MAX_TOKEN = 8 * 1024
 #: Seconds an authority may take.
 PATIENCE = 2.0
 
+#: Questions to one authority at a time, each in its turn: fewer than the connections there are, so that none waits for
+#: one and has its waiting counted as the authority's slowness.
+AT_ONCE = 16
+#: Questions that wait for their turn or are being asked.
+WAITING = 1024
+
 #: Characters of a Bearer token (RFC 6750 2.1); nothing else reaches an authority.
 _TOKEN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
 
@@ -53,11 +60,26 @@ class Authority:
         self._calls = calls
         self._breaker = breaker
         self._monotonic = monotonic
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
 
     async def ask(
         self, url: str, headers: Mapping[str, str], body: bytes, basic: tuple[str, str] | None = None
     ) -> FetchedDocument | Unverifiable:
         """The answer, unless the authority failed (no answer, or a 5xx) or its circuit is open."""
+        if self._waiting >= WAITING:
+            # We are busy, the authority is not broken: nothing is recorded, and its circuit stays as it is.
+            return Unverifiable("authority_busy")
+        self._waiting += 1
+        try:
+            async with self._turns:
+                return await self._ask(url, headers, body, basic)
+        finally:
+            self._waiting -= 1
+
+    async def _ask(
+        self, url: str, headers: Mapping[str, str], body: bytes, basic: tuple[str, str] | None
+    ) -> FetchedDocument | Unverifiable:
         began = self._monotonic()
         permit = self._breaker.permit(began) if self._breaker is not None else None
         if isinstance(permit, Open):
@@ -112,7 +134,7 @@ class IntrospectionVerifier:
         if "iss" in claims and self._policy.issuer and claims["iss"] != self._policy.issuer:
             return Refused("issuer_mismatch")
         audience = claims.get("aud")
-        if self._policy.audiences and audience is not None:
+        if self._policy.audiences:
             named = frozenset((audience,)) if isinstance(audience, str) else words_of(audience)
             if named.isdisjoint(self._policy.audiences):
                 return Refused("audience_mismatch")

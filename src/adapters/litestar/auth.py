@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
 
 from spork.application.callers.self_service import AuthDesk, Passed, Shown
 from spork.application.exchange.answers import GatewayResponse, ProblemResponses
@@ -76,15 +77,26 @@ class _Desk:
         return self.refuse(answer) if isinstance(answer, Denial) else _passed(answer)
 
 
+class _WithCookies(Response[bytes]):
+    """An answer with each Set-Cookie field as it came: they cannot be joined into one (RFC 6265 3)."""
+
+    def __init__(self, set_cookies: Sequence[str], content: bytes, **more: Any) -> None:
+        super().__init__(content, **more)
+        self._set_cookies = tuple(set_cookies)
+
+    def to_asgi_response(self, *given: Any, **more: Any) -> ASGIResponse:
+        answer = super().to_asgi_response(*given, **more)
+        for cookie in self._set_cookies:
+            answer.headers.add("set-cookie", cookie)
+        return answer
+
+
 def _passed(answer: Passed) -> Response[bytes]:
     headers = dict(answer.headers)
     media_type = headers.pop("content-type", "application/json")
     cookies = [value for name, value in answer.headers if name == "set-cookie"]
     headers.pop("set-cookie", None)
-    response = Response(answer.body, status_code=answer.status, headers=headers, media_type=media_type)
-    for cookie in cookies:
-        response.headers.setdefault("set-cookie", cookie)
-    return response
+    return _WithCookies(cookies, answer.body, status_code=answer.status, headers=headers, media_type=media_type)
 
 
 def jwks_handler(key_set: Callable[[], Mapping[str, object]]) -> HTTPRouteHandler:

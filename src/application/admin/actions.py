@@ -277,7 +277,27 @@ class Actions:
             await now_or_later(control.revoke_subject(subject, act))
 
         blast = f"Every token of {subject} issued until now is refused ({known} session(s) seen)."
-        return Prepared("subject.revoke", f"subject {subject}", "active", "revoked", blast, perform, subject=subject)
+        return Prepared(
+            "subject.revoke", f"subject {subject}", "active", "revoked", blast, perform,
+            warnings=self._out_of_reach(subject), subject=subject,
+        )  # fmt: skip
+
+    def _out_of_reach(self, subject: str) -> tuple[str, ...]:
+        """Credentials of a consumer of this name, or with this subject, that have no time of issue to be revoked by."""
+        warnings: list[str] = []
+        for consumer in self._overview().configuration.consumers:
+            if subject not in (consumer.name, *(text.partition("|")[2] or text for text in consumer.subjects)):
+                continue
+            kinds = [
+                *(("its password",) if consumer.basic_password_hash else ()),
+                *(("its signature secret",) if consumer.signature_secret else ()),
+                *(("its certificates",) if consumer.certificates or consumer.subjects else ()),
+            ]
+            if kinds:
+                warnings.append(
+                    f"Consumer {consumer.name} can still call with {', '.join(kinds)}: these end with the configuration."
+                )
+        return tuple(warnings)
 
 
 def _there(control: T | None, what: str) -> T:

@@ -21,6 +21,8 @@ from spork.domain.identity.tokens import Principal, Refused, TokenOutcome, Token
 
 #: Longest time a verdict is kept, seconds.
 LONGEST: Final = 60.0
+#: Seconds a refusal is remembered that an authority was asked for.
+NEGATIVE: Final = 10.0
 _EMPTY: Final = blake2b(digest_size=32)
 
 #: How the id of a token that has none of its own begins; its digest follows.
@@ -57,6 +59,8 @@ class TokenCache:
         self._capacity = capacity
         self._kept: dict[bytes, tuple[Verified, float, float]] = {}
         self._asking: dict[bytes, asyncio.Future[TokenOutcome]] = {}
+        # Apart, so that guessing at tokens cannot push out the good ones.
+        self._bad: dict[bytes, tuple[Refused, float]] = {}
         self._generation = 0
 
     def __repr__(self) -> str:
@@ -65,6 +69,7 @@ class TokenCache:
     def forget(self) -> None:
         """Drop every verdict, also those still being asked for: trust has changed."""
         self._kept.clear()
+        self._bad.clear()
         self._generation += 1
 
     def verify(self, token: bytes, now: float) -> TokenOutcome | Awaitable[TokenOutcome]:
@@ -79,6 +84,9 @@ class TokenCache:
         asking = self._asking.get(digest)
         if asking is not None:
             return asyncio.shield(asking)
+        bad = self._bad.get(digest)
+        if bad is not None and bad[1] <= now < bad[1] + NEGATIVE:
+            return bad[0]
         answer = self._inner.verify(token, now)
         if isinstance(answer, Verified | Refused) or not isinstance(answer, Awaitable):
             return self._settle(digest, answer, now, self._generation)
@@ -88,7 +96,13 @@ class TokenCache:
 
     async def _ask(self, digest: bytes, answer: Awaitable[TokenOutcome], now: float, generation: int) -> TokenOutcome:
         try:
-            return self._settle(digest, await answer, now, generation)
+            outcome = self._settle(digest, await answer, now, generation)
+            if isinstance(outcome, Refused) and generation == self._generation:
+                # Asked for, so dear: a bad token shown again is not asked about again for a while.
+                if len(self._bad) >= self._capacity:
+                    self._bad.clear()
+                self._bad[digest] = (outcome, now)
+            return outcome
         finally:
             self._asking.pop(digest, None)
 

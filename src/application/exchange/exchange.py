@@ -41,6 +41,7 @@ class Exchange:
         "forgery",
         "guard_seconds",
         "head",
+        "identity_for",
         "limits_taken",
         "looped",
         "now",
@@ -102,6 +103,8 @@ class Exchange:
         self.principal: Principal | None = None
         #: Headers that guards want the target to receive (verified identity and the like).
         self.request_headers: list[Header] = []
+        #: Makes the signed identity for the upstream of this name; None where none is asked for.
+        self.identity_for: Callable[[str], bytes] | None = None
         self.response_headers: list[Header] = []
         self.finalizers: list[Callable[[Exchange], None]] | None = None
         #: Why the credentials were refused, a slug for operators; "" when they were not.

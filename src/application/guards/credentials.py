@@ -34,12 +34,11 @@ from spork.domain.outcomes import Denial
 if TYPE_CHECKING:
     from spork.application.exchange.exchange import NO_FIELDS, Exchange
 
-_TOKEN_METHODS: Final = frozenset(("jwt", "introspection", "auth_service"))
+#: Methods whose tokens are of a declared issuer; the auth service is named by the route itself.
+_ISSUED: Final = frozenset(("jwt", "introspection"))
 
-#: Signs the identity of a verified caller for a target: the compact JWT.
-Sign = Callable[[Verified, float], bytes]
-
-IDENTITY_TOKEN: Final = b"x-gateway-identity"
+#: Signs the identity of a verified caller for an upstream by name, at a Unix time: the compact JWT.
+Sign = Callable[[Verified, str, float], bytes]
 
 
 class Sightings(Protocol):
@@ -143,6 +142,8 @@ class CredentialsGuard:
             answer = method.authenticate(exchange)
             outcome = await answer if isinstance(answer, Awaitable) else answer
             if isinstance(outcome, Verified):
+                if self._foreign(outcome):
+                    return await _settled(self._refuse(exchange, "issuer_not_accepted", method.name))
                 verdicts.append(outcome)
             elif isinstance(outcome, Refused):
                 return await _settled(self._refuse(exchange, outcome.reason, method.name))
@@ -152,16 +153,21 @@ class CredentialsGuard:
 
     def _accept(self, exchange: Exchange, verdict: Verified) -> Verdict | Awaitable[Verdict]:
         principal = verdict.principal
-        if self._issuers and principal.method in _TOKEN_METHODS and principal.issuer not in self._issuers:
+        if self._issuers and self._foreign(verdict):
             return self._refuse(exchange, "issuer_not_accepted", principal.method)
         exchange.principal = principal
         exchange.consumed = exchange.consumed | self.consumes if exchange.consumed else self.consumes
         exchange.request_headers.extend(verdict.identity)
         if self._sign is not None:
-            exchange.request_headers.append((IDENTITY_TOKEN, self._sign(verdict, exchange.unix)))
+            exchange.identity_for = _SignedIdentity(self._sign, verdict, exchange.unix)
         if self._sightings is not None and principal.session:
             self._sightings.saw(principal, exchange.client, exchange.unix)
         return None
+
+    def _foreign(self, verdict: Verified) -> bool:
+        """Whether this is a token of an issuer that the route does not take."""
+        principal = verdict.principal
+        return bool(self._issuers) and principal.method in _ISSUED and principal.issuer not in self._issuers
 
     def _refuse(self, exchange: Exchange, reason: str, method: str) -> Verdict | Awaitable[Verdict]:
         exchange.credential_problem = reason
@@ -176,6 +182,20 @@ class CredentialsGuard:
         return Denial(
             "authentication_unavailable", "Credentials cannot be checked right now.", retry_after=outcome.retry_after
         )
+
+
+class _SignedIdentity:
+    """Signs one caller's identity for whichever upstream a request goes to: none can show it to another."""
+
+    __slots__ = ("sign", "unix", "verdict")
+
+    def __init__(self, sign: Sign, verdict: Verified, unix: float) -> None:
+        self.sign = sign
+        self.verdict = verdict
+        self.unix = unix
+
+    def __call__(self, upstream: str) -> bytes:
+        return self.sign(self.verdict, upstream, self.unix)
 
 
 _INVALID: Final = 'error="invalid_token"'
@@ -224,7 +244,7 @@ class CredentialsPolicy(Policy):
     def __init__(
         self,
         methods: Callable[[str, str, Configuration], Sequence[Method]],
-        sign: Callable[[RouteConfig], Sign],
+        sign: Callable[[], Sign],
         failures: FailedAuthentication | None = None,
         sightings: Sightings | None = None,
         events: EventSink | None = None,
@@ -246,6 +266,6 @@ class CredentialsPolicy(Policy):
             methods,
             failures=self._failures,
             sightings=self._sightings,
-            sign=self._sign(route) if policy.signed_identity else None,
+            sign=self._sign() if policy.signed_identity else None,
             events=self._events,
         )

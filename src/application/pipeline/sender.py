@@ -40,6 +40,8 @@ from spork.domain.upstreams.retries import Again, Attempt, Stop, may_retry, retr
 from spork.domain.upstreams.splitting import split
 
 _NO_TARGET: Final = Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retry_safe=True)
+#: Carries the identity that the gateway signed for the upstream it goes to.
+IDENTITY_TOKEN: Final = b"x-gateway-identity"
 _FOREVER: Final = float("inf")
 
 #: Body bytes kept for a mirror or a fallback, when retries keep none.
@@ -404,6 +406,8 @@ class Sender:
             headers += exchange.passed_fields
         if exchange.request_headers:
             headers += exchange.request_headers
+        if exchange.identity_for is not None:
+            headers.append((IDENTITY_TOKEN, exchange.identity_for(upstream.name)))
         if plan.request_transform is not None:
             headers = plan.request_transform.apply(headers)
         query = head.query if plan.answer is None else plan.answer.query(exchange)

@@ -1,6 +1,7 @@
 """Cross-site request forgery: whether a request that carries cookies was meant by its user.
 
-Only requests that change something and carry a cookie, and no credential of another kind, can be forged. Browsers say
+Only requests that change something, or open a WebSocket, and carry a credential that browsers add by themselves (cookies,
+remembered passwords, client certificates) can be forged. Browsers say
 where such a request comes from: `Sec-Fetch-Site` (Fetch Metadata), else `Origin`, else `Referer`. Where they say
 nothing, a token decides: a cookie that only our own pages can read must be repeated in a header (signed double submit).
 """
@@ -8,8 +9,9 @@ nothing, a token decides: a cookie that only our own pages can read must be repe
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
+from typing import Final
 from urllib.parse import urlsplit
 
 from spork.domain.http.head import Headers, RequestHead
@@ -31,9 +33,12 @@ class Forgery(Enum):
 def judge(head: RequestHead, allowed: frozenset[bytes], key: bytes) -> Forgery:
     """Whether this request may be forged. `allowed` are other origins that may write; `key` signs tokens."""
     cookies = [value for name, value in head.headers if name == b"cookie"]
-    if head.method in SAFE or not cookies or head.header(b"authorization") is not None:
+    if not sent_by_browsers(head, cookies):
         return Forgery.NONE
     origin = head.header(b"origin")
+    if head.method in SAFE and not (head.upgrade and origin is not None):
+        # A WebSocket handshake is a GET that opens both ways; browsers always say from where (RFC 6455 10.2).
+        return Forgery.NONE
     if origin is not None and origin in allowed:
         return Forgery.NONE
     site = head.header(b"sec-fetch-site")
@@ -49,6 +54,19 @@ def judge(head: RequestHead, allowed: frozenset[bytes], key: bytes) -> Forgery:
     if given is None or token is None or not hmac.compare_digest(given, token) or not is_token(token, key):
         return Forgery.NO_PROOF
     return Forgery.NONE
+
+
+#: Schemes of Authorization that browsers add by themselves, to requests of any site.
+_AMBIENT: Final = frozenset((b"basic", b"digest", b"negotiate", b"ntlm"))
+
+
+def sent_by_browsers(head: RequestHead, cookies: Sequence[bytes]) -> bool:
+    """Whether a request carries a credential that a browser adds without being told: cookies, passwords it remembers,
+    a client certificate. A Bearer token or a key in a header is set by a script, which other sites cannot."""
+    given = head.header(b"authorization")
+    if given is not None:
+        return given.partition(b" ")[0].lower() in _AMBIENT
+    return bool(cookies) or head.certificate is not None
 
 
 def _origin_of(referer: bytes | None) -> bytes | None:

@@ -461,6 +461,37 @@ async def test_anonymous_means_no_credential_not_a_bad_one() -> None:
     assert denial.reason == "invalid_credentials"
 
 
+async def test_every_credential_of_all_of_is_judged_by_its_issuer() -> None:
+    policy = AuthPolicy(all_of=("jwt", "introspection"), issuers=("idp",))
+    first = jwt_method(good=GOOD)
+    second = jwt_method(False, "introspection", good=Verified(principal(issuer="partners", method="introspection")))
+    one = exchange(headers=bearer(b"good"))
+    assert (await settle(guard(first, second, policy=policy).admit(one))).reason == "invalid_credentials"
+    assert one.credential_problem == "issuer_not_accepted"
+    assert await settle(guard(first, first, policy=policy).admit(exchange(headers=bearer(b"good")))) is None
+
+
+async def test_issuers_do_not_shut_the_auth_service_that_the_route_takes() -> None:
+    policy = AuthPolicy(any_of=("jwt", "auth_service"), issuers=("idp",))
+    judged = Verified(principal(issuer="auth_service", method="auth_service"))
+    subject = guard(
+        jwt_method(good=Refused("not_a_jwt")), jwt_method(False, "auth_service", good=judged), policy=policy
+    )
+    assert await settle(subject.admit(exchange(headers=bearer(b"good")))) is None
+
+
+async def test_a_signed_identity_is_made_for_the_upstream_it_goes_to() -> None:
+    def sign(verdict: Verified, upstream: str, now: float) -> bytes:
+        return f"{verdict.principal.subject} for {upstream}".encode()
+
+    one = exchange(headers=bearer(b"good"))
+    signing = CredentialsGuard(AuthPolicy(signed_identity=True), (jwt_method(good=GOOD),), sign=sign)
+    assert await settle(signing.admit(one)) is None
+    assert one.identity_for is not None
+    assert [one.identity_for(name) for name in ("users", "shadow")] == [b"alice for users", b"alice for shadow"]
+    assert b"x-gateway-identity" not in dict(one.request_headers)
+
+
 async def test_a_route_takes_tokens_of_its_own_issuers_only() -> None:
     other = Verified(principal(issuer="partners"))
     policy = AuthPolicy(issuers=("idp",))

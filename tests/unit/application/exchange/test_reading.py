@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spork.adapters.jsonschema.body_schema import JsonBodySchema
+from spork.adapters.jsonschema_rs.body_schema import JsonBodySchema
 from spork.adapters.memory.idempotency import MemoryIdempotency
 from spork.application.configuration.model import RouteConfig
 from spork.application.exchange.bodies import HeldBody

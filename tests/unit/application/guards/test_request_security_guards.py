@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spork.adapters.jsonschema.body_schema import JsonBodySchema, SchemaRefused
+from spork.adapters.jsonschema_rs.body_schema import JsonBodySchema, SchemaRefused
 from spork.adapters.memory.signatures import MemorySignatures
 from spork.application.callers.shared_secrets import SignedRequest
 from spork.application.exchange.bodies import BegunBody, HeldBody, hold

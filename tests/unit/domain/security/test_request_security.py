@@ -165,6 +165,48 @@ def test_forgeries(request_head: RequestHead, found: Forgery) -> None:
     assert judge(request_head, ALLOWED, KEY) is found
 
 
+EVIL = "https://evil.example"
+
+
+@pytest.mark.parametrize(
+    ("headers", "certificate", "found"),
+    [
+        ({"authorization": "Basic YTpi", "origin": EVIL}, False, Forgery.CROSS_SITE),
+        ({"authorization": "basic YTpi", "sec_fetch_site": "cross-site"}, False, Forgery.CROSS_SITE),
+        ({"authorization": "Negotiate abc"}, False, Forgery.NO_PROOF),
+        ({"authorization": "Basic YTpi", "origin": SELF}, False, Forgery.NONE),
+        ({"authorization": "Bearer abc", "cookie": "s=1", "origin": EVIL}, False, Forgery.NONE),
+        ({"origin": EVIL}, True, Forgery.CROSS_SITE),
+        ({"origin": SELF}, True, Forgery.NONE),
+        ({"origin": EVIL}, False, Forgery.NONE),
+    ],
+)
+def test_whatever_browsers_add_by_themselves_can_be_forged(
+    headers: dict[str, str], certificate: bool, found: Forgery
+) -> None:
+    asked = head("POST", **headers)
+    asked.certificate = {"common_name": "a"} if certificate else None
+    assert judge(asked, ALLOWED, KEY) is found
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ({"cookie": "s=1", "origin": EVIL}, Forgery.CROSS_SITE),
+        ({"cookie": "s=1", "origin": "null"}, Forgery.CROSS_SITE),
+        ({"authorization": "Basic YTpi", "origin": EVIL}, Forgery.CROSS_SITE),
+        ({"cookie": "s=1", "origin": SELF}, Forgery.NONE),
+        ({"cookie": "s=1", "origin": APP}, Forgery.NONE),
+        ({"cookie": "s=1"}, Forgery.NONE),
+        ({"origin": EVIL}, Forgery.NONE),
+    ],
+)
+def test_a_websocket_is_opened_from_pages_that_may(headers: dict[str, str], found: Forgery) -> None:
+    asked = head("GET", **headers)
+    asked.upgrade = True
+    assert judge(asked, ALLOWED, KEY) is found
+
+
 def test_a_token_planted_by_a_neighbour_is_none() -> None:
     assert is_token(TOKEN.encode(), KEY)
     assert not is_token(TOKEN.encode(), b"x" * 32)

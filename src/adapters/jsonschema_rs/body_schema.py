@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 import jsonschema_rs
 
-from spork.adapters.jsonschema.bounds import Bounds, Unbounded
+from spork.adapters.jsonschema_rs.bounds import Bounds, Unbounded
 
 #: Largest body, bytes, and visits of a subschema that a body may cost: weight times bytes.
 MAX_BYTES: Final = 1024 * 1024

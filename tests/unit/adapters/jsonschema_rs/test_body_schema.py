@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from spork.adapters.jsonschema.body_schema import MAX_BYTES, JsonBodySchema, SchemaRefused
+from spork.adapters.jsonschema_rs.body_schema import MAX_BYTES, JsonBodySchema, SchemaRefused
 
 
 def schema(**written: object) -> JsonBodySchema:
