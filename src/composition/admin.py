@@ -32,6 +32,7 @@ from spork.adapters.sqlalchemy.usage import SqlUsage
 from spork.adapters.structlog.access_log import AccessLog, line_fields
 from spork.adapters.structlog.application_log import level as log_level
 from spork.adapters.structlog.application_log import own_sink, set_level
+from spork.adapters.structlog.redaction import redact
 from spork.adapters.system.process import ProcessMeter
 from spork.adapters.yaml.load import load, loads
 from spork.application.admin.access import Operators
@@ -165,7 +166,7 @@ class OperatorSide:
         self._current = current
         self._registry = registry
         self.tally = RequestCounters()
-        self.traffic = Traffic()
+        self.traffic = Traffic(redact=redact)
         self.access_log = AccessLog(line_sink(configuration.access_log))
         self.access_log.enabled = configuration.access_log != "off"
         self.controls = controls or Controls()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +30,11 @@ class Traffic:
     Failures (5xx) are kept before successes: they have room of their own in each second.
     """
 
-    def __init__(self, kept: int = KEPT, per_second: int = PER_SECOND) -> None:
+    def __init__(
+        self, kept: int = KEPT, per_second: int = PER_SECOND, redact: Callable[[str], str] = lambda text: text
+    ) -> None:
+        #: Takes keys and tokens that a client put into a path out of what is shown.
+        self._redact = redact
         self._rows: deque[tuple[int, _Row]] = deque(maxlen=kept)
         self._per_second = per_second
         self._second = 0
@@ -100,7 +105,7 @@ class Traffic:
         """At most `limit` rows, newest first."""
         link = self.link
         rows = (row for _, row in reversed(self._rows) if not upstream or row[8] == upstream)
-        return [_view(row, link) for row in islice(rows, limit)]
+        return [_view(row, self._redact, link) for row in islice(rows, limit)]
 
     def since(self, number: int) -> tuple[list[TrafficView], int]:
         """Rows kept after row `number`, oldest first, and the number to ask with next time."""
@@ -108,18 +113,18 @@ class Traffic:
         for seen, row in reversed(self._rows):
             if seen <= number:
                 break
-            found.append(_view(row, self.link))
+            found.append(_view(row, self._redact, self.link))
         found.reverse()
         return found, self._number
 
 
-def _view(row: _Row, link: str = "") -> TrafficView:
+def _view(row: _Row, redact: Callable[[str], str], link: str = "") -> TrafficView:
     at, method, path, status, seconds, upstream_seconds, attempts, route, upstream, target, subject, client = row[:12]
     request_id, trace_id, reason, bytes_in, bytes_out, span_id = row[12:]
     return TrafficView(
         at=at,
         method=method,
-        path=path.decode("ascii", "backslashreplace"),
+        path=redact(path.decode("ascii", "backslashreplace")),
         status=status,
         ms=round(seconds * 1000, 3),
         upstream_ms=round(upstream_seconds * 1000, 3) if attempts else None,

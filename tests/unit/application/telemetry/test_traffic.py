@@ -59,3 +59,16 @@ def test_failures_have_room_of_their_own() -> None:
         traffic.closed(closed_exchange(unix=SECOND + 1.0))
     send(traffic, SECOND + 1, 30, 503)
     assert sum(row.status == 503 for row in traffic.latest(KEPT)) == 30
+
+
+def test_what_a_client_put_into_a_path_is_shown_as_it_is_logged() -> None:
+    """Keys and tokens in targets are redacted in every view by the log's own mechanism."""
+    from spork.adapters.structlog.redaction import redact
+
+    traffic = Traffic(redact=redact)
+    exchange = closed_exchange(unix=SECOND)
+    exchange.head.path = b"/x/spk_DVdt5K6KXswc_lROIg6YoW0igqgXLiQOKkthvVDQ8DnpC1ayOmD"
+    traffic.closed(exchange)
+    [shown] = traffic.latest()
+    [streamed], _ = traffic.since(0)
+    assert shown.path == streamed.path == "/x/spk_DVdt5K6KXswc_[redacted]"
