@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from spork.adapters.httpx.fetch import HttpCalls
     from spork.adapters.httpx.introspection import Authority
     from spork.adapters.jwt.signer import JwtIdentitySigner
+    from spork.adapters.jwt.verifier import Published
     from spork.adapters.redis.store.connection import RedisConnection
 
 log = logging.getLogger("spork.identity")
@@ -133,6 +134,8 @@ class CallerSide:
         self.failures = FailedAuthentication(limiter)
         self._breakers = MemoryCircuitBreakers(random.Random().random)
         self._screen = Screen()
+        #: Keys of issuers, kept over configurations: an issuer that is down when a setting changes keeps its keys.
+        self._published: Published = {}
         self._verifiers: tuple[tuple[object, ...], _Verifiers] | None = None
         self._basic: BasicPassword | None = None
         self._signed = SignedRequest(self.consumers.named, self._signatures())
@@ -213,7 +216,11 @@ class CallerSide:
             return _NoIssuer()
         from spork.adapters.jwt.verifier import JwtVerifier, trust
 
-        return JwtVerifier([trust(issuer, self.calls, _jwks_text(issuer)) for issuer in issuers])
+        verifier = JwtVerifier([trust(issuer, self.calls, _jwks_text(issuer), self._published) for issuer in issuers])
+        places = {(issuer.jwks_url, issuer.issuer) for issuer in issuers}
+        for place in self._published.keys() - places:
+            del self._published[place]
+        return verifier
 
     def _introspection(self, issuer: Issuer) -> TokenVerifier:
         from spork.adapters.httpx.introspection import IntrospectionVerifier

@@ -12,7 +12,7 @@ from spork.adapters.httpx.fetch import MAX_DOCUMENT, HttpCalls, check_address
 from spork.adapters.httpx.introspection import Authority as Asking
 from spork.adapters.httpx.introspection import IntrospectionVerifier
 from spork.adapters.jwt.sources import REFRESH_AFTER, UNKNOWN_KID_INTERVAL, PublishedKeys
-from spork.adapters.jwt.verifier import JwtVerifier, trust
+from spork.adapters.jwt.verifier import JwtVerifier, Published, trust
 from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from spork.application.callers.ports import FetchFailed
 from spork.application.callers.verdicts import TokenCache
@@ -219,11 +219,12 @@ async def test_one_introspection_for_many_requests(issuer: Authority, calls: Htt
         (b'{"active": "true", "sub": "alice"}', Refused("inactive")),
         (b'{"active": 1, "sub": "alice"}', Refused("inactive")),
         (b'{"sub": "alice"}', Refused("inactive")),
-        (b'{"active": true}', Refused("subject_missing")),
+        (b'{"active": true, "aud": "api"}', Refused("subject_missing")),
+        (b'{"active": true, "sub": "alice"}', Refused("audience_mismatch")),
         (b'{"active": true, "sub": "alice", "iss": "https://evil.example"}', Refused("issuer_mismatch")),
         (b'{"active": true, "sub": "alice", "aud": "other"}', Refused("audience_mismatch")),
-        (b'{"active": true, "sub": "alice", "exp": 1}', Refused("expired")),
-        (b'{"active": true, "sub": "alice", "exp": "soon"}', Refused("time_malformed")),
+        (b'{"active": true, "sub": "alice", "aud": "api", "exp": 1}', Refused("expired")),
+        (b'{"active": true, "sub": "alice", "aud": "api", "exp": "soon"}', Refused("time_malformed")),
         (b"[]", Unverifiable("authority_answer")),
         (b"{", Unverifiable("authority_answer")),
     ],
@@ -255,3 +256,14 @@ async def test_what_could_not_be_a_token_never_leaves(issuer: Authority, calls: 
     for bad in (b"a b", b"a\r\nb", b"\xff", b"x" * 9000, b"a&token=b"):
         assert await ask(verdicts, bad) == Refused("malformed")
     assert issuer.asked == []
+
+
+async def test_a_reload_keeps_the_keys_of_an_issuer_that_is_down(issuer: Authority, calls: HttpCalls) -> None:
+    """Any other setting may change; where the keys come from has not."""
+    published: Published = {}
+    before = JwtVerifier([trust(declared(issuer), calls, published=published)])
+    assert isinstance(await verify(before, token()), Verified)
+    issuer.instead = lambda method, path, headers, body: (503, {}, b"")
+    after = JwtVerifier([trust(declared(issuer, leeway=5.0), calls, published=published)])
+    assert isinstance(await verify(after, token()), Verified)
+    assert isinstance(await verify(JwtVerifier([trust(declared(issuer), calls)]), token()), Unverifiable)

@@ -39,11 +39,22 @@ class TrustedIssuer:
     type: str = ""
 
 
-def trust(issuer: Issuer, fetch: DocumentFetch, read_file: str = "") -> TrustedIssuer:
-    """Compile a declared issuer. `read_file` is the text of its `jwks_file`. Raises KeyRefused or ValueError."""
+#: Key sets by where they are published: the JWKS address ("" for discovery) and the issuer.
+Published = dict[tuple[str, str], PublishedKeys]
+
+
+def trust(
+    issuer: Issuer, fetch: DocumentFetch, read_file: str = "", published: Published | None = None
+) -> TrustedIssuer:
+    """Compile a declared issuer. `read_file` is the text of its `jwks_file`; keys that are `published` already stay those
+    that were had, whatever else of the issuer changes. Raises KeyRefused or ValueError."""
     source: KeySource
     if issuer.jwks_url or issuer.discovery:
-        source = PublishedKeys(fetch, jwks_url=issuer.jwks_url, issuer=issuer.issuer)
+        known = {} if published is None else published
+        place = (issuer.jwks_url, issuer.issuer)
+        if place not in known:
+            known[place] = PublishedKeys(fetch, jwks_url=issuer.jwks_url, issuer=issuer.issuer)
+        source = known[place]
         allowed = {name for name in issuer.algorithms if not name.startswith("HS")}
     else:
         source = StaticKeys(read_static(issuer.keys if issuer.keys else (read_file,)))
