@@ -13,6 +13,7 @@ from dependency_injector import containers, providers
 
 from spork.adapters.http1.transport import HttptoolsTransport
 from spork.adapters.litestar.problems import JsonProblemResponses
+from spork.adapters.memory.rate_limiter import MemoryRateLimiter
 from spork.adapters.msgspec.json_values import MsgspecJson
 from spork.adapters.sqlalchemy.database import open_database
 from spork.adapters.system.clock import SystemClock
@@ -226,6 +227,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         sender=sender,
         live=live,
         cached=caching.provided.stop,
+        messages=providers.Singleton(MemoryRateLimiter, 50_000),
     )
     data_app = providers.Singleton(
         data_application,

@@ -108,6 +108,7 @@ GROUNDS: Final[dict[str, DenialCategory]] = {
     "plan_unknown": DenialCategory.ACCESS,
     "csrf_failed": DenialCategory.ACCESS,
     "cors_refused": DenialCategory.ACCESS,
+    "bad_origin": DenialCategory.ACCESS,
     "screened": DenialCategory.ACCESS,
     "purge_refused": DenialCategory.ACCESS,
     "too_many_failures": DenialCategory.ALLOWANCE,

@@ -75,7 +75,17 @@ class FrameBoundaries:
 class ClientTunnel(RawReader):
     """`application.ports.Tunnel` to the client. Reading pauses while the target takes less than the client sends."""
 
-    __slots__ = ("_connection", "_ended", "_farewell", "_frames", "_goodbye", "_pieces", "_size", "_waiter")
+    __slots__ = (
+        "_connection",
+        "_ended",
+        "_farewell",
+        "_frames",
+        "_goodbye",
+        "_pieces",
+        "_size",
+        "_waiter",
+        "drain_code",
+    )
 
     def __init__(self, connection: Line, early: bytes) -> None:
         self._connection = connection
@@ -86,6 +96,7 @@ class ClientTunnel(RawReader):
         self._frames = FrameBoundaries()
         self._goodbye = False
         self._farewell = GOING_AWAY
+        self.drain_code = 1001
 
     async def read(self) -> bytes:
         """Next bytes, b"" when the client has closed or was told goodbye."""
@@ -137,13 +148,12 @@ class ClientTunnel(RawReader):
         self._ended = True
         self._wake()
 
-    def go_away(self, code: int = 1001, text: str = "") -> None:
+    def go_away(self, code: int = 0, text: str = "") -> None:
         """Send a Close frame as soon as the target's current frame has ended, then read as if at the end."""
         if self._goodbye or self._frames.closed:
             return
         self._goodbye = True
-        if code != 1001 or text:
-            self._farewell = close_frame(code, text)
+        self._farewell = close_frame(code or self.drain_code, text)
         if self._frames.between and not self._connection.transport.is_closing():
             self._connection.transport.write(self._farewell)
             self.feed_eof()

@@ -321,11 +321,12 @@ class Response(ResponseReader):
 class UpstreamTunnel:
     """The raw connection to the target after a 101 (`application.ports.Tunnel`)."""
 
-    __slots__ = ("_connection", "_response")
+    __slots__ = ("_connection", "_response", "drain_code")
 
     def __init__(self, response: Response, connection: Connection) -> None:
         self._response = response
         self._connection = connection
+        self.drain_code = 1001
 
     async def read(self) -> bytes:
         return await self._response.read()
@@ -338,7 +339,7 @@ class UpstreamTunnel:
         if self._connection.unwritable:
             await self._connection.drained()
 
-    def go_away(self, code: int = 1001, text: str = "") -> None:
+    def go_away(self, code: int = 0, text: str = "") -> None:
         """A target hears goodbye from whoever follows the client's frames; here there is only the end."""
         self.close()
 

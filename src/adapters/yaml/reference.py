@@ -63,6 +63,8 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.Mirror, "mirror"),
     (written.Decode, "decode"),
     (written.RouteTrace, "trace"),
+    (written.WebSocket, "websocket"),
+    (written.MessageLimit, "websocket messages"),
     (written.Compression, "compression"),
     (written.RouteCache, "cache of routes"),
     (written.CacheQuery, "query of caches"),

@@ -331,6 +331,7 @@ Count = Annotated[int, _whole(0, 10**12)]
 Positive = Annotated[int, _whole(1, 10**12)]
 Weight = Annotated[int, _whole(1, 1000, "a weight")]
 Status = Annotated[int, _whole(100, 599, "an HTTP status")]
+CloseCode = Annotated[int, _whole(1000, 4999, "a close code")]
 Unix = Annotated[float, Kind("Unix seconds", _parse_number, _same, {"type": "number", "minimum": 0})]
 Instant = Annotated[
     float,

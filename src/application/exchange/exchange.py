@@ -14,6 +14,7 @@ from spork.application.views import GuardVerdict
 from spork.domain.http.caching.policy import RouteCache
 from spork.domain.http.edits import HeaderTransform
 from spork.domain.http.head import Header, RequestHead
+from spork.domain.http.websocket_policy import WebSocketPolicy
 from spork.domain.identity.tokens import Principal
 from spork.domain.outcomes import Denial, LocalResponse, Outcome
 from spork.domain.routing.table import PathRewriter, Redirect, RouteTable
@@ -60,6 +61,7 @@ class Exchange:
         "sink",
         "snapshot",
         "status",
+        "subprotocol",
         "target_name",
         "threat_rule",
         "trace",
@@ -120,6 +122,8 @@ class Exchange:
         #: The upstream that stood in for the route's own, or "".
         self.fallback_name = ""
         self.outcome: Outcome | None = None
+        #: What a WebSocket handshake must be answered when the target selects no subprotocol; b"" for nothing.
+        self.subprotocol = b""
         self.status = 0
         self.reason = ""
         #: What the cache did: hit, stale, revalidated, miss, collapsed, bypass; "" where the route has none.
@@ -236,6 +240,7 @@ class RoutePlan:
         "trusts_traces",
         "upstream",
         "upstream_param",
+        "websocket",
     )
 
     def __init__(
@@ -271,6 +276,8 @@ class RoutePlan:
         self.timed = config.server_timing
         self.splits = tuple(SplitRule(s.upstream, s.weight, s.header, s.consumers) for s in config.splits)
         self.mirror = config.mirror
+        #: What is asked of WebSockets after their handshake; None where they pass byte for byte.
+        self.websocket = next((each for each in config.policies if isinstance(each, WebSocketPolicy)), None)
         #: How its requests are traced; None where they are not.
         self.tracing = tracing
         self.trusts_traces = config.trace.trust

@@ -28,11 +28,13 @@ from spork.application.guards.stale import StalePolicy
 from spork.application.guards.transform import TransformingPolicy
 from spork.application.guards.version import VersionPolicy
 from spork.application.guards.webhook import WebhookPolicy
+from spork.application.guards.websocket import WebSocketPolicies
 
 ORDER: Final[tuple[type[Policy], ...]] = (
     SecurityPolicy,
     AddressPolicy,
     CorsPolicyOfRoutes,
+    WebSocketPolicies,
     EarlyLimits,
     CsrfPolicy,
     CredentialsPolicy,

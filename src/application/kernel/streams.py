@@ -62,7 +62,9 @@ class ResponseSink(Protocol):
 
 
 class Tunnel(Protocol):
-    """A raw two-way byte stream, after an upgrade."""
+    """A raw two-way byte stream, after an upgrade. `drain_code` is the close code of a gateway that goes."""
+
+    drain_code: int
 
     async def read(self) -> bytes:
         """Next bytes, b"" when the other side has closed."""
@@ -71,8 +73,8 @@ class Tunnel(Protocol):
 
     async def drain(self) -> None: ...
 
-    def go_away(self, code: int = 1001, text: str = "") -> None:
-        """Say goodbye with a WebSocket Close frame between two frames, then `read` answers b"".
+    def go_away(self, code: int = 0, text: str = "") -> None:
+        """Say goodbye with a WebSocket Close frame between two frames, then `read` answers b"". 0 is `drain_code`.
 
         A tunnel that follows no frames merely closes."""
 

@@ -38,13 +38,13 @@ DRAINING: Final = Ending("draining", 1001, "", orderly=True)
 TOO_MANY_MESSAGES: Final = Ending("too_many_messages", 1008, "too many messages")
 MESSAGE_TOO_BIG: Final = Ending("message_too_big", 1009, "message too big")
 BAD_FRAME: Final = Ending("bad_frame", 1002, "bad frame")
-PEER_WENT: Final = Ending("peer_went", 1001, "")
+TARGET_GONE: Final = Ending("target_gone", 1011, "")
 
 #: Every reason, for the metric's page and checks.
 REASONS: Final = tuple(
     dict.fromkeys(
         ending.reason
         for ending in (EXPIRED, *REVOKED.values(), NOT_ALLOWED, BY_OPERATOR, LIFETIME, IDLE, DRAINING,
-                       TOO_MANY_MESSAGES, MESSAGE_TOO_BIG, BAD_FRAME)
+                       TOO_MANY_MESSAGES, MESSAGE_TOO_BIG, BAD_FRAME, TARGET_GONE)
     )
 )  # fmt: skip

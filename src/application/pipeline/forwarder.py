@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final
 
 from spork.application.exchange.answers import GatewayResponse, ProblemResponses
@@ -26,8 +26,10 @@ from spork.application.pipeline.sender import Sender
 from spork.application.pipeline.server_timing import server_timing
 from spork.application.pipeline.streaming import copy, live_copy, live_kind
 from spork.application.pipeline.tunnel import live_splice, splice
+from spork.application.pipeline.websockets import SUBPROTOCOL, WebSocketRelay, compressed, judge_again
 from spork.application.upstreams.transport import UpstreamResponse
 from spork.domain.http.head import Header, RequestHead
+from spork.domain.limits.limit import RateLimiter
 from spork.domain.outcomes import (
     ANSWERED,
     Abandoned,
@@ -61,15 +63,19 @@ class Forwarder:
         sender: Sender,
         live: LiveExchanges | None = None,
         cached: CacheStop | None = None,
+        messages: RateLimiter | None = None,
     ) -> None:
         """`live` lists what outlives its head and ends it when its caller is no longer trusted; None: nobody does."""
         self._cached = cached
         self._admission = admission
         self._refusals = refusals
         self._monotonic = clock.monotonic
+        self._wall_clock = clock.unix
         self._observers = tuple(observer.closed for observer in observers)
         self._sender = sender
         self._live = live
+        #: Counts WebSocket messages; of this process, so that no message waits for a store.
+        self._messages = messages
 
     async def handle(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> None:
         """Answer one request, whatever it takes. Raises nothing but the cancellation it was sent."""
@@ -147,12 +153,15 @@ class Forwarder:
         sink = exchange.sink if plan.answer is None or status == 101 else plan.answer.relayed(exchange)
         exchange.status = status
         exchange.answer_started = self._monotonic()
-        sink.start(status, self.response_headers(exchange, plan, response.headers))
+        headers = self.response_headers(exchange, plan, response.headers)
+        if status == 101 and exchange.subprotocol and all(name != SUBPROTOCOL for name, _ in headers):
+            headers.append((SUBPROTOCOL, exchange.subprotocol))
+        sink.start(status, headers)
         if status == 101:
             exchange.outcome = ANSWERED[status]
             if self._live is None:
                 return splice(sink.tunnel(), response.tunnel())
-            return live_splice(exchange, plan, self._live, sink.tunnel(), response.tunnel())
+            return self.tunnel(exchange, plan, response, self._live)
         piece, ended = response.take()
         if piece or not ended:  # an empty write sends a head that has no body yet (event streams)
             sink.write(piece)
@@ -161,6 +170,21 @@ class Forwarder:
         sink.finish()
         exchange.outcome = ANSWERED[exchange.status]
         return None
+
+    def tunnel(
+        self, exchange: Exchange, plan: RoutePlan, response: UpstreamResponse, live: LiveExchanges
+    ) -> Coroutine[None, None, None]:
+        """A WebSocket after its 101: under the route's policies, or byte for byte."""
+        client, target = exchange.sink.tunnel(), response.tunnel()
+        policy = plan.websocket
+        if policy is None:
+            return live_splice(exchange, plan, live, client, target)
+
+        def rejudge(exchange: Exchange, plan: RoutePlan) -> Awaitable[Denial | None]:
+            return judge_again(exchange, plan, self._wall_clock())
+
+        relay = WebSocketRelay(policy, exchange, plan, client, target, self._monotonic, rejudge)
+        return relay.run(live, self._messages, compressed(response.headers))
 
     def stream(
         self, exchange: Exchange, plan: RoutePlan, response: UpstreamResponse, sink: ResponseSink

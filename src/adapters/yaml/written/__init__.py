@@ -76,6 +76,7 @@ from spork.adapters.yaml.written.versions import (
     VersionExcept,
 )
 from spork.adapters.yaml.written.webhooks import Webhook
+from spork.adapters.yaml.written.websocket import MessageLimit, WebSocket
 
 __all__ = [
     "Admin",
@@ -112,6 +113,7 @@ __all__ = [
     "MaskExcept",
     "MaskFields",
     "Match",
+    "MessageLimit",
     "Mirror",
     "OAuth2Credential",
     "Objective",
@@ -143,5 +145,6 @@ __all__ = [
     "Upstream",
     "Version",
     "VersionExcept",
+    "WebSocket",
     "Webhook",
 ]
