@@ -61,6 +61,8 @@ REASONS: dict[str, tuple[int, str]] = {
     "plan_unknown": (403, "The caller's plan does not exist"),
     "csrf_failed": (403, "Cross-site request refused"),
     "cors_refused": (403, "Cross-origin request refused"),
+    "bad_origin": (403, "Not allowed from this origin"),
+    "bad_subprotocol": (400, "None of the subprotocols is spoken here"),
     "screened": (403, "The request looks like an attack"),
     "unsupported_media_type": (415, "The request body has the wrong media type"),
     "body_invalid": (422, "The request body does not have the required form"),

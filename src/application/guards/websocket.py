@@ -6,17 +6,17 @@ every page's request, so with one the page's Origin must be listed (RFC 6455 10.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import ClassVar, Final
+from collections.abc import Iterator
+from typing import Final
 
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.configuration.problems import Diagnostic
 from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
-from spork.application.guards.policy import Policy, Reason, declared
+from spork.application.guards.policy import Policy, declared
 from spork.application.views import GuardVerdict
 from spork.domain.http.websocket_policy import CLOSE_CODES, WebSocketPolicy, offered, take_token
 from spork.domain.limits.limit import limit_problems
-from spork.domain.outcomes import Denial, DenialCategory
+from spork.domain.outcomes import Denial
 
 _BAD_ORIGIN: Final = Denial("bad_origin", "Pages of this origin may not open this WebSocket.")
 _NO_PROTOCOL: Final = Denial("bad_subprotocol", "None of the subprotocols offered is spoken here.")
@@ -74,10 +74,6 @@ class WebSocketPolicies(Policy):
     """`websocket` of routes: what a handshake must look like. The frames after it are the pipeline's."""
 
     phase = "websocket"
-    reasons: ClassVar[Mapping[str, Reason]] = {
-        "bad_origin": Reason(DenialCategory.ACCESS, "Not allowed from this origin"),
-        "bad_subprotocol": Reason(DenialCategory.REQUEST, "None of the subprotocols is spoken here"),
-    }
 
     def compile(self, route: RouteConfig, configuration: Configuration) -> WebSocketGuard | None:
         policy = declared(route, WebSocketPolicy)
