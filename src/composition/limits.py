@@ -108,6 +108,8 @@ class LimitSide:
         """For `metering`."""
         yield from self.control.samples()
         yield from self.shedding.samples()
+        for (route, limit), units in self.guards.cost_units.items():
+            yield "gateway_cost_units_total", (route, limit), float(units)
         if self.redis is not None:
             stats = self.redis.stats()
             yield "gateway_store_failures_total", ("limits",), float(stats["errors"] + stats["timeouts"])

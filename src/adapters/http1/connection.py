@@ -199,6 +199,9 @@ class Response(ResponseReader):
                 self._connection.transport.resume_reading()
         return data, self.phase == DONE and self.error is None
 
+    def patience(self, idle: float) -> None:
+        self.idle = max(self.idle, idle)
+
     async def read(self) -> bytes:
         while not self.pieces:
             if self.error is not None:

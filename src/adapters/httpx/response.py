@@ -111,6 +111,9 @@ class HttpxResponse:
         if empty or (b"content-length", b"0") in self.headers:
             await self.read()
 
+    def patience(self, idle: float) -> None:
+        """The client library was told its timeouts with the request."""
+
     def close(self) -> None:
         if self._closed:
             return

@@ -13,7 +13,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from spork.domain.limits.limit import ALGORITHMS, Admitted, Algorithm, Charge, Decision, Limit, LimitState, Throttled
+from spork.domain.limits.limit import (
+    ALGORITHMS,
+    SETTLERS,
+    Admitted,
+    Algorithm,
+    Charge,
+    Decision,
+    Limit,
+    LimitState,
+    Throttled,
+)
 from spork.domain.limits.terms import MICROS, Terms
 
 #: How many old entries a new one makes the hand look at, and among how many a victim is chosen at the bound.
@@ -124,6 +134,21 @@ class MemoryRateLimiter:
     def refund(self, charges: Sequence[Charge], at: float, now: float | None = None) -> None:
         units = [charge for charge in charges if charge.limit.algorithm != "concurrency"]
         self._give_back(units, int(at * MICROS + 0.5), int((self._clock() if now is None else now) * MICROS + 0.5))
+
+    def settle(self, charges: Sequence[Charge], at: float, now: float | None = None) -> None:
+        micros = int((self._clock() if now is None else now) * MICROS + 0.5)
+        for charge in charges:
+            limit, identity, cost = charge
+            if cost < 0:
+                self.refund([Charge(limit, identity, -cost)], at, now)
+            elif cost > 0 and limit.algorithm in SETTLERS:
+                book = self._book(limit)
+                known = book.entries.get(identity)
+                state = SETTLERS[limit.algorithm](limit.terms, known, micros, cost)
+                if known is None:
+                    self._insert(book, identity, state, micros)
+                else:
+                    book.entries[identity] = state
 
     def _give_back(self, charges: Sequence[Charge], at: int, now: int) -> None:
         for limit, identity, cost in charges:

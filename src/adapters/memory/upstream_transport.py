@@ -93,5 +93,8 @@ class MemoryResponse:
     def close(self) -> None:
         self.closed = True
 
+    def patience(self, idle: float) -> None:
+        """Nothing here is too slow."""
+
     def tunnel(self) -> Tunnel:
         raise FaultError(Fault(FaultKind.HTTP_UPGRADE_FAILED, Side.UPSTREAM, note="no tunnel in memory"))

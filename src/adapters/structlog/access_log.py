@@ -175,6 +175,7 @@ def _text(value: bytes | None) -> str | None:
 
 
 _MORE: Final[dict[str, Callable[[AccessLine, Any], Any]]] = {
+    "cost": lambda line, exchange: exchange.cost_units if exchange.costed else None,
     "query": lambda line, exchange: (
         None if exchange.head.query is None else redact_query(exchange.head.query.decode("ascii", "backslashreplace"))
     ),

@@ -11,6 +11,7 @@ from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.scalars import parse_duration
 from spork.application.configuration.problems import child
 from spork.domain.identity.consumers import Plan
+from spork.domain.limits.cost import CostSource
 from spork.domain.limits.limit import Limit
 
 DAY = 86400.0
@@ -70,7 +71,7 @@ def _limit(
             quota=0,
             period=0.0,
             by=item.by or "consumer",
-            cost=item.cost,
+            cost=item.cost.reserve if isinstance(item.cost, written.CostFromAnswer) else item.cost,
             on_store_error=item.on_store_error,
             accuracy=item.accuracy,
             shared=item.shared,
@@ -93,13 +94,26 @@ def _limit(
         by=item.by or by,
         algorithm=algorithm,
         burst=item.burst,
-        cost=item.cost,
+        cost=item.cost.reserve if isinstance(item.cost, written.CostFromAnswer) else item.cost,
+        price=_price(item.cost, child(path, "cost"), findings),
         on_store_error=item.on_store_error,
         accuracy=item.accuracy,
         shared=item.shared,
         period_name=period_name if algorithm == "calendar" else "",
         time_zone=zone,
     )
+
+
+def _price(cost: int | written.CostFromAnswer, path: str, findings: Findings) -> CostSource | None:
+    if not isinstance(cost, written.CostFromAnswer):
+        return None
+    if bool(cost.fields) == bool(cost.header):
+        findings.add(path, "takes either fields or header", "for example fields: {usage.total_tokens: 1}")
+        return None
+    if cost.reserve > cost.most:
+        findings.add(child(path, "reserve"), f"is more than most, {cost.most}")
+    header = cost.header.lower().encode("ascii", "replace")
+    return CostSource(header, tuple(cost.fields.items()), cost.reserve, cost.most, cost.missing, cost.merge)
 
 
 def _period(per: str | None) -> tuple[float, str]:

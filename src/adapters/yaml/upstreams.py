@@ -115,4 +115,11 @@ def _fallback(fallback: written.Fallback | None) -> Fallback | None:
         return None
     body = fallback.body
     text = body if isinstance(body, str) else "" if body is None else json.dumps(body, ensure_ascii=False)
-    return Fallback(fallback.status, text.encode("utf-8"), fallback.content_type, fallback.upstream, fallback.stale)
+    return Fallback(
+        fallback.status,
+        text.encode("utf-8"),
+        fallback.content_type,
+        fallback.upstream,
+        fallback.stale,
+        frozenset(fallback.statuses),
+    )

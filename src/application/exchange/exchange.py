@@ -13,6 +13,7 @@ from spork.application.upstreams.upstream import LiveUpstream
 from spork.application.views import GuardVerdict
 from spork.domain.http.caching.policy import RouteCache
 from spork.domain.http.edits import HeaderTransform
+from spork.domain.http.event_stream import StreamPolicy
 from spork.domain.http.head import Header, RequestHead
 from spork.domain.http.websocket_policy import WebSocketPolicy
 from spork.domain.identity.tokens import Principal
@@ -36,6 +37,8 @@ class Exchange:
         "cache_result",
         "client",
         "consumed",
+        "cost_units",
+        "costed",
         "credential_problem",
         "fallback_name",
         "finalizers",
@@ -124,6 +127,10 @@ class Exchange:
         self.outcome: Outcome | None = None
         #: What a WebSocket handshake must be answered when the target selects no subprotocol; b"" for nothing.
         self.subprotocol = b""
+        #: The answer is read for its cost: it must come without a content coding.
+        self.costed = False
+        #: What the answer said it cost, set when the exchange closes; 0 where nothing is read.
+        self.cost_units = 0
         self.status = 0
         self.reason = ""
         #: What the cache did: hit, stale, revalidated, miss, collapsed, bypass; "" where the route has none.
@@ -234,6 +241,7 @@ class RoutePlan:
         "response_transform",
         "rewriter",
         "splits",
+        "stream",
         "timed",
         "timeout",
         "tracing",
@@ -276,6 +284,8 @@ class RoutePlan:
         self.timed = config.server_timing
         self.splits = tuple(SplitRule(s.upstream, s.weight, s.header, s.consumers) for s in config.splits)
         self.mirror = config.mirror
+        #: What is asked of event streams; None where they pass as they come.
+        self.stream = next((each for each in config.policies if isinstance(each, StreamPolicy)), None)
         #: What is asked of WebSockets after their handshake; None where they pass byte for byte.
         self.websocket = next((each for each in config.policies if isinstance(each, WebSocketPolicy)), None)
         #: How its requests are traced; None where they are not.

@@ -30,6 +30,7 @@ from spork.application.limits.descriptors import (
 )
 from spork.application.limits.heavy_hitters import HeavyHitters, LimitHits
 from spork.application.limits.overrides import LimitOverrides
+from spork.application.limits.pricing import CostReader, Count, Settlement
 from spork.application.views import GuardVerdict
 from spork.domain.http.head import Header
 from spork.domain.identity.consumers import Plan
@@ -52,7 +53,7 @@ _ceil: Final = math.ceil
 class LimitSet:
     """Limits charged together, with what is said about them in headers."""
 
-    __slots__ = ("charged", "format", "insight", "limits", "policy", "tallies", "verdict")
+    __slots__ = ("charged", "format", "insight", "limits", "policy", "prices", "tallies", "verdict")
 
     def __init__(self, limits: Sequence[Limit], insight: HeavyHitters, verdict: Denial | None = None) -> None:
         #: What is said where nothing is charged.
@@ -71,6 +72,8 @@ class LimitSet:
             )
             for limit, tally in zip(self.limits, self.tallies, strict=True)
         )
+        #: (place, price) of each limit whose cost the answer tells; empty for almost every set.
+        self.prices = [(at, limit.price) for at, limit in enumerate(self.limits) if limit.price is not None]
         self.policy: Header = (b"ratelimit-policy", b", ".join(policy_item(limit) for limit in self.limits))
         self.format = b", ".join(state_format(limit) for limit in self.limits)
 
@@ -101,7 +104,9 @@ class LimitGuard:
         plan_of: PlanOf | None = None,
         refundable: bool = False,
         legacy_headers: bool = False,
+        count_cost: Count | None = None,
     ) -> None:
+        self._count_cost = count_cost or _uncounted
         self._limiter = limiter
         self._own_time = limiter.keeps_time
         self._insight = insight
@@ -180,8 +185,19 @@ class LimitGuard:
             exchange.response_headers += legacy_headers(exchange.unix, decision)
         if decision[1] is not None:
             exchange.at_close(_Release(self._limiter, decision[1]))
+        if chosen.prices:
+            self._price(exchange, chosen, charges, decision)
         if self._refundable:
             exchange.limits_taken = _Taken(self._limiter, charges, decision.at, self._own_time)
+
+    def _price(self, exchange: Exchange, chosen: LimitSet, charges: Sequence[Charge], decision: Admitted) -> None:
+        """Have the answer read for its cost, and the difference to what was reserved settled at the end."""
+        priced = [(charges[at], price) for at, price in chosen.prices]
+        reader = CostReader(exchange.sink, [price for _, price in priced])
+        exchange.sink = reader
+        exchange.costed = True
+        settlement = Settlement(self._limiter, priced, decision.at, reader, self._own_time, self._count_cost)
+        exchange.at_close(settlement)
 
     def _throttled(
         self, exchange: Exchange, chosen: LimitSet, charges: Sequence[Charge], decision: Throttled
@@ -238,6 +254,10 @@ class LimitGuard:
         return chosen
 
 
+def _uncounted(limit: str, units: int) -> None:
+    """Nobody counts."""
+
+
 class _Taken:
     """What the guard before authentication took, to be given back."""
 
@@ -276,6 +296,8 @@ class LimitGuards:
         self._insight = insight
         self._overrides = overrides
         self._plan_of = plan_of
+        #: Units that answers told, by route and limit.
+        self.cost_units: dict[tuple[str, str], int] = {}
 
     def before(self, route: RouteConfig, configuration: Configuration) -> LimitGuard | None:
         """Limits by address of a route that authenticates."""
@@ -283,7 +305,7 @@ class LimitGuards:
             return None
         all_of = limits_of(route, configuration)
         early = [limit for limit in all_of if limit.by in BEFORE_AUTHENTICATION and limit.source != "plan"]
-        return self._guard(configuration, early, None, refundable=len(early) < len(all_of)) if early else None
+        return self._guard(route, configuration, early, None, refundable=len(early) < len(all_of)) if early else None
 
     def after(self, route: RouteConfig, configuration: Configuration) -> LimitGuard | None:
         """Everything else; all limits of a route that authenticates nobody."""
@@ -294,11 +316,20 @@ class LimitGuards:
             for limit in all_of
             if limit.source != "plan" and (route.auth is None or limit.by not in BEFORE_AUTHENTICATION)
         ]
-        return self._guard(configuration, late, from_plan) if late or from_plan is not None else None
+        return self._guard(route, configuration, late, from_plan) if late or from_plan is not None else None
 
     def _guard(
-        self, configuration: Configuration, limits: list[Limit], from_plan: Limit | None, refundable: bool = False
+        self,
+        route: RouteConfig,
+        configuration: Configuration,
+        limits: list[Limit],
+        from_plan: Limit | None,
+        refundable: bool = False,
     ) -> LimitGuard:
+        def count(limit: str, units: int) -> None:
+            key = (route.name, limit)
+            self.cost_units[key] = self.cost_units.get(key, 0) + units
+
         return LimitGuard(
             self._limiter,
             limits,
@@ -309,6 +340,7 @@ class LimitGuards:
             plan_of=self._plan_of,
             refundable=refundable,
             legacy_headers=configuration.legacy_limit_headers,
+            count_cost=count,
         )
 
 

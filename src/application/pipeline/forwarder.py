@@ -17,14 +17,14 @@ from spork.application.exchange.exchange import Exchange, Observer, RoutePlan
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.faults import FaultError
 from spork.application.kernel.streams import RequestBody, ResponseSink
-from spork.application.live.registry import LiveExchanges
+from spork.application.live.registry import STREAM, LiveExchanges
 from spork.application.pipeline.admission import NO_ROUTE, Admission, admit, begin_trace, route
 from spork.application.pipeline.cached import CacheStop
 from spork.application.pipeline.own_fields import own_fields
 from spork.application.pipeline.redirects import redirect
 from spork.application.pipeline.sender import Sender
 from spork.application.pipeline.server_timing import server_timing
-from spork.application.pipeline.streaming import copy, live_copy, live_kind
+from spork.application.pipeline.streaming import copy, copy_events, live_copy, live_kind, unbuffered
 from spork.application.pipeline.tunnel import live_splice, splice
 from spork.application.pipeline.websockets import SUBPROTOCOL, WebSocketRelay, compressed, judge_again
 from spork.application.upstreams.transport import UpstreamResponse
@@ -156,6 +156,8 @@ class Forwarder:
         headers = self.response_headers(exchange, plan, response.headers)
         if status == 101 and exchange.subprotocol and all(name != SUBPROTOCOL for name, _ in headers):
             headers.append((SUBPROTOCOL, exchange.subprotocol))
+        if plan.stream is not None and live_kind(response.headers) == STREAM:
+            unbuffered(headers)
         sink.start(status, headers)
         if status == 101:
             exchange.outcome = ANSWERED[status]
@@ -166,7 +168,7 @@ class Forwarder:
         if piece or not ended:  # an empty write sends a head that has no body yet (event streams)
             sink.write(piece)
         if not ended:
-            return self.stream(exchange, plan, response, sink)
+            return self.stream(exchange, plan, response, sink, piece)
         sink.finish()
         exchange.outcome = ANSWERED[exchange.status]
         return None
@@ -187,10 +189,12 @@ class Forwarder:
         return relay.run(live, self._messages, compressed(response.headers))
 
     def stream(
-        self, exchange: Exchange, plan: RoutePlan, response: UpstreamResponse, sink: ResponseSink
+        self, exchange: Exchange, plan: RoutePlan, response: UpstreamResponse, sink: ResponseSink, begun: bytes
     ) -> Coroutine[None, None, None]:
-        """The rest of the target's answer; one that may go on for long is listed among what is live."""
+        """The rest of the target's answer, of which `begun` was sent; one that may go on for long is listed among what is live."""
         kind = live_kind(response.headers) if self._live is not None else ""
+        if kind == STREAM and self._live is not None:
+            return copy_events(exchange, plan, response, self._live, sink, self._monotonic, begun)
         if kind and self._live is not None:
             return live_copy(exchange, plan, response, self._live, kind, sink)
         return copy(exchange, response, sink)

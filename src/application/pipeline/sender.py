@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Final
 
 from spork.application.exchange.bodies import hold
@@ -31,11 +32,13 @@ from spork.application.upstreams.target import LiveTarget
 from spork.application.upstreams.transport import UpstreamRequest, UpstreamResponse, UpstreamTransport
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.domain.http import forwarding
+from spork.domain.http.event_stream import StreamPolicy
 from spork.domain.http.head import Header
 from spork.domain.limits.limit import Charge, RateLimiter, Throttled
 from spork.domain.outcomes import Denial, Fault, FaultKind, LocalResponse, Side, cause
 from spork.domain.upstreams.circuit import CallResult, Open, Permit, result_of_fault
 from spork.domain.upstreams.credentials import Credential
+from spork.domain.upstreams.model import Timeouts
 from spork.domain.upstreams.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
 from spork.domain.upstreams.splitting import split
 
@@ -43,6 +46,10 @@ _NO_TARGET: Final = Fault(FaultKind.DESTINATION_UNAVAILABLE, Side.UPSTREAM, retr
 #: Carries the identity that the gateway signed for the upstream it goes to.
 IDENTITY_TOKEN: Final = b"x-gateway-identity"
 _FOREVER: Final = float("inf")
+TOO_MANY_REQUESTS: Final = 429
+#: The longest that a target's own Retry-After keeps it resting, seconds.
+LONGEST_REST: Final = 300.0
+STOP: Final = Stop("answered")
 
 #: Body bytes kept for a mirror or a fallback, when retries keep none.
 KEPT_BYTES: Final = 65536
@@ -160,10 +167,20 @@ class Sender:
                     self._credentials.of(declared.credentials).refused(request)
                 if record is not None:
                     record.status = response.status
-                if declared.retries is None or response.status not in declared.retries.statuses:
-                    return self._sent(exchange, response, target, permit, now)
-                again = self._again(exchange, upstream, None, response, body, deadline)
+                if response.status == TOO_MANY_REQUESTS:
+                    self._rest(upstream, target, response)
+                again = STOP
+                if declared.retries is not None and response.status in declared.retries.statuses:
+                    again = self._again(exchange, upstream, None, response, body, deadline)
                 if isinstance(again, Stop):
+                    fallback = declared.fallback
+                    if fallback is not None and response.status in fallback.statuses and spare:
+                        instead = await self._instead(exchange, plan, upstream, body)
+                        if instead is not None:
+                            response.close()
+                            response = None
+                            return instead
+                        exchange.upstream_name, exchange.target_name = upstream.name, target.name
                     return self._sent(exchange, response, target, permit, now)
                 response.close()
                 response = None
@@ -318,6 +335,24 @@ class Sender:
             raise FaultError(_NO_TARGET)
         return Denial("breaker_open", "The service is not available right now.", retry_after=refused.retry_after)
 
+    async def _instead(
+        self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, body: SentBody
+    ) -> Sent | Denial | LocalResponse | None:
+        """What the fallback answers for a status that asks for it; None when the answer at hand is the better one."""
+        if exchange.sink.started:
+            return None
+        try:
+            fallen = await self._fall_back(exchange, plan, upstream, body, True)
+        except FaultError:
+            return None
+        return None if isinstance(fallen, Denial) else fallen
+
+    def _rest(self, upstream: LiveUpstream, target: LiveTarget, response: UpstreamResponse) -> None:
+        """A target that says 429 with Retry-After rests for that long: its own word."""
+        wait = next((retry_after_seconds(value) for name, value in response.headers if name == b"retry-after"), None)
+        if wait:
+            upstream.rest(target, min(wait, LONGEST_REST), self._monotonic())
+
     async def _failed(
         self,
         exchange: Exchange,
@@ -418,12 +453,14 @@ class Sender:
             headers = plan.answer.towards_target(headers)
         if upstream.request_edit is not None:
             headers = upstream.request_edit.apply(headers)
+        if exchange.costed:  # what is read for its cost must not be coded
+            headers = [header for header in headers if header[0] != b"accept-encoding"]
         return UpstreamRequest(
             head.method,
             sent_target,
             headers,
             body,
-            declared.timeouts,
+            declared.timeouts if plan.stream is None else patient(declared.timeouts, plan.stream),
             _FOREVER,
             head.upgrade,
             exchange.sink.inform if head.version == "1.1" else None,
@@ -451,3 +488,10 @@ def split_upstream(exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, 
 def retry_after_of(response: UpstreamResponse) -> float | None:
     """Seconds that an answer asks to wait (RFC 9110 10.2.3), None when it does not say."""
     return next((retry_after_seconds(value) for name, value in response.headers if name == b"retry-after"), None)
+
+
+def patient(timeouts: Timeouts, policy: StreamPolicy) -> Timeouts:
+    """The deadlines of a route of event streams: its first event may take longer than other answers' heads."""
+    if policy.first_event <= timeouts.first_byte:
+        return timeouts
+    return replace(timeouts, first_byte=policy.first_event)

@@ -81,6 +81,12 @@ FAMILIES = (
         ("kind", "reason"),
         "Live exchanges that the gateway ended: token_expired, session_revoked, lifetime, idle, draining ...",
     ),
+    Family(
+        "gateway_cost_units_total",
+        "counter",
+        ("route", "limit"),
+        "Units that answers said they cost, by the limit that is charged them.",
+    ),
     Family("gateway_config_info", "gauge", ("revision",), "1 for the revision in force.", "max"),
     Family("gateway_config_applied_timestamp_seconds", "gauge", (), "When the revision in force was applied.", "max"),
     Family("gateway_config_reloads_total", "counter", ("result",), "Reloads that were applied or refused."),

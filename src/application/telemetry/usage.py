@@ -114,6 +114,8 @@ class UsageMeter:
             sums[2] += 1
         else:
             units = self._units.get(plan.name)
+            if exchange.costed:
+                units = exchange.cost_units
             sums[3] += units if units is not None else self._read_units(plan.name, plan.config.metadata)
             if exchange.status >= SERVER_ERRORS:
                 sums[1] += 1

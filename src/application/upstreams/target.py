@@ -81,6 +81,7 @@ class LiveTarget:
         "probe",
         "probe_seconds",
         "registered",
+        "rests_until",
         "retired",
         "upstream",
         "warm_since",
@@ -105,6 +106,8 @@ class LiveTarget:
         self.warm_since = -math.inf
         self.drained_until = -math.inf
         self.drain_reason = ""
+        #: It asked to be left alone until then (429 with Retry-After).
+        self.rests_until = -math.inf
         self.last_error: str | None = None
         self.last_used = -math.inf
         self.last_probe_at: float | None = None
@@ -158,7 +161,11 @@ class LiveTarget:
 
     def allowed(self, now: float) -> bool:
         """Whether it may be used at all: not drained, and its own circuit does not refuse."""
-        return now >= self.drained_until and (self.breaker is None or not self.breaker.refuses(now))
+        return (
+            now >= self.drained_until
+            and now >= self.rests_until
+            and (self.breaker is None or not self.breaker.refuses(now))
+        )
 
     def healthy(self, now: float) -> bool:
         """Whether neither probes nor recent traffic speak against it."""
@@ -181,6 +188,8 @@ class LiveTarget:
             soonest = self.ejection.until
         if now < self.drained_until < soonest:
             soonest = self.drained_until
+        if now < self.rests_until < soonest:
+            soonest = self.rests_until
         if self.breaker is not None:
             until = self.breaker.wakes_at()
             if until is not None and now < until < soonest:

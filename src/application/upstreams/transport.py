@@ -70,6 +70,10 @@ class UpstreamResponse(Protocol):
     def take(self) -> tuple[bytes, bool]:
         """What has arrived and was not read yet, and whether that is the clean end. Never suspends."""
 
+    def patience(self, idle: float) -> None:
+        """From now on a silence of `idle` seconds is right, if it was not already. Transports that cannot change their
+        mind keep `timeouts.idle`."""
+
     async def read(self) -> bytes:
         """The next piece, b"" at the clean end. Raises FaultError when the body is cut or too slow."""
 

@@ -182,6 +182,13 @@ class LiveUpstream(Owner):
         """A target's standing changed: look again before the next choice."""
         self._refresh_at = -math.inf
 
+    def rest(self, target: LiveTarget, seconds: float, now: float) -> None:
+        """`target` asked to be left alone for `seconds`."""
+        target.rests_until = max(target.rests_until, now + seconds)
+        self.changed()
+        detail = f"answered 429 with Retry-After: rests for {seconds:g} s"
+        self._registry.publish("target.resting", f"{self.name}/{target.name}", {"detail": detail})
+
     def refresh(self, now: float) -> None:
         """Work out who may be used at `now`, and when to look again."""
         slow_start = self.declared.slow_start

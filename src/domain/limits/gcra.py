@@ -21,7 +21,7 @@ def decide(terms: Terms, state: int | None, now: int, cost: int) -> Ruling:
     interval = terms.interval
     if state is None or state <= now:
         tat = now
-    elif state - now > span:
+    elif state - now > span + terms.debt:
         tat = state = now + span
     else:
         tat = state
@@ -29,7 +29,7 @@ def decide(terms: Terms, state: int | None, now: int, cost: int) -> Ruling:
     over = new - now - span
     if over > 0:
         wait = tat - now
-        return False, state, (span - wait) // interval, wait, over if cost <= terms.burst else terms.period
+        return False, state, max((span - wait) // interval, 0), wait, over if cost <= terms.burst else terms.period
     if cost <= 0:
         return True, state, (span - tat + now) // interval, tat - now, 0
     return True, new, -over // interval, new - now, 0
@@ -46,3 +46,12 @@ def refund(terms: Terms, state: int | None, at: int, now: int, cost: int) -> int
         return state
     tat = state - back
     return tat if tat > now else None
+
+
+def settle(terms: Terms, state: int | None, now: int, cost: int) -> int:
+    """The state after `cost` units more are charged at `now` whether or not they fit: the debt is paid in time.
+
+    At most `terms.debt` lies beyond an empty bucket; what is above that is let go.
+    """
+    tat = max(now if state is None else state, now) + terms.interval * max(cost, 0)
+    return min(tat, now + terms.span + terms.debt)

@@ -16,10 +16,12 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from spork.domain.limits import gcra, windows
 from spork.domain.limits.calendars import Calendar
+from spork.domain.limits.cost import CostSource
 from spork.domain.limits.terms import MAX_PERIOD, MAX_UNITS, MICROS, Decide, Terms
 
 Refund = Callable[[Terms, Any, int, int, int], Any]
 Expiry = Callable[[Terms, Any], int]
+Settle = Callable[[Terms, Any, int, int], Any]
 
 
 class Algorithm(NamedTuple):
@@ -52,6 +54,14 @@ ALGORITHMS: Final[dict[str, Algorithm]] = {
 
 #: The longest log, in units: each admitted request is an entry.
 MAX_LOG: Final = 10_000
+#: Charges more after the fact, by algorithm: (terms, state, now, units) to the state. Permits have no cost to settle.
+SETTLERS: Final[dict[str, Settle]] = {
+    "gcra": gcra.settle,
+    "sliding_window": windows.settle_sliding,
+    "sliding_log": windows.settle_log,
+    "fixed_window": windows.settle_fixed,
+    "calendar": windows.settle_calendar,
+}
 STORE_ERRORS: Final = ("allow", "deny", "local")
 
 
@@ -82,6 +92,8 @@ class Limit:
     period_name: str = ""
     time_zone: str = "UTC"
     scope: str = ""
+    #: Where the answer says what it cost; None: every request costs `cost`.
+    price: CostSource | None = None
     terms: Terms = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +102,17 @@ class Limit:
             raise ValueError(f"{self.algorithm!r} is no algorithm: {', '.join(ALGORITHMS)}")
         calendar = Calendar(self.period_name or "day", self.time_zone) if self.algorithm == "calendar" else None
         object.__setattr__(
-            self, "terms", Terms(self.algorithm, algorithm.decide, self.quota, self.period, self.burst, calendar)
+            self,
+            "terms",
+            Terms(
+                self.algorithm,
+                algorithm.decide,
+                self.quota,
+                self.period,
+                self.burst,
+                calendar,
+                0 if self.price is None else self.price.most,
+            ),
         )
 
     @property
@@ -120,6 +142,10 @@ def limit_problems(limit: Limit) -> list[str]:
         problems.append(f"sliding_log remembers every request: quota at most {MAX_LOG}; use gcra or sliding_window")
     if limit.on_store_error not in STORE_ERRORS:
         problems.append(f"on_store_error is one of {', '.join(STORE_ERRORS)}")
+    if limit.price is not None and limit.algorithm == "concurrency":
+        problems.append("cost of requests in flight is their number; it cannot come from the answer")
+    if limit.price is not None and limit.accuracy == "hybrid":
+        problems.append("accuracy hybrid leases units in advance; a cost that the answer tells takes exact")
     if limit.accuracy == "hybrid" and limit.algorithm != "gcra":
         problems.append("accuracy hybrid leases shares of a gcra limit; other algorithms are exact only")
     return problems
@@ -211,6 +237,10 @@ class RateLimiter(Protocol):
     def refund(self, charges: Sequence[Charge], at: float, now: float | None = None) -> None:
         """Gives back the units of an admission made at `at` that came to nothing: another guard refused the request.
         Best effort, and never more than was taken."""
+
+    def settle(self, charges: Sequence[Charge], at: float, now: float | None = None) -> None:
+        """Corrects what an admission made at `at` charged: each charge's `cost` is the difference to what was really
+        used, below 0 to give back. May overdraw. A shared store is told exactly once, also after it was gone."""
 
     def reset(self, limit: Limit, identity: str) -> Awaitable[None] | None:
         """Forgets what `identity` has used of `limit`."""

@@ -35,10 +35,29 @@ class Terms:
     Compared and hashed by identity: an adapter may key on it.
     """
 
-    __slots__ = ("algorithm", "burst", "calendar", "decide", "interval", "period", "quota", "slice", "slices", "span")
+    __slots__ = (
+        "algorithm",
+        "burst",
+        "calendar",
+        "debt",
+        "decide",
+        "interval",
+        "period",
+        "quota",
+        "slice",
+        "slices",
+        "span",
+    )
 
     def __init__(
-        self, algorithm: str, decide: Decide, quota: int, period: float, burst: int | None, calendar: Calendar | None
+        self,
+        algorithm: str,
+        decide: Decide,
+        quota: int,
+        period: float,
+        burst: int | None,
+        calendar: Calendar | None,
+        debt: int = 0,
     ) -> None:
         self.algorithm = algorithm
         self.decide = decide
@@ -51,6 +70,8 @@ class Terms:
         self.slice = -(-self.period // SLICES)
         self.slices = -(-self.period // self.slice)
         self.calendar = calendar
+        #: How far beyond an empty bucket `tat` may rightly lie: what settled costs may overdraw.
+        self.debt = min(self.interval * max(debt, 0), MAX_SPAN)
 
     def __repr__(self) -> str:
         return f"<Terms {self.algorithm} {self.quota} per {self.period} us, burst {self.burst}>"

@@ -178,3 +178,28 @@ def decide_concurrency(terms: Terms, state: int | None, now: int, cost: int) -> 
 def refund_concurrency(terms: Terms, state: int | None, at: int, now: int, cost: int) -> int | None:
     left = (state or 0) - max(cost, 0)
     return left if left > 0 else None
+
+
+def settle_fixed(terms: Terms, state: Counter | None, now: int, cost: int) -> Counter:
+    """`cost` units more in the window of `now`, above the quota if need be."""
+    start = now - now % terms.period
+    return (start, (state[1] if state is not None and state[0] >= start else 0) + cost)
+
+
+def settle_calendar(terms: Terms, state: Counter | None, now: int, cost: int) -> Counter:
+    assert terms.calendar is not None
+    start = terms.calendar.window(now)[0]
+    return (start, (state[1] if state is not None and state[0] >= start else 0) + cost)
+
+
+def settle_sliding(terms: Terms, state: Pair | None, now: int, cost: int) -> Pair:
+    start = now - now % terms.period
+    if state is None or state[0] < start - terms.period:
+        return (start, cost, 0)
+    if state[0] < start:
+        return (start, cost, state[1])
+    return (start, state[1] + cost, state[2] if state[0] == start else 0)
+
+
+def settle_log(terms: Terms, state: Log | None, now: int, cost: int) -> Log:
+    return (*(state or ()), (now, cost))

@@ -177,6 +177,8 @@ class Fallback:
     content_type: str = "application/json"
     upstream: str | None = None
     stale: float = 0.0
+    #: Answers of targets that the fallback stands in for, too.
+    statuses: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,9 @@ class LeasingRateLimiter:
         if done is not None:
             await done
 
+    def settle(self, charges: Sequence[Charge], at: float, now: float | None = None) -> None:
+        self._shared.settle(charges, at, now)
+
     def peek(
         self, charges: Sequence[Charge], now: float | None = None
     ) -> tuple[LimitState, ...] | Awaitable[tuple[LimitState, ...]]:

@@ -28,6 +28,7 @@ from spork.adapters.redis.limits.batches import Answer, Batch, Member, PendingCh
 from spork.adapters.redis.limits.fallback import LimitFallback
 from spork.adapters.redis.limits.permits import PermitKeeper
 from spork.adapters.redis.limits.returns import LimitReturns
+from spork.adapters.redis.limits.settlements import Settlements
 from spork.adapters.redis.limits.wire import Wire, time_of, unpack_answers
 from spork.adapters.redis.store.connection import RedisConnection
 from spork.adapters.redis.store.scripts import Call, Script, StoreError, caller_for
@@ -86,6 +87,9 @@ class RedisRateLimiter:
         self._returns = LimitReturns(
             self._caller, self._wire, self._permits, self.health, connection.cluster, 4 * timeout
         )
+        self._settlements = Settlements(
+            self._caller, self._wire, self.health, connection.cluster, 4 * timeout, self._slack
+        )
         self._probe_key = b"%b:limit-probe" % prefix
         self._filling: Batch | None = None
         self._waiting: list[Batch] = []
@@ -118,6 +122,14 @@ class RedisRateLimiter:
         if units and not self.health.down:
             self._returns.refund(units, round(at * MICROS), now)
 
+    def settle(self, charges: Sequence[Charge], at: float, now: float | None = None) -> None:
+        back = [charge._replace(cost=-charge.cost) for charge in charges if charge.cost < 0]
+        if back:
+            self.refund(back, at, now)
+        more = [charge for charge in charges if charge.cost > 0 and charge.limit.algorithm != "concurrency"]
+        if more:
+            self._settlements.add(more, now)
+
     async def reset(self, limit: Limit, identity: str) -> None:
         """Raises OSError when the store did not do it: an operator must know."""
         try:
@@ -145,6 +157,7 @@ class RedisRateLimiter:
         if self._keeper is not None:
             self._keeper.cancel()
         await self._returns.close()
+        await self._settlements.close()
         await self._caller.close()
 
     @property
@@ -166,6 +179,9 @@ class RedisRateLimiter:
             "unanswered": self._unanswered,
             "permits": len(self._permits),
             "returned": self._returns.count,
+            "settled": self._settlements.settled,
+            "settlements_waiting": len(self._settlements),
+            "settlements_lost": self._settlements.dropped,
         }
 
     def __repr__(self) -> str:

@@ -97,7 +97,7 @@ class Wire:
 
     def _numbers(self, terms: Terms, now: int, lease: int) -> tuple[int, int, int, int, int]:
         if terms.algorithm == "gcra":
-            return terms.period, terms.interval, terms.span, terms.burst, 0
+            return terms.period, terms.interval, terms.span, terms.burst, terms.debt
         if terms.algorithm == "sliding_window":
             return terms.period, terms.slice, terms.slices, 0, 0
         if terms.calendar is not None:

@@ -9,6 +9,7 @@ from spork.adapters.yaml.written.callers import (
     ClaimNames,
     Consumer,
     ConsumerClaim,
+    CostFromAnswer,
     Issuer,
     Limit,
     Plan,
@@ -76,7 +77,7 @@ from spork.adapters.yaml.written.versions import (
     VersionExcept,
 )
 from spork.adapters.yaml.written.webhooks import Webhook
-from spork.adapters.yaml.written.websocket import MessageLimit, WebSocket
+from spork.adapters.yaml.written.websocket import MessageLimit, Stream, WebSocket
 
 __all__ = [
     "Admin",
@@ -94,6 +95,7 @@ __all__ = [
     "Consumer",
     "ConsumerClaim",
     "Cors",
+    "CostFromAnswer",
     "Credentials",
     "Decode",
     "Document",
@@ -135,6 +137,7 @@ __all__ = [
     "Security",
     "Select",
     "Split",
+    "Stream",
     "Target",
     "TargetTls",
     "Telemetry",

@@ -15,6 +15,19 @@ TokenAlgorithm = Literal[
 ]
 
 
+class CostFromAnswer(Written, frozen=True):
+    """A cost that only the answer tells: `reserve` units are charged at admission, the difference when it is over."""
+
+    fields: Annotated[
+        dict[str, Count], "JSON fields of the answer (dotted names) and their weights; also in event streams."
+    ] = msgspec.field(default_factory=dict)
+    header: Annotated[str, "Response header with the cost as a whole number, instead of fields."] = ""
+    reserve: Annotated[Positive, "Units charged at admission."] = 1
+    most: Annotated[Positive, "The largest cost of one answer."] = 1_000_000
+    missing: Annotated[Count, "The cost of an answer without error that does not tell it."] = 0
+    merge: Annotated[Literal["last", "max", "sum"], "What counts when a stream states a field more than once."] = "last"
+
+
 class Limit(Written, frozen=True):
     """An allowance: `quota` units per `per`, for each distinct value of what `by` names."""
 
@@ -34,7 +47,7 @@ class Limit(Written, frozen=True):
         " (up to twice the quota across an edge), concurrency (requests in flight), calendar (day or month).",
     ] = None
     burst: Annotated[Positive | None, "Units that may come at once (gcra); left out: the quota itself."] = None
-    cost: Annotated[Positive, "Units one request takes."] = 1
+    cost: Annotated[Positive | CostFromAnswer, "Units one request takes, or where its answer tells them."] = 1
     on_store_error: Annotated[
         Literal["allow", "deny", "local"],
         "When the shared store is away: admit, refuse, or count in this process at quota divided by live nodes.",

@@ -26,7 +26,7 @@ from spork.adapters.yaml.written.headers import Headers as Headers
 from spork.adapters.yaml.written.telemetry import RouteTrace
 from spork.adapters.yaml.written.transforms import Transform
 from spork.adapters.yaml.written.webhooks import Webhook
-from spork.adapters.yaml.written.websocket import WebSocket
+from spork.adapters.yaml.written.websocket import Stream, WebSocket
 from spork.domain.http.coding import COMPRESSED_TYPES
 
 AuthMethod = Literal["jwt", "introspection", "api_key", "basic", "signature", "mtls", "auth_service", "anonymous"]
@@ -194,6 +194,7 @@ class Route(Written, frozen=True, kw_only=True):
     ] = None
     webhook: Annotated[Webhook | None, "Take only webhooks that a provider signed."] = None
     transform: Annotated[Transform | None, "Changes of requests and answers."] = None
+    stream: Annotated[Stream | None, "Policies of event streams."] = None
     websocket: Annotated[WebSocket | None, "Policies of WebSockets; left out: they pass byte for byte."] = None
     compression: Annotated[bool | Compression | None, "Compress answers; `true` is enough."] = None
     server_timing: Annotated[bool, "Add Server-Timing to answers: where the time went."] = False

@@ -144,6 +144,9 @@ class Fallback(Written, frozen=True):
         Duration,
         "Give the last good answer again if it is at most this old: GET, without credentials, fit for anybody.",
     ] = 0.0
+    statuses: Annotated[
+        tuple[Status, ...], "Answers of a target that the fallback stands in for, too: [429, 500, 503]."
+    ] = ()
 
 
 class HeaderCredential(Written, frozen=True):

@@ -1,4 +1,4 @@
-"""WebSocket policies as written."""
+"""Policies of live connections as written: WebSockets and event streams."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 
 from spork.adapters.yaml.scalars import CloseCode, Duration, Positive, Size
 from spork.adapters.yaml.written.form import Written, WrittenPolicy
+from spork.domain.http.event_stream import StreamPolicy
 from spork.domain.http.websocket_policy import WebSocketPolicy
 from spork.domain.limits.limit import Limit
 
@@ -59,3 +60,20 @@ class WebSocket(WrittenPolicy, frozen=True):
             self.answer_bytes, limits, self.on_excess, self.idle, self.ping, self.lifetime, self.reauthenticate,
             self.inflate, self.restart_code, tuple(self.close_codes.items()),
         )  # fmt: skip
+
+
+class Stream(WrittenPolicy, frozen=True):
+    """Policies of event streams (text/event-stream; NDJSON but for heartbeats)."""
+
+    heartbeat: Annotated[Duration, "Write a comment between two events when nothing came for this long. 0: never."] = (
+        0.0
+    )
+    first_event: Annotated[
+        Duration, "Longest wait for the head and for the first event, instead of timeouts.first_byte. 0: as for others."
+    ] = 0.0
+    idle: Annotated[Duration, "Longest silence of the target, instead of timeouts.idle. 0: as for others."] = 0.0
+    lifetime: Annotated[Duration, "Longest life; then the stream ends between two events. 0: any."] = 0.0
+    retry: Annotated[Duration, "What clients are told to wait when the gateway ends a stream. 0: nothing."] = 0.0
+
+    def compiled(self) -> StreamPolicy:
+        return StreamPolicy(self.heartbeat, self.first_event, self.idle, self.lifetime, self.retry)

@@ -34,19 +34,19 @@ end
 
 -- Each rule answers: admitted, left, reset, wait, and what `keep` needs to store the new state, or nil.
 
-local function gcra(key, cost, quota, period, interval, span, burst)
+local function gcra(key, cost, quota, period, interval, span, burst, debt)
   local tat = tonumber(redis.call('GET', key) or now)
   local moved
   if tat < now then
     tat = now
-  elseif tat - now > span then
+  elseif tat - now > span + debt then
     tat = now + span
     moved = {format('%.0f', tat), span}
   end
   local new = tat + interval * max(cost, 1)
   local over = new - now - span
   if over > 0 then
-    return 0, quotient(span - tat + now, interval), tat - now, cost <= burst and over or period, moved
+    return 0, max(quotient(span - tat + now, interval), 0), tat - now, cost <= burst and over or period, moved
   end
   if cost <= 0 then
     return 1, quotient(span - tat + now, interval), tat - now, 0, moved
