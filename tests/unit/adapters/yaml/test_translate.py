@@ -44,8 +44,6 @@ PAIRS: list[tuple[Any, Any, set[str]]] = [
     (written.ListenerTls, ListenerTls, set()),
     (written.Document, Configuration, {"revision", "host", "port", "sources", "hub", "registration_allow"}),
     (written.Route, RouteConfig, {"origin", "request_headers", "response_headers", "policies", "also", "version"}),
-    (written.Limit, Limit, {"period", "period_name", "source", "scope", "terms"}),
-    (written.Route, RouteConfig, {"origin", "request_headers", "response_headers", "policies"}),
     (written.Limit, Limit, {"period", "period_name", "source", "scope", "terms", "price"}),
     (written.Consumer, Consumer, {"name"}),
     (written.Issuer, Issuer, {"name"}),
