@@ -247,7 +247,7 @@ routes:
 """
         with gateway_process(config, tmp_path) as gateway:
             async with on(gateway) as running:
-                await running.shows("LIVE", "users/127", "DOWN", seconds=40)
+                await running.shows("LIVE", f":{dead}", "DOWN", seconds=40)
                 await running.until(lambda: len(running.store.rows("concerns")) > 0, seconds=20)
                 await running.pilot.pause(3.0)  # three beats more: a flood would show by then
                 rows = running.store.rows("concerns")

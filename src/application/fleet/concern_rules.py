@@ -72,7 +72,7 @@ def targets(rows: Iterable[TargetView]) -> list[Finding]:
         name = f"{row.upstream}/{row.name}"
         flaps = f", {row.flaps} changes in 5 min" if row.flaps >= 3 else ""
         if row.probe == "down":
-            why = f"probe: {row.last_error or 'failed'}{flaps}"
+            why = f"probe: {(row.last_error or 'failed').removeprefix('probe: ')}{flaps}"
             found.append(Finding("target", name, _ERROR, why, "ask its owner", "target", name, "down"))
         elif row.traffic in ("failing", "ejected"):
             share = (
