@@ -186,7 +186,7 @@ async def test_read_only_until_unlocked_and_again_after_ten_minutes(gateway: Fak
         await running.press("R")
         await running.shows("read-only: W unlocks")
         await running.press("W")
-        await running.shows("WRITE 10:00")
+        await running.shows("WRITE 10m00s")
         clock.mono += tiers.UNLOCK_SECONDS - 1
         running.app.main.pump(True)
         await running.shows("WRITE")
@@ -448,7 +448,7 @@ async def test_an_open_dialog_grows_old_and_the_status_line_above_it_too(gateway
         await at_row(running, ("3",), "search")
         await running.press("T")
         await dialog(running)
-        await running.shows("WRITE 10:00")
+        await running.shows("WRITE 10m00s")
         clock.mono += 40
         await running.shows("read 40s ago", "WRITE 9m20s")
 
