@@ -406,14 +406,14 @@ async def test_ascii_only_draws_nothing_else(gateway: FakeGateway) -> None:
 
 
 async def test_resizing_changes_the_layout_live(gateway: FakeGateway) -> None:
-    async with console(gateway) as running:
+    async with console(gateway, size=(120, 44)) as running:
         await running.shows("Latest requests", "Most refused")
         await running.pilot.resize_terminal(80, 24)
         await running.hides("Latest requests")
         await running.shows("breakers  6 CLOSED")
         await running.pilot.resize_terminal(60, 20)
         await running.shows("needs 80x24")
-        await running.pilot.resize_terminal(120, 36)
+        await running.pilot.resize_terminal(120, 44)
         await running.shows("Latest requests")
 
 
