@@ -237,7 +237,7 @@ class OperatorSide:
             lambda text: loads(
                 text, str(path or "spork.yaml"), os.environ, str(path.parent if path else "."), material_problems
             ),
-            configurator.apply,
+            configurator.apply_in_slices,
             RevisionFiles(configuration.state_dir),
             clock.unix,
             events,

@@ -172,7 +172,7 @@ class NotApplied(Exception):
 class LiveConfiguration:
     """Puts configurations into force, one after the other, and remembers them.
 
-    `read_file` and `read_text` are called in a thread. `apply` runs on the event loop. `serving` answers which revision
+    `read_file` and `read_text` are called in a thread. `apply` runs on the event loop; what it answers is awaited if it can be. `serving` answers which revision
     each speaking node serves, for acknowledgement.
     """
 
@@ -300,7 +300,9 @@ class LiveConfiguration:
                 )
                 raise refused
             before = self.running.revision if self.running is not None else ""
-            self._apply(loaded.configuration)
+            done = self._apply(loaded.configuration)
+            if isinstance(done, Awaitable):
+                await done
             self.running = loaded.configuration
             if source == "file":
                 self.sources = loaded.sources

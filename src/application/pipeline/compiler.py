@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import AnswerPolicy, Guard, RoutePlan, Snapshot
@@ -30,17 +30,21 @@ def gateway_owned_fields(guards: Sequence[Guard], route: RouteConfig) -> frozens
     return own.union(*(guard.response_fields for guard in guards))
 
 
-def compile_snapshot(
+def compiling(
     configuration: Configuration,
     upstreams: Mapping[str, LiveUpstream],
     policies: Sequence[Policy],
     bits: Callable[[int], int] = random.getrandbits,
     answer_maker: AnswerMaker | None = None,
-) -> Snapshot:
-    """Compile a configuration that `check` found no error in. `policies` are in the order of admission."""
+) -> Generator[None, None, Snapshot]:
+    """Compile a configuration that `check` found no error in, one route a step, so that the event loop may go on between.
+
+    `policies` are in the order of admission.
+    """
     tracer = None if configuration.telemetry is None else TracingPlan(configuration.telemetry.traces, bits)
     plans: dict[str, RoutePlan] = {}
     caches = route_caches(configuration)
+    table: RouteTable[RoutePlan] = RouteTable(())
     for route in configuration.routes:
         guards = tuple(guard for each in policies if (guard := each.compile(route, configuration)) is not None)
         tracing = tracer.of(route) if tracer is not None else None
@@ -55,8 +59,27 @@ def compile_snapshot(
         answer = None if answer_maker is None else answer_maker(route, configuration)
         owned = gateway_owned_fields(guards, route)
         cache = caches.get(route.name)
-        plans[route.name] = RoutePlan(route, guards, upstream, body_bytes, owned, tracing, answer, cache)
-    table = RouteTable((match, plan) for plan in plans.values() for match in (plan.config.match, *plan.config.also))
+        plan = plans[route.name] = RoutePlan(route, guards, upstream, body_bytes, owned, tracing, answer, cache)
+        for match in (route.match, *route.also):
+            table.add(match, plan)
+        yield
     unrouted = tracer.of(None) if tracer is not None else None
     private = frozenset((configuration.mtls_header.encode("ascii"),)) if configuration.mtls_header else frozenset()
     return Snapshot(configuration.revision, configuration, table, plans, upstreams, unrouted, private)
+
+
+def compile_snapshot(
+    configuration: Configuration,
+    upstreams: Mapping[str, LiveUpstream],
+    policies: Sequence[Policy],
+    bits: Callable[[int], int] = random.getrandbits,
+    answer_maker: AnswerMaker | None = None,
+) -> Snapshot:
+    """`compiling`, all steps at once."""
+    steps = compiling(configuration, upstreams, policies, bits, answer_maker)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            compiled: Snapshot = done.value
+            return compiled

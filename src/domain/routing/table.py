@@ -192,21 +192,42 @@ class RouteTable(Generic[T]):
     __slots__ = ("_any", "_exact_hosts", "_literal", "_routes", "_suffix_hosts", "any_host")
 
     def __init__(self, routes: Iterable[tuple[Match, T]]) -> None:
-        self._routes = list(routes)
+        self._routes: list[tuple[Match, T]] = []
         self._any: _Node[T] = _Node()
         self._exact_hosts: dict[str, _Node[T]] = {}
         self._suffix_hosts: dict[str, _Node[T]] = {}
-        for match, route in self._routes:
-            entry = _Entry(match, route)
-            for root in self._roots_for(match.hosts):
-                node = root
-                for segment in match.path.segments:
-                    node = node.step(segment)
-                entries = node.prefix if match.path.prefix else node.exact
-                insort(entries, entry, key=_Entry.rank)
         #: No route asks for a host, so that callers need not know it.
-        self.any_host = not self._exact_hosts and not self._suffix_hosts
-        self._literal = self.any_host and not any(match.path.params for match, _ in self._routes)
+        self.any_host = True
+        self._literal = True
+        for match, route in routes:
+            self.add(match, route)
+
+    def add(self, match: Match, route: T) -> None:
+        """Take in one more route. Only while the table is built: nobody resolves by it yet."""
+        self._routes.append((match, route))
+        entry = _Entry(match, route)
+        for root in self._roots_for(match.hosts):
+            node = root
+            for segment in match.path.segments:
+                node = node.step(segment)
+            entries = node.prefix if match.path.prefix else node.exact
+            insort(entries, entry, key=_Entry.rank)
+        if match.hosts:
+            self.any_host = self._literal = False
+        elif match.path.params:
+            self._literal = False
+
+    def parts(self) -> Iterator[object]:
+        """What the table is made of, outermost first: who holds it all can let it go piece by piece."""
+        waiting: list[_Node[T]] = [self._any, *self._exact_hosts.values(), *self._suffix_hosts.values()]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            yield from node.exact
+            yield from node.prefix
+            waiting.extend(node.children.values())
+            if node.param is not None:
+                waiting.append(node.param)
 
     def _roots_for(self, hosts: tuple[str, ...]) -> Iterator[_Node[T]]:
         if not hosts:
