@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types chaos unit native bench pictures lock clean
+.PHONY: help run test cache-tests lint types chaos unit native bench pictures lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,10 @@ build/native: $(DEV_STAMP) native/build.py native/modules.txt $(shell find src -
 
 bench: $(BENCH_STAMP) native ## cost per request beside peers; writes bench/RESULTS.md
 	$(BIN)/python -m bench.run --out bench/RESULTS.md $(ARGS)
+
+cache-tests: $(DEV_STAMP) ## the public suite of HTTP caches against this gateway (needs npm and node)
+	npm install --silent --ignore-scripts --no-save --prefix build/cache-tests http-cache-tests@0.4.5
+	$(BIN)/python tests/cache_suite.py build/cache-tests/node_modules/http-cache-tests
 
 mutants: $(DEV_STAMP) ## break the domain's decisions one by one; a test must notice
 	$(BIN)/python -m tests.mutants $(ARGS)

@@ -512,6 +512,46 @@ class SnapshotView:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheRouteView:
+    """What the cache did for one route of this node since it started. `hit_ratio` 0..1, None before the first request."""
+
+    route: str
+    requests: dict[str, int]
+    hit_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheView:
+    """The response cache of this node. Sizes in bytes; `second_level` is none, redis or away."""
+
+    node: str
+    entries: int
+    bytes: int
+    memory: int
+    second_level: str
+    purges: int
+    fills: dict[str, int]
+    routes: tuple[CacheRouteView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntryView:
+    """One stored answer. Times in seconds; `state` is fresh, stale (may be given) or expired. `varies` is what it was made for;
+    a value of a credential is never shown."""
+
+    route: str
+    url: str
+    status: int
+    state: str
+    age: int
+    ttl: int
+    bytes: int
+    etag: str
+    varies: dict[str, str]
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionView:
     """One exchange that outlives its head: `kind` is websocket, stream, download or channel."""
 

@@ -438,6 +438,7 @@ class OperatorSide:
         from spork.adapters.litestar.admin.accounting import accounting_handlers
         from spork.adapters.litestar.admin.acting import acting_handlers
         from spork.adapters.litestar.admin.application import admin_application
+        from spork.adapters.litestar.admin.caching import caching_handlers
         from spork.adapters.litestar.admin.configuring import configuring_handlers
         from spork.adapters.litestar.admin.logging import logging_handlers
         from spork.adapters.litestar.admin.monitoring import monitoring_handlers
@@ -460,6 +461,7 @@ class OperatorSide:
                 *configuring,
                 *streaming_handlers(self.stream, lambda operator: self.operators.still(operator, self.clock.unix())),
                 *profiling_handlers(Profiler(), self.node, self.note_profile),
+                *caching_handlers(self.queries, self.controls, self.actions, self.operations),
                 *logging_handlers(self.operations, self.log_state, self.change_logging),
                 *accounting_handlers(
                     self.queries,
@@ -469,6 +471,7 @@ class OperatorSide:
                     self.usage_store,
                     self.usage.flush,
                     self.version_report(),
+                    lambda: self.controls.cache,
                 ),
             ],
             [*health, *monitoring_handlers(self.monitoring, self.queries, expose, closed), *extra],

@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
 
 from spork.adapters.memory.cache_store import MemoryCacheStore
+from spork.application.admin.caching import CacheOperations
 from spork.application.caching.ports import CacheStore
 from spork.application.caching.response_cache import ResponseCache
 from spork.application.configuration.model import Configuration
@@ -21,6 +23,10 @@ from spork.application.pipeline.cached import CacheStop
 from spork.application.pipeline.delivering import Delivery
 from spork.application.pipeline.sender import Sender
 
+if TYPE_CHECKING:
+    from spork.adapters.redis.caching.cache_store import RedisCacheStore
+    from spork.adapters.redis.store.connection import RedisConnection
+
 log = logging.getLogger("spork.cache")
 
 UPKEEP_EVERY = 0.5
@@ -29,11 +35,29 @@ UPKEEP_EVERY = 0.5
 class CacheSide:
     """Everything about stored answers in this process."""
 
-    def __init__(self, configuration: Configuration, clock: Clock, chance: random.Random, sender: Sender) -> None:
+    def __init__(
+        self, configuration: Configuration, clock: Clock, chance: random.Random, sender: Sender, node: str = ""
+    ) -> None:
         self.memory = MemoryCacheStore(configuration.cache.memory, clock.unix)
         self.store: CacheStore = self.memory
+        self._redis: RedisConnection | None = None
+        self._second: RedisCacheStore | None = None
+        if configuration.shared != "memory" and configuration.cache.shared:
+            from spork.adapters.redis.caching.cache_store import RedisCacheStore
+            from spork.adapters.redis.store.connection import connect
+
+            self._redis = connect(configuration.shared)
+            self.store = self._second = RedisCacheStore(
+                self._redis.client, self.memory, node, clock.unix, clock.monotonic
+            )
         self.cache = ResponseCache(self.store, clock.unix, chance.random)
         self.stop = CacheStop(self.cache, sender, clock, Delivery(clock))
+
+    def operations(self, snapshot: Callable[[], Snapshot], node: str) -> CacheOperations:
+        """What operators see and do."""
+        second = self._second
+        state = (lambda: "none") if second is None else (lambda: second.state)
+        return CacheOperations(self.cache, self.memory, snapshot, node, state)
 
     def configuration_swapped(self, before: Snapshot, after: Snapshot) -> None:
         """A new configuration is in force."""
@@ -44,6 +68,8 @@ class CacheSide:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep the stores in order until the block ends."""
+        if self._second is not None:
+            await self._second.open()
         upkeep = asyncio.create_task(self._upkeep())
         try:
             yield
@@ -51,6 +77,10 @@ class CacheSide:
             upkeep.cancel()
             await asyncio.gather(upkeep, return_exceptions=True)
             await self.stop.close()
+            if self._second is not None:
+                await self._second.close()
+            if self._redis is not None:
+                await self._redis.close()
 
     async def _upkeep(self) -> None:
         while True:

@@ -216,7 +216,12 @@ class GatewayContainer(containers.DeclarativeContainer):
     )
     admission = providers.Singleton(Admission, current=current, clock=clock, chance=random_numbers, clients=clients)
     caching = providers.Singleton(
-        CacheSide, configuration=configuration, clock=clock, chance=random_numbers, sender=sender
+        CacheSide,
+        configuration=configuration,
+        clock=clock,
+        chance=random_numbers,
+        sender=sender,
+        node=events.provided.node,
     )
     gateway = providers.Singleton(
         Forwarder,
@@ -240,5 +245,5 @@ class GatewayContainer(containers.DeclarativeContainer):
         operators,
         upstream_side,
     )
-    explainer = providers.Singleton(Explainer, admission=admission, sender=sender)
+    explainer = providers.Singleton(Explainer, admission=admission, sender=sender, cache=caching.provided.cache)
     admin_app = providers.Singleton(admin_application, operators, explainer, upstream_side)

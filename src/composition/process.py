@@ -77,6 +77,7 @@ async def serve(
         container.configurator().on_swap.append(lambda _, after: callers.configured(after.configuration))
         caching = container.caching()
         operators.monitoring.add(caching.cache)
+        operators.controls.cache = caching.operations(lambda: container.current().snapshot, operators.node)
         container.configurator().on_swap.append(caching.configuration_swapped)
         await stack.enter_async_context(caching.running())
         await stack.enter_async_context(callers.running())

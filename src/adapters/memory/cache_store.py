@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from spork.application.caching.journal import Purged, PurgeJournal
@@ -124,6 +124,12 @@ class MemoryCacheStore:
         self.most = most
         while self.size > self.most and self._kept:
             self._lose("memory", self._kept.popitem(last=False)[1])
+
+    def of_path(self, host: bytes, path: bytes) -> Iterator[tuple[CacheKey, StoredResponse]]:
+        """Everything kept of a path, for operators: looks at every key."""
+        for key in [key for key in self._kept if key[2] == host and key[3] == path]:
+            for entry in self.find(key):
+                yield key, entry
 
     def samples(self) -> Iterable[tuple[str, tuple[str, ...], float]]:
         yield ("gateway_cache_bytes", (), float(self.size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from spork.application.admin.callers import key_request
@@ -125,6 +125,37 @@ class Actions:
         return Prepared(
             "connection.close", f"connection {id}", "open", "closed", f"Ends one {view.kind} of {who} on {view.route}.",
             perform, None, view.since, subject=view.subject,
+        )  # fmt: skip
+
+    # ---------------------------------------------------------------------------------------------------------- cache
+
+    async def purge_cache(
+        self, urls: Sequence[str], tags: Sequence[str], routes: Sequence[str], everything: bool, soft: bool
+    ) -> Prepared:
+        control = _there(self._controls.cache, "the response cache")
+        if not (urls or tags or routes or everything):
+            raise OperationRefused("invalid", "Say what to purge: urls, tags, routes or everything.")
+        known = {route.name for route in self._overview().routes()}
+        for route in routes:
+            if route not in known:
+                raise OperationRefused("not_found", f"There is no route {route}.")
+        counts = [
+            f"{len(names)} {word}(s)" for word, names in (("url", urls), ("tag", tags), ("route", routes)) if names
+        ]
+        named = "everything" if everything else ", ".join(counts)
+        blast = "Stored answers are revalidated before they are given." if soft else "Stored answers are forgotten."
+
+        async def perform() -> str | None:
+            try:
+                silent = await control.purge(urls, tags, routes, everything, soft)
+            except ValueError as error:
+                raise OperationRefused("invalid", f"{error}.") from error
+            return f"purged, not confirmed by {', '.join(silent)}" if silent else None
+
+        view = control.view()
+        return Prepared(
+            "cache.purge", "cache", f"{view.entries} entries here", "purged",
+            f"Purges {named}{' softly' if soft else ''} on every node. {blast}", perform, None,
         )  # fmt: skip
 
     # --------------------------------------------------------------------------------------------- quotas, consumers

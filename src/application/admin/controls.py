@@ -13,6 +13,8 @@ from spork.application.kernel.tasks import Soon
 from spork.application.views import (
     ApiKeyView,
     BreakerView,
+    CacheEntryView,
+    CacheView,
     ComponentHealth,
     ConnectionView,
     LimitView,
@@ -113,6 +115,23 @@ class ConnectionControl(Protocol):
         """End it as an operator; False when it is over already."""
 
 
+class CacheControl(Protocol):
+    """The response cache of this process, and purges for the fleet."""
+
+    def view(self) -> CacheView: ...
+
+    def entries(self, url: str) -> Soon[Sequence[CacheEntryView]]:
+        """What is stored of a URL. Raises ValueError for what is none."""
+
+    async def purge(
+        self, urls: Sequence[str], tags: Sequence[str], routes: Sequence[str], everything: bool, soft: bool
+    ) -> tuple[str, ...]:
+        """Purge; answers the nodes that did not confirm it within a second. Raises ValueError for what is no URL."""
+
+    async def forget(self, subject: str) -> None:
+        """Purge every answer that was made for this person alone."""
+
+
 @dataclass(slots=True)
 class Controls:
     """The parts that are there in this process."""
@@ -123,3 +142,4 @@ class Controls:
     sessions: SessionControl | None = None
     plans: PlanControl | None = None
     connections: ConnectionControl | None = None
+    cache: CacheControl | None = None

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from spork.application.admin.explain_cache import explain_cache
 from spork.application.admin.upstream_views import fallback_word
+from spork.application.caching.response_cache import ResponseCache
 from spork.application.configuration.checks.routes import EXPOSED, PROBED
 from spork.application.configuration.model import Configuration
 from spork.application.exchange.bodies import HeldBody
@@ -85,7 +87,8 @@ class _NoSink:
 class Explainer:
     """Explains requests against the snapshot in force."""
 
-    def __init__(self, admission: Admission, sender: Sender) -> None:
+    def __init__(self, admission: Admission, sender: Sender, cache: ResponseCache | None = None) -> None:
+        self._cache = cache
         self._admission = admission
         self._sender = sender
 
@@ -126,7 +129,7 @@ class Explainer:
                     f"{method} {url}", None, candidates, plan.name, exchange.params, None, None, None, tuple(guards), (),
                     None, (note,),
                 )  # fmt: skip
-        return self._explanation(f"{method} {url}", exchange, plan, candidates, tuple(guards), refusal)
+        return await self._explanation(f"{method} {url}", exchange, plan, candidates, tuple(guards), refusal)
 
     def _candidates(self, exchange: Exchange) -> tuple[Candidate, ...]:
         head = exchange.head
@@ -136,7 +139,7 @@ class Explainer:
         rows = exchange.snapshot.table.explain(host_name(head.host), head.path, method, head.headers, head.query)
         return tuple(Candidate(plan.name, plan.config.match.path.text, won, why) for plan, won, why in rows)
 
-    def _explanation(
+    async def _explanation(
         self,
         request: str,
         exchange: Exchange,
@@ -173,6 +176,8 @@ class Explainer:
         own = upstream
         upstream = split_upstream(exchange, plan, own, 1.0)
         notes += _splits(exchange, plan, upstream if upstream is not own else None)
+        if plan.cache is not None and plan.cache.policy is not None and self._cache is not None:
+            notes += await explain_cache(self._cache, exchange, plan.cache, upstream.name)
         breaker = _breaker(upstream, exchange.now)
         if breaker is not None and breaker not in ("closed", "half_open") and refusal is None:
             refusal = f"breaker_open: the circuit of {upstream.name} is {breaker}"

@@ -24,6 +24,23 @@ class PurgeReceipt:
     told: bool = True
 
 
+class FirstLevel(Protocol):
+    """Answers held in the process: at hand at once, and never away."""
+
+    journal: PurgeJournal
+
+    def find(self, key: CacheKey) -> Sequence[StoredResponse]: ...
+
+    def keep(self, key: CacheKey, entry: StoredResponse) -> bool: ...
+
+    def drop(self, key: CacheKey) -> None: ...
+
+    def clear(self, why: str) -> None:
+        """Forget everything; `why` is its word in the metrics."""
+
+    def samples(self) -> Iterable[tuple[str, tuple[str, ...], float]]: ...
+
+
 class CacheStore(Protocol):
     """Variants of stored answers by key. Answers at once, or an awaitable; raises CacheStoreGone.
 

@@ -105,6 +105,7 @@ class LimitGuard:
         refundable: bool = False,
         legacy_headers: bool = False,
         count_cost: Count | None = None,
+        hits_are_free: bool = False,
     ) -> None:
         self._count_cost = count_cost or _uncounted
         self._limiter = limiter
@@ -118,6 +119,8 @@ class LimitGuard:
         self._sets: dict[str, LimitSet] = {}
         self._unknown = LimitSet((), insight, PLAN_UNKNOWN)
         self._refundable = refundable
+        #: What is charged is given back for answers from the cache.
+        self._hits_are_free = hits_are_free
         self._legacy = legacy_headers
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
@@ -187,6 +190,9 @@ class LimitGuard:
             exchange.at_close(_Release(self._limiter, decision[1]))
         if chosen.prices:
             self._price(exchange, chosen, charges, decision)
+        if self._hits_are_free:
+            at = decision.at
+            exchange.refunds += (lambda: self._limiter.refund(charges, at, None if self._own_time else exchange.unix),)
         if self._refundable:
             exchange.limits_taken = _Taken(self._limiter, charges, decision.at, self._own_time)
 
@@ -341,6 +347,7 @@ class LimitGuards:
             refundable=refundable,
             legacy_headers=configuration.legacy_limit_headers,
             count_cost=count,
+            hits_are_free=route.cache is not None and not route.cache.count_hits,
         )
 
 

@@ -27,12 +27,12 @@ from spork.application.kernel.faults import FaultError
 from spork.application.kernel.tasks import end
 from spork.application.pipeline.background import background_exchange
 from spork.application.pipeline.delivering import Delivery
-from spork.application.pipeline.invalidating import invalidated_by
+from spork.application.pipeline.invalidating import invalidated_by, url_tags
 from spork.application.pipeline.obtaining import Fills, Obtained
 from spork.application.pipeline.sender import Sender, Sent
 from spork.application.upstreams.transport import UpstreamResponse
 from spork.application.upstreams.upstream import LiveUpstream
-from spork.domain.http.caching.policy import RouteCache
+from spork.domain.http.caching.policy import CachePolicy, RouteCache
 from spork.domain.http.caching.reuse import Use, remaining, usable
 from spork.domain.http.caching.selection import fits, select, variant_of
 from spork.domain.http.caching.status_field import cache_status
@@ -45,6 +45,10 @@ log = logging.getLogger("spork.cache")
 
 NO_ROUTE: Final = Denial("no_route", "Nothing is served at this address.")
 _ONLY_IF_CACHED: Final = Denial("not_cached", "No stored answer may be used for this request.")
+#: What an API key needs to purge by PURGE.
+PURGE_SCOPE: Final = "cache:purge"
+_PURGE_REFUSED: Final = Denial("purge_refused", "PURGE needs a key with the scope for it.")
+_PURGED: Final = LocalResponse("purge", ((b"content-length", b"0"),), status=200)
 #: Waits between two looks for what another process fetches, seconds; doubled each time up to the longest.
 _FIRST_LOOK: Final = 0.02
 _LONGEST_LOOK: Final = 0.32
@@ -122,11 +126,22 @@ class CacheStop:
     ) -> None:
         """A request that is no GET or HEAD: it goes on, and what it changed is invalidated."""
         method = exchange.head.method
+        if method == "PURGE" and rules.purge_method and rules.policy is not None:
+            return await self._purge(door, exchange, rules.policy)
         if method in SAFE:
             return await self._pass(door, exchange, plan, upstream, "method" if rules.policy is not None else "")
         return await self._pass(
             door, exchange, plan, upstream, "method" if rules.policy is not None else "", unsafe=rules
         )
+
+    async def _purge(self, door: Door, exchange: Exchange, policy: CachePolicy) -> None:
+        """PURGE of a URL by a caller whose credential has the scope for it."""
+        principal = exchange.principal
+        if principal is None or PURGE_SCOPE not in principal.scopes:
+            return door.answer_verdict(exchange, _PURGE_REFUSED)
+        head = exchange.head
+        await self.cache.purge(url_tags(head.host, head.path, head.query, policy), False, "purge_method")
+        return door.answer_verdict(exchange, _PURGED)
 
     async def _pass(
         self,
@@ -222,15 +237,8 @@ class CacheStop:
         try:
             obtained = await self.fills.obtain(exchange, plan, request, upstream, variants, chosen, flight, done)
         except FaultError:
-            flight.land(None, alone=True)
             self._forwarded(exchange, plan, fwd)
             raise
-        if obtained.entry is not None and not obtained.why:
-            flight.land(obtained.entry)
-        elif obtained.filling is not None:
-            flight.land(obtained.filling)
-        else:
-            flight.land(None, alone=True)
         return await self._given(door, exchange, plan, request, upstream, obtained, fwd)
 
     def _alone(self, request: CacheRequest, exchange: Exchange) -> bool:
@@ -252,7 +260,10 @@ class CacheStop:
     ) -> None:
         """Ask the target without making anybody wait."""
         try:
-            obtained = await self.fills.obtain(exchange, plan, request, upstream, variants, chosen, None, _nothing)
+            marked = bool(self.cache.flights.marked(request.key, exchange.unix))
+            obtained = await self.fills.obtain(
+                exchange, plan, request, upstream, variants, chosen, None, _nothing, keeps_person=marked
+            )
         except FaultError:
             self._forwarded(exchange, plan, fwd)
             raise

@@ -104,8 +104,10 @@ class Fills:
         chosen: StoredResponse | None,
         flight: Flight | None,
         done: Callable[[], Awaitable[None] | None],
+        keeps_person: bool = False,
     ) -> Obtained:
-        """Ask the target for the answer to a GET. `done` is called once nothing more of it comes into the store.
+        """Ask the target for the answer to a GET, and land `flight` with what it brought. `done` is called once nothing more of it
+        comes into the store. `keeps_person`: what says who asks is sent at once, for the answer is known not to be shared.
 
         Raises FaultError when there is none and nothing stored may stand in.
         """
@@ -113,7 +115,6 @@ class Fills:
         keeping: Awaitable[None] | None = None
         try:
             personal = self._personal(exchange, request, variants)
-            keeps_person = flight is None
             while True:
                 obtained = await self._ask(
                     exchange, plan, request, upstream, variants, chosen, personal, keeps_person, done
@@ -126,7 +127,14 @@ class Fills:
                     continue
                 handed_over = obtained.filling is not None
                 keeping = obtained.keeping
+                if flight is not None:
+                    brought = obtained.entry if not obtained.why else None
+                    flight.land(brought or obtained.filling, alone=True)
                 return obtained
+        except FaultError:
+            if flight is not None:
+                flight.land(None, alone=True)
+            raise
         finally:
             if not handed_over:
                 self._later(done() if keeping is None else _one_after_the_other(keeping, done))

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-_DEFAULT_URL = "http://127.0.0.1:9000"
+DEFAULT_URL = "http://127.0.0.1:9000"
 
 
 class AdminRefused(click.ClickException):
@@ -89,7 +89,7 @@ def find_token(token: str | None, token_file: Path | None) -> str:
 def admin_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --url, --token and --token-file, and hands the command an `AdminClient` as `client`."""
 
-    @click.option("--url", envvar="SPORK_ADMIN_URL", default=_DEFAULT_URL, show_default=True, help="The admin API.")
+    @click.option("--url", envvar="SPORK_ADMIN_URL", default=DEFAULT_URL, show_default=True, help="The admin API.")
     @click.option("--token", envvar="SPORK_ADMIN_TOKEN", help="Admin token.")
     @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token.")
     @functools.wraps(command)

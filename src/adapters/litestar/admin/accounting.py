@@ -20,7 +20,7 @@ from litestar.response import Stream
 from spork.adapters.litestar.admin.acting import TERMS, Desk, Terms, Why
 from spork.adapters.litestar.admin.answers import READ, writing
 from spork.application.admin.commands import OperationRefused, Operations, Prepared
-from spork.application.admin.controls import Act
+from spork.application.admin.controls import Act, CacheControl
 from spork.application.admin.exports import as_csv, as_json_lines, csv_head
 from spork.application.admin.queries import Item, Items, Queries
 from spork.application.admin.versions import VersionReport
@@ -67,8 +67,9 @@ def accounting_handlers(
     usage: UsageStore | None,
     flush: Callable[[], Any],
     versions: VersionReport,
+    cache: Callable[[], CacheControl | None] = lambda: None,
 ) -> list[Router]:
-    handlers = [*_trail(queries, audit), *_erasure(operations, audit), *_usage(queries, usage, flush)]
+    handlers = [*_trail(queries, audit), *_erasure(operations, audit, cache), *_usage(queries, usage, flush)]
 
     @get("/objectives", summary="Service level objectives and their burn rates", **READ)
     async def objectives() -> Items[ObjectiveView]:
@@ -131,7 +132,9 @@ async def _all(trail: AuditTrail, format: str) -> AsyncIterator[str]:
             yield line
 
 
-def _erasure(operations: Operations, audit: AuditTrail | None) -> list[HTTPRouteHandler]:
+def _erasure(
+    operations: Operations, audit: AuditTrail | None, cache: Callable[[], CacheControl | None]
+) -> list[HTTPRouteHandler]:
     desk = Desk(operations)
 
     @post(
@@ -144,6 +147,9 @@ def _erasure(operations: Operations, audit: AuditTrail | None) -> list[HTTPRoute
 
         async def prepare(act: Act) -> Prepared:
             async def perform() -> str:
+                held = cache()
+                if held is not None:
+                    await held.forget(unquote(subject))
                 return f"erased in {await trail.erase_subject(unquote(subject), time.time(), act.by)} record(s)"
 
             blast = "Names, addresses and details of this person are forgotten; who did what when stays by commitment."

@@ -10,6 +10,7 @@ from typing import Any
 
 from spork.adapters.litestar.admin.accounting import AuditVerification
 from spork.adapters.litestar.admin.acting import NewKey, NewPlan, Raise, Rotation, Why, WhyAndHowLong
+from spork.adapters.litestar.admin.caching import Purge
 from spork.adapters.litestar.admin.configuring import Question, Rollback
 from spork.adapters.litestar.admin.logging import LogSettings, LogState
 from spork.adapters.litestar.admin.profiling import ProfileSettings
@@ -23,6 +24,9 @@ from spork.application.views import (
     AuditView,
     BreakerOnNode,
     BreakerView,
+    CacheEntryView,
+    CacheRouteView,
+    CacheView,
     Candidate,
     ComponentHealth,
     ConcernView,
@@ -286,6 +290,28 @@ ANSWERS: tuple[Any, ...] = (
     ConsumerView("acme", "basic", "Acme Ltd", 9.4, 2810, 14, AT - 4),
     KEY,
     SessionView("s-81f0", "user-42", "https://idp.example.com", AT - 1800, AT - 4, AT + 1800, "203.0.113.7"),
+    CacheView(
+        "node-a",
+        1204,
+        38_400_000,
+        268_435_456,
+        "redis",
+        3,
+        {"stored": 2210, "validated": 180, "refused": 12},
+        (CacheRouteView("catalogue", {"hit": 9100, "miss": 700, "collapsed": 120}, 0.93),),
+    ),
+    CacheEntryView(
+        "catalogue",
+        "https://api.example.com/catalogue/7",
+        200,
+        "fresh",
+        12,
+        48,
+        2210,
+        '"v7"',
+        {"accept-encoding": "gzip"},
+        "everyone",
+    ),
     ConnectionView(
         "4711", "node-a", "websocket", "live", "203.0.113.7", "acme", "user-42", "jwt", AT - 1800, AT + 1800
     ),
@@ -395,6 +421,7 @@ BODIES: tuple[Any, ...] = (
         "onboarding",
     ),
     Rotation(86_400, "yearly rotation"),
+    Purge(tags=["product-7"], reason="price changed"),
     Rollback("bffe033f408e", "INC-4711"),
     Question("http://api.example.com/api/v1/orders/42", "GET", {"x-api-key": "spk_..."}, "203.0.113.7"),
     ProfileSettings(5.0, 100, "speedscope", "INC-4711"),
@@ -429,6 +456,8 @@ ACTS: tuple[ActionResult, ...] = (
     _done("key.revoke", "key k7Yq2mB1", "active", "revoked", "acme is refused with this key from now on."),
     _done("session.revoke", "session s-81f0", "active", "revoked",
           "Every token of this session is refused from now on."),
+    _done("cache.purge", "cache", "1204 entries here", "purged",
+          "Purges 1 tag(s) on every node. Stored answers are forgotten."),
     _done("connection.close", "connection 4711", "open", "closed", "Ends one websocket of acme on live."),
     _done("subject.revoke", "subject user-42", "active", "revoked",
           "Every token of user-42 issued until now is refused (1 session(s) seen)."),

@@ -1,0 +1,1 @@
+"""Stored answers and purges that a fleet shares."""
