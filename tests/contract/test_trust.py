@@ -25,6 +25,7 @@ from spork.application.callers.trust import RevocationSync
 from spork.application.callers.verdicts import TokenCache
 from spork.domain.identity.consumers import Consumer
 from spork.domain.identity.revocation import Revocation, RevocationKind, RevocationSet
+from spork.domain.identity.subjects import NameSpaces
 from spork.domain.identity.tokens import Principal, Refused, TokenOutcome, Verified
 from tests import servers
 from tests.tokens import NOW
@@ -53,7 +54,9 @@ class Replica:
         self.consumer = f"acme{mark}"
         self.records = records
         self.revoked = RevocationSet()
-        self.consumers = Consumers([Consumer(self.consumer, "basic", (f"alice{mark}",))], records)
+        self.consumers = Consumers(
+            [Consumer(self.consumer, "basic", (f"alice{mark}",))], records, NameSpaces(issuers=("idp",))
+        )
         self.ring = KeyRing(records, b"pepper", self.revoked, self.consumers.named)
         self.trust = RevocationSync(
             records, records, announcements, self.revoked, self.ring, self.consumers, lambda: NOW

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from spork.console.session import tiers
-from spork.console.ui.secret import SecretWindow
+from spork.console.ui.secret import DEAF_SECONDS, SecretWindow
 from tests.servers import GatewayProcess, free_port, gateway_process, python_env, wait_until
 from tests.system.test_console import Admin
 from tests.unit.console.driving import Console, console
@@ -182,6 +183,10 @@ async def secret(running: Console) -> str:
     await running.until(lambda: SECRET.search(running.text), "the secret")
     found = SECRET.search(running.text)
     assert found is not None
+    # The window is deaf in its first second, so that keys typed ahead do not close it unseen.
+    window = running.app.screen
+    assert isinstance(window, SecretWindow)
+    await running.until(lambda: time.monotonic() - window._shown_at > DEAF_SECONDS, "the window hears keys")
     await running.press("y", "escape")
     await running.until(lambda: running.app.screen is running.app.main, "the list")
     return found.group()

@@ -415,7 +415,7 @@ def test_any_other_upgrade_is_refused(site: Site) -> None:
     before = len(site.target.requests)
     status, head, _ = ask(
         site.port,
-        b"GET /x HTTP/1.1\r\nHost: gw.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: gw.test\r\nConnection: Upgrade\r\nUpgrade: irc/6.9\r\n\r\n",
     )
     assert status == 501
     assert b"connection: close" in head.lower()

@@ -297,13 +297,17 @@ class ClientConnection(RequestParsing):
         self.deadline = self.edge.now + (limits.header_timeout if self._in_head else limits.idle_timeout)
         if self._queue:
             self._serve(self._queue.popleft())
-            served: ServerExchange | None = self.serving
-            if self._backlog and served is not None and not served.complete:  # its body was kept, too
+            if self._backlog and self._lacks_body():  # it was kept, too
                 self.loop.call_soon(self._catch_up)
         elif self._backlog:
             self.loop.call_soon(self._catch_up)
         elif self.edge.draining and not self._in_head:
             self._end()
+
+    def _lacks_body(self) -> bool:
+        """Whether the request being served is not whole. A method, for a compiler takes `serving` for None where it was
+        set to None before."""
+        return self.serving is not None and not self.serving.complete
 
     def _catch_up(self) -> None:
         """Parse what came while the line was full."""

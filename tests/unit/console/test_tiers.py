@@ -72,7 +72,7 @@ def test_draining_the_last_healthy_target_is_tier_three() -> None:
     targets = [target for target in seeds.targets(AT) if target.upstream == "billing"]
     drain = WRITES["drain"]
     assert drain.tier_for(targets[0], targets) == 3  # the other three are down
-    healthy = [replace(target, probe="up") for target in targets]
+    healthy = [replace(target, probe="up", config="active", breaker="closed", traffic="ok") for target in targets]
     assert drain.tier_for(healthy[0], healthy) == 2
 
 

@@ -9,15 +9,19 @@ from typing import Any
 
 import pytest
 
+from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from spork.adapters.msgspec.json_values import MsgspecJson
-from spork.application.exchange.exchange import RoutePlan
+from spork.application.configuration.model import RouteConfig
+from spork.application.exchange.exchange import NO_FIELDS, RoutePlan
 from spork.application.exchange.reading import BodyReader
 from spork.application.guards.transform import TransformGuard
 from spork.application.pipeline.sender import Sender
-from spork.application.upstreams.upstream import LiveUpstream
+from spork.application.upstreams.registry import UpstreamRegistry
 from spork.composition.codings import codings
+from spork.domain.routing.patterns import Match, PathPattern
 from spork.domain.transforms.operations import Operation
 from spork.domain.transforms.policy import TransformPolicy, When
+from spork.domain.upstreams.model import Target, Upstream
 from tests.exchanges import Body, exchange
 
 JSON = {"content-type": "application/json"}
@@ -94,8 +98,8 @@ async def test_explain_shows_the_result() -> None:
 async def test_the_sender_takes_it_whole() -> None:
     one = exchange("POST", headers=JSON, body=Body(b'{"a"', b":1}"))
     await settled(guard().admit(one))
-    plan, upstream = (
-        RoutePlan.__new__(RoutePlan),
-        LiveUpstream.__new__(LiveUpstream),
-    )  # neither is asked for a whole body
+    plan = RoutePlan(RouteConfig("r", Match(PathPattern.parse("/*")), "u"), (), None, 1000, NO_FIELDS)
+    registry = UpstreamRegistry(MemoryCircuitBreakers(lambda: 0.5), lambda: 0.5)
+    target = Target("http://127.0.0.1:1", "http", "127.0.0.1", 1)
+    upstream = registry.sync((Upstream("u", (target,)),), 0.0)["u"]
     assert Sender.body_to_send(one, plan, upstream) == b'{"a":1,"via":1}'

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from spork.application.configuration.model import RouteConfig
+from spork.application.exchange.exchange import NO_FIELDS, RoutePlan
 from spork.application.telemetry.versions import MOST_CALLERS, VersionCounters, network_of
 from spork.domain.identity.tokens import Principal
+from spork.domain.routing.patterns import Match, PathPattern
 from spork.domain.routing.versions import ApiVersion, Brownout, Selectors
 from tests.exchanges import exchange
 
@@ -29,7 +32,9 @@ def call(
 ) -> None:
     one: Any = exchange(unix=unix, client=client, headers={"user-agent": agent})
     one.principal = Principal(consumer, "jwt", consumer=consumer) if consumer else None
-    one.plan = type("Plan", (), {"config": type("Config", (), {"version": V1})()})()
+    one.plan = RoutePlan(
+        RouteConfig("orders@v1", Match(PathPattern.parse("/*")), "u", version=V1), (), None, 1, NO_FIELDS
+    )
     counters.closed(one)
 
 
