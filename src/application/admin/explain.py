@@ -8,7 +8,6 @@ what would be sent, and nothing was counted, charged or dialled.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 from spork.application.admin.explain_cache import explain_cache
@@ -21,6 +20,7 @@ from spork.application.exchange.exchange import Exchange, Guard, RoutePlan
 from spork.application.fleet.overview import upstreams_of
 from spork.application.kernel.tasks import now_or_later
 from spork.application.pipeline.admission import Admission, host_name, preflight_for, route
+from spork.application.pipeline.background import NoBody, NoSink
 from spork.application.pipeline.redirects import redirect
 from spork.application.pipeline.sender import Sender, split_upstream
 from spork.application.upstreams.upstream import LiveUpstream
@@ -45,45 +45,6 @@ class NotARequest(Exception):
     """What was asked about cannot be a request; str() says why."""
 
 
-class _NoBody:
-    """A request without a body."""
-
-    length: int | None = 0
-    received = 0
-
-    def whole(self) -> bytes | None:
-        return b""
-
-    async def read(self) -> bytes:
-        return b""
-
-    def limit(self, maximum: int) -> None:
-        """Nothing to bound."""
-
-
-class _NoSink:
-    """Nobody is answered."""
-
-    started = False
-    paused = False
-    sent = 0
-
-    def inform(self, status: int, headers: list[Header]) -> None: ...
-
-    def start(self, status: int, headers: list[Header]) -> None: ...
-
-    def write(self, data: bytes) -> None: ...
-
-    def finish(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-    async def drain(self) -> None: ...
-
-    def tunnel(self) -> Any:
-        raise NotImplementedError
-
-
 class Explainer:
     """Explains requests against the snapshot in force."""
 
@@ -106,7 +67,7 @@ class Explainer:
         head = head_of(method, url, pairs, client)
         if isinstance(head, Denial):
             return _refused(f"{method} {url}", head)
-        exchange = self._admission.open(head, HeldBody(data.encode()) if data else _NoBody(), _NoSink())
+        exchange = self._admission.open(head, HeldBody(data.encode()) if data else NoBody(), NoSink())
         at_the_edge = _at_the_edge(f"{method} {url}", head, exchange.snapshot.configuration)
         if at_the_edge is not None:
             return at_the_edge

@@ -9,7 +9,7 @@ from spork.application.kernel.clock import Clock
 from spork.domain.http.head import Header, RequestHead
 
 
-class _NoBody:
+class NoBody:
     """A request without a body."""
 
     length: int | None = 0
@@ -25,7 +25,7 @@ class _NoBody:
         """Nothing to bound."""
 
 
-class _NoSink:
+class NoSink:
     """Nobody is answered."""
 
     started = False
@@ -55,7 +55,7 @@ def background_exchange(behind: Exchange, clock: Clock) -> Exchange:
     own = RequestHead(
         "GET", head.path, head.query, head.headers, head.scheme, head.host, head.version, head.peer, head.peer_port
     )
-    made = Exchange(own, _NoBody(), _NoSink(), behind.snapshot, clock.monotonic(), clock.unix())
+    made = Exchange(own, NoBody(), NoSink(), behind.snapshot, clock.monotonic(), clock.unix())
     made.plan = behind.plan
     made.params = behind.params
     made.rest = behind.rest
