@@ -102,16 +102,32 @@ def test_one_limit_agrees(url: str, algorithm: str, data: st.DataObject, history
     asyncio.run(compare(url, [data.draw(limits(st.just(algorithm)))], history))
 
 
-async def compare(url: str, chosen: list[Limit], history: History) -> None:
+@given(
+    quotas=st.lists(
+        st.tuples(st.sampled_from([1, 3, 7, 50, 1000, 10**12]), st.sampled_from([1.0, 60.0, 1234.567891, 86400.0])),
+        min_size=2,
+        max_size=4,
+    ),
+    history=asks,
+)
+@settings(max_examples=100, deadline=None)
+def test_a_bucket_whose_quota_changes_agrees(url: str, quotas: list[tuple[int, float]], history: History) -> None:
+    in_turn = [Limit("moving", quota, period) for quota, period in quotas]
+    asyncio.run(compare(url, in_turn, history, in_turn=True))
+
+
+async def compare(url: str, chosen: list[Limit], history: History, in_turn: bool = False) -> None:
+    """`in_turn`: each request is under the next of `chosen` alone, as when a configuration changes between them."""
     connection = connect(url, operation=5.0)
     prefix = f"a{os.getpid()}-{next(_numbers)}".encode()
     shared = RedisRateLimiter(connection, MemoryRateLimiter(), prefix=prefix, timeout=5.0, slack=3600)
     pure, memory = Pure(), MemoryRateLimiter()
     now = T0
     try:
-        for step, asked in history:
+        for turn, (step, asked) in enumerate(history):
             now += step
-            charges = [Charge(limit, "bob", cost) for limit, cost in zip(chosen, asked, strict=False)]
+            under = [chosen[turn % len(chosen)]] if in_turn else chosen
+            charges = [Charge(limit, "bob", cost) for limit, cost in zip(under, asked, strict=False)]
             expected = pure.acquire(charges, now)
             waited = shared.acquire(charges, now / MICROS)
             assert not isinstance(waited, (Admitted, Throttled)), "Redis was not asked"

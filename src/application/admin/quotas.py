@@ -115,24 +115,7 @@ class QuotaControl:
         """Another quota for one window until `act.ttl` is over. Raises as `reset`."""
         tally, identity = self._found(id)
         until = self._unix() + (act.ttl or 3600.0)
-        used = await self._used(tally, identity) if tally.limit.algorithm == "gcra" else 0
         await self._overrides.put(Override(tally.limit.bucket, identity, quota, until, act.reason, act.by))
-        if used:
-            await self._count_again(tally, identity, used)
-
-    async def _used(self, tally: LimitHits, identity: str) -> int:
-        limit = self._raised(tally.limit, identity)
-        charge = Charge(limit, identity)
-        (state,) = await now_or_later(self._limiter.peek([charge], None if self._limiter.keeps_time else self._unix()))
-        return max(0, limit.terms.burst - state.remaining)
-
-    async def _count_again(self, tally: LimitHits, identity: str, used: int) -> None:
-        """GCRA remembers when the used units will have come back, at the pace of the quota that was: somebody who had
-        used all would wait as long as before the raise. So they are counted anew, at the pace of the quota that is."""
-        limit = self._raised(tally.limit, identity)
-        await self._forget(limit, identity)
-        charge = Charge(limit, identity, min(used, limit.terms.burst))
-        await now_or_later(self._limiter.acquire([charge], None if self._limiter.keeps_time else self._unix()))
 
     # ------------------------------------------------------------------------------------------------------- consumers
 

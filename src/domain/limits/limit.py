@@ -38,7 +38,7 @@ def _calendar_end(terms: Terms, state: windows.Counter) -> int:
 
 
 ALGORITHMS: Final[dict[str, Algorithm]] = {
-    "gcra": Algorithm(gcra.decide, gcra.refund, lambda terms, state: int(state)),
+    "gcra": Algorithm(gcra.decide, gcra.refund, lambda terms, state: gcra.expires(state)),
     "sliding_window": Algorithm(
         windows.decide_sliding, windows.refund_sliding, lambda terms, state: int(state[0]) + 2 * terms.period
     ),

@@ -298,3 +298,27 @@ def test_local_shares_of_all_nodes_are_the_quota_and_less_than_one_more_each(
     together = share.terms.quota * max(nodes, 1)
     assert quota <= together <= quota + max(nodes, 1) - 1
     assert share.algorithm in ("gcra", "concurrency")
+
+
+@pytest.mark.parametrize("algorithm", ["gcra", "sliding_window", "sliding_log", "fixed_window", "calendar"])
+def test_a_quota_that_is_raised_gives_the_rest_at_once_to_who_had_used_up_the_old_one(algorithm: str) -> None:
+    bucket = Bucket(limit(algorithm, 5, 3600.0))
+    assert [bucket.take(T0) for _ in range(6)] == [True] * 5 + [False]
+    bucket.limit = limit(algorithm, 20, 3600.0)
+    assert [bucket.take(T0) for _ in range(16)] == [True] * 15 + [False]
+
+
+def test_what_was_used_weighs_as_much_under_a_lower_quota_and_heals_at_its_pace() -> None:
+    bucket = Bucket(limit("gcra", 3600, 3600.0))
+    assert all(bucket.take(T0) for _ in range(20))
+    bucket.limit = limit("gcra", 30, 3600.0)
+    assert [bucket.take(T0) for _ in range(11)] == [True] * 10 + [False]
+    assert not bucket.take(T0 + 119 * MICROS)
+    assert bucket.take(T0 + 120 * MICROS)
+
+
+def test_what_is_settled_and_given_back_after_a_raise_is_in_units_too() -> None:
+    old, new = limit("gcra", 5, 3600.0).terms, limit("gcra", 10, 3600.0).terms
+    _, state, _, _, _ = old.decide(old, None, T0, 5)
+    assert new.decide(new, gcra.settle(new, state, T0, 2), T0, 0)[2] == 3
+    assert new.decide(new, gcra.refund(new, state, T0, T0, 2), T0, 0)[2] == 7

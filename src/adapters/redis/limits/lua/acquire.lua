@@ -34,14 +34,28 @@ end
 
 -- Each rule answers: admitted, left, reset, wait, and what `keep` needs to store the new state, or nil.
 
+-- A bucket's state is 'tat:interval': when it would be full again, and the interval it was counted with. With another
+-- interval than that, what is missing is read in units and 256ths of one.
+local function full_at(state, interval, span, debt)
+  local tat, counted = string.match(state, '(%d+):?(%d*)')
+  tat, counted = tonumber(tat), tonumber(counted)
+  if not counted or counted == interval or tat <= now then return tat end
+  local missing, most = tat - now, quotient(span + debt, interval) + 1
+  local units = quotient(missing, counted)
+  if units >= most then return now + most * interval end
+  local parts = ceiling((missing - units * counted) * 256, counted)
+  return now + units * interval + ceiling(parts * interval, 256)
+end
+
 local function gcra(key, cost, quota, period, interval, span, burst, debt)
-  local tat = tonumber(redis.call('GET', key) or now)
+  local state = redis.call('GET', key)
+  local tat = state and full_at(state, interval, span, debt) or now
   local moved
   if tat < now then
     tat = now
   elseif tat - now > span + debt then
     tat = now + span
-    moved = {format('%.0f', tat), span}
+    moved = {format('%.0f:%.0f', tat, interval), span}
   end
   local new = tat + interval * max(cost, 1)
   local over = new - now - span
@@ -51,7 +65,7 @@ local function gcra(key, cost, quota, period, interval, span, burst, debt)
   if cost <= 0 then
     return 1, quotient(span - tat + now, interval), tat - now, 0, moved
   end
-  return 1, quotient(-over, interval), new - now, 0, {format('%.0f', new), new - now}
+  return 1, quotient(-over, interval), new - now, 0, {format('%.0f:%.0f', new, interval), new - now}
 end
 
 local function count(key, cost, quota, start, finish)

@@ -16,11 +16,35 @@ local function keep(key, state)
   redis.call('SET', key, state, 'KEEPTTL')
 end
 
-local function gcra(key, cost, quota, period, interval)
-  local tat = tonumber(redis.call('GET', key) or 0)
+local function quotient(a, b)
+  return (a - math.fmod(a, b)) / b
+end
+
+local function ceiling(a, b)
+  local rest = math.fmod(a, b)
+  if rest == 0 then return a / b end
+  return (a - rest) / b + 1
+end
+
+-- As in acquire.lua.
+local function full_at(state, interval, span, debt)
+  local tat, counted = string.match(state, '(%d+):?(%d*)')
+  tat, counted = tonumber(tat), tonumber(counted)
+  if not counted or counted == interval or tat <= now then return tat end
+  local missing, most = tat - now, quotient(span + debt, interval) + 1
+  local units = quotient(missing, counted)
+  if units >= most then return now + most * interval end
+  local parts = ceiling((missing - units * counted) * 256, counted)
+  return now + units * interval + ceiling(parts * interval, 256)
+end
+
+local function gcra(key, cost, quota, period, interval, span, burst, debt)
+  local state = redis.call('GET', key)
   local back = interval * cost - max(now - at, 0)
-  if tat <= now or back <= 0 then return end
-  if tat - back > now then keep(key, format('%.0f', tat - back)) else redis.call('DEL', key) end
+  if not state or back <= 0 then return end
+  local tat = full_at(state, interval, span, debt)
+  if tat <= now then return end
+  if tat - back > now then keep(key, format('%.0f:%.0f', tat - back, interval)) else redis.call('DEL', key) end
 end
 
 local function count(key, cost, start)

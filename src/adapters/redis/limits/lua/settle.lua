@@ -17,10 +17,33 @@ local function keep(key, state, us)
   redis.call('SET', key, state, 'PX', format('%.0f', floor(max(us, 0) / 1000) + 1 + tonumber(ARGV[3])))
 end
 
+local function quotient(a, b)
+  return (a - math.fmod(a, b)) / b
+end
+
+local function ceiling(a, b)
+  local rest = math.fmod(a, b)
+  if rest == 0 then return a / b end
+  return (a - rest) / b + 1
+end
+
+-- As in acquire.lua.
+local function full_at(state, interval, span, debt)
+  local tat, counted = string.match(state, '(%d+):?(%d*)')
+  tat, counted = tonumber(tat), tonumber(counted)
+  if not counted or counted == interval or tat <= now then return tat end
+  local missing, most = tat - now, quotient(span + debt, interval) + 1
+  local units = quotient(missing, counted)
+  if units >= most then return now + most * interval end
+  local parts = ceiling((missing - units * counted) * 256, counted)
+  return now + units * interval + ceiling(parts * interval, 256)
+end
+
 local function gcra(key, cost, quota, period, interval, span, burst, debt)
-  local tat = max(tonumber(redis.call('GET', key) or now), now) + interval * cost
+  local state = redis.call('GET', key)
+  local tat = max(state and full_at(state, interval, span, debt) or now, now) + interval * cost
   tat = min(tat, now + span + debt)
-  keep(key, format('%.0f', tat), tat - now)
+  keep(key, format('%.0f:%.0f', tat, interval), tat - now)
 end
 
 local function count(key, cost, start, finish)
