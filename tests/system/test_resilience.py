@@ -259,7 +259,10 @@ async def _refused(caller: httpx.AsyncClient, url: str) -> bool:
 
 REGISTRATION = f"""{QUICK_END}
 registration: {{mode: token, allow: [127.0.0.0/8]}}
+upstreams:
+  later: {{}}
 routes:
+  - {{name: later, match: {{path: /later}}, upstream: later}}
   - {{name: services, match: {{path: "/services/{{service}}/*"}}, upstream: "{{service}}"}}
 """
 
@@ -306,6 +309,37 @@ async def test_what_may_not_be_registered_is_refused_with_a_clear_problem(tmp_pa
                 assert answer.json()["errors"][0]["reason"] == reason
             assert (await caller.post(register, json={"service": "x", "url": "http://127.0.0.1:1"})).status_code == 401
             assert (await caller.get(f"{gateway.url}/services/evil/1")).status_code == 404
+            assert (await caller.get(f"{gateway.url}/later")).status_code == 503, "declared, nobody has registered yet"
+
+
+async def test_a_registration_of_wrong_types_is_refused_with_the_place(tmp_path: Path) -> None:
+    good = {"service": "later", "url": "http://127.0.0.1:1"}
+    with gateway_process(REGISTRATION, tmp_path) as gateway:
+        async with client() as caller:
+            register = f"{gateway.admin_url}/discovery/register"
+            for body, place in [
+                (good | {"ttl": "5"}, "ttl"),
+                (good | {"weight": "2"}, "weight"),
+                (good | {"weight": 1.5}, "weight"),
+                (good | {"metadata": {"a": 1}}, "metadata[...]"),
+                (good | {"metadata": []}, "metadata"),
+                (good | {"service": 7}, "service"),
+                (good | {"service": None}, "service"),
+                (good | {"more": 1}, ""),
+                ([], ""),
+                (None, ""),
+                (5, ""),
+            ]:
+                answer = await caller.post(register, content=json.dumps(body), headers=admin(gateway))
+                assert answer.status_code == 422, (body, answer.text)
+                assert answer.json()["errors"][0]["path"] == place, (body, answer.text)
+            for text in ("{", "", "\xff", '{"service": "later", "url": "http://127.0.0.1:1", "ttl": 1e999}'):
+                answer = await caller.post(register, content=text.encode("latin-1"), headers=admin(gateway))
+                assert answer.status_code in (400, 422), (text, answer.text)
+            drain = f"{gateway.admin_url}/admin/v1/targets/later/x/drain"
+            answer = await caller.post(drain, json={"ttl": "600"}, headers=admin(gateway))
+            assert answer.json()["errors"][0]["path"] == "ttl"
+            assert (await caller.get(f"{gateway.url}/later")).status_code == 503
 
 
 async def test_what_happens_is_told_to_the_message_hub(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from litestar.types import Guard, Middleware
 
 from spork.adapters.litestar.admin.access import AdminProblem
 from spork.adapters.litestar.admin.answers import READ
+from spork.adapters.litestar.admin.strictness import strict_json
 from spork.application.upstreams.registration import Registration, RegistrationRefused, Registrations, StoreGone, Wanted
 from spork.application.views import RouteView, ServiceView, TargetView
 from spork.domain.upstreams.health import overall
@@ -99,6 +100,7 @@ def registration_router(
     return Router(
         "/discovery/register",
         route_handlers=[register, heartbeat, deregister],
+        before_request=strict_json,
         middleware=list(middleware),
         guards=list(guards),
         tags=["discovery"],

@@ -14,6 +14,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 
 from spork.adapters.litestar.admin.access import EXCEPTION_HANDLERS, Authenticated, RawAdminPaths, Witness, role_guard
 from spork.adapters.litestar.admin.documentation import documentation_handlers
+from spork.adapters.litestar.admin.strictness import strict_json
 from spork.application.admin.access import Operators
 
 DESCRIPTION = """What operators of a Spork gateway read and do. Answers cover the fleet and say which nodes are silent.
@@ -53,6 +54,7 @@ def admin_litestar(
         logging_config=None,  # logging is the process's, not the application's
         route_handlers=[router, *open_handlers, *documentation_handlers()],
         exception_handlers=EXCEPTION_HANDLERS,
+        before_request=strict_json,
         openapi_config=openapi(version),
         debug=False,
         request_max_body_size=4 * 1024 * 1024,

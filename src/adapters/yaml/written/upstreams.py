@@ -226,8 +226,8 @@ class Upstream(Written, frozen=True):
 
     targets: Annotated[
         tuple[TargetUrl | Target, ...],
-        "Addresses, as URL or with weight and priority; may be empty where services register or a file names them.",
-    ]
+        "Addresses, as URL or with weight and priority; left out where services register or a file names them.",
+    ] = ()
     balance: Annotated[Balancing | HashBalance, "How a target is chosen."] = "round_robin"
     probe: Annotated[Probe | None, "Active health check; left out: none."] = None
     outliers: Annotated[Outliers | None, "Passive ejection; left out: none."] = None

@@ -35,12 +35,17 @@ def check_upstreams(
 def unknown_upstream(name: str, known: Collection[str], path: str, unread: Collection[str]) -> Iterator[Diagnostic]:
     """Complains when `name` is no upstream."""
     if name not in known and child("upstreams", name) not in unread:
-        yield Diagnostic(path, f'no upstream "{name}"', did_you_mean(name, known, "declare it under upstreams:"))
+        remedy = did_you_mean(name, known, f"declare it under upstreams:, as `{name}: {{}}` if services register there")
+        yield Diagnostic(path, f'no upstream "{name}"', remedy)
 
 
 def _check_targets(upstream: Upstream, path: str, found: bool) -> Iterator[Diagnostic]:
     if not upstream.targets and not found:
-        yield Diagnostic(child(path, "targets"), "is empty", "an upstream needs at least one target")
+        yield Diagnostic(
+            child(path, "targets"),
+            "is missing or empty",
+            "an upstream needs at least one target, or `registration` or `discovery_file` that bring some",
+        )
     seen: dict[str, int] = {}
     for index, target in enumerate(upstream.targets):
         if target.name in seen:

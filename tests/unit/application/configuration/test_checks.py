@@ -80,7 +80,7 @@ def test_the_server(given: Configuration, expected: str) -> None:
 @pytest.mark.parametrize(
     ("upstream", "expected"),
     [
-        (Upstream("users", ()), "error upstreams.users.targets: is empty"),
+        (Upstream("users", ()), "error upstreams.users.targets: is missing or empty"),
         (
             replace(USERS, targets=(parse_target("http://a", priority=1),)),
             "warning upstreams.users.targets: no target has",
