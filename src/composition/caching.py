@@ -40,15 +40,17 @@ class CacheSide:
     ) -> None:
         self.memory = MemoryCacheStore(configuration.cache.memory, clock.unix)
         self.store: CacheStore = self.memory
-        self._redis: RedisConnection | None = None
+        self._redis: tuple[RedisConnection, ...] = ()
         self._second: RedisCacheStore | None = None
         if configuration.shared != "memory" and configuration.cache.shared:
-            from spork.adapters.redis.caching.cache_store import RedisCacheStore
+            from spork.adapters.redis.caching.cache_store import PATIENCE, RedisCacheStore
             from spork.adapters.redis.store.connection import connect
 
-            self._redis = connect(configuration.shared)
+            quick = connect(configuration.shared)
+            patient = connect(configuration.shared, operation=max(PATIENCE, quick.operation))
+            self._redis = (quick, patient)
             self.store = self._second = RedisCacheStore(
-                self._redis.client, self.memory, node, clock.unix, clock.monotonic
+                quick.client, self.memory, node, clock.unix, clock.monotonic, patient=patient.client
             )
         self.cache = ResponseCache(self.store, clock.unix, chance.random)
         self.stop = CacheStop(self.cache, sender, clock, Delivery(clock))
@@ -79,8 +81,8 @@ class CacheSide:
             await self.stop.close()
             if self._second is not None:
                 await self._second.close()
-            if self._redis is not None:
-                await self._redis.close()
+            for connection in self._redis:
+                await connection.close()
 
     async def _upkeep(self) -> None:
         while True:

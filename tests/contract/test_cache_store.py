@@ -13,7 +13,7 @@ import redis.asyncio
 
 from spork.adapters.memory.cache_store import MemoryCacheStore
 from spork.adapters.redis.caching.cache_store import RedisCacheStore
-from spork.application.caching.ports import CacheStore
+from spork.application.caching.ports import CacheStore, CacheStoreGone
 from spork.domain.http.caching.keys import CacheKey
 from spork.domain.http.caching.stored import StoredResponse
 from tests.servers import free_port
@@ -157,6 +157,65 @@ async def test_a_store_that_is_away_costs_the_second_level_and_nothing_else() ->
     receipt = await away.purge([b"url"], False)
     assert not receipt.told
     assert await bodies(away) == []
-    assert await away.claim(KEY, b"", 5)
+    assert await got(away.claim(KEY, b"", 5))
     await away.close()
     await away._redis.aclose()
+
+
+async def test_a_newer_answer_of_the_fleet_is_seen_where_an_old_one_stands(
+    nodes: tuple[RedisCacheStore, RedisCacheStore],
+) -> None:
+    one, two = nodes
+    await got(two.keep(KEY, entry(two, b"old")))
+    await got(one.keep(KEY, entry(one, b"new")))
+    assert await bodies(two) == [b"old"]
+    assert [each.body for each in await two.look(KEY)] == [b"new"]
+    assert await bodies(two) == [b"new"]
+
+
+async def test_a_large_answer_of_the_fleet_is_given_although_it_is_not_kept_here_yet(
+    nodes: tuple[RedisCacheStore, RedisCacheStore],
+) -> None:
+    one, two = nodes
+    large = b"x" * 300_000
+    await got(one.keep(KEY, entry(one, large)))
+    assert await bodies(two) == [large]
+
+
+async def test_one_slow_look_does_not_give_up_the_fleet_and_all_who_look_share_it(
+    nodes: tuple[RedisCacheStore, RedisCacheStore],
+) -> None:
+    one, two = nodes
+    asked = 0
+
+    class Slow:
+        async def get(self, name: str) -> bytes:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(0)
+            raise redis.exceptions.TimeoutError("busy")
+
+    two._patient, two._redis = two._redis, Slow()
+    try:
+        assert await one.claim(KEY, b"", 5)
+        looked = await asyncio.gather(*(two.find(KEY) for _ in range(100)), return_exceptions=True)
+        assert asked == 1
+        assert {type(each) for each in looked} == {CacheStoreGone}
+        assert not await two.claim(KEY, b"", 5), "the other node's claim still counts"
+        await got(one.keep(KEY, entry(one)))
+        assert [each.body for each in await two.look(KEY)] == [b"ok"]
+    finally:
+        two._redis = two._patient
+
+
+async def test_a_redis_that_is_back_is_asked_again_once_its_journal_was_read(
+    nodes: tuple[RedisCacheStore, RedisCacheStore],
+) -> None:
+    one, two = nodes
+    two._rest_until = time.monotonic() + 60
+    assert two.state == "away"
+    assert two.claim(KEY, b"", 5) is True
+    await two.follow()
+    assert two.state == "redis"
+    assert await two.claim(KEY, b"", 5)
+    assert not await one.claim(KEY, b"", 5)

@@ -57,6 +57,9 @@ class MemoryCacheStore:
         self._kept.move_to_end(key)
         return variants
 
+    def look(self, key: CacheKey) -> Sequence[StoredResponse]:
+        return self.find(key)
+
     def keep(self, key: CacheKey, entry: StoredResponse) -> bool:
         if self.journal.covers(entry) is not Purged.NO:
             return False

@@ -52,6 +52,9 @@ class CacheStore(Protocol):
     def find(self, key: CacheKey) -> Soon[Sequence[StoredResponse]]:
         """The variants kept under `key`, the newest first."""
 
+    def look(self, key: CacheKey) -> Soon[Sequence[StoredResponse]]:
+        """Like `find`, but what the fleet has counts also where this process has something of its own."""
+
     def keep(self, key: CacheKey, entry: StoredResponse) -> Soon[bool]:
         """Keep `entry` in place of an older one of its variant; False when it is not taken."""
 

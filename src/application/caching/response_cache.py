@@ -16,6 +16,7 @@ from spork.application.caching.request import CacheRequest
 from spork.application.kernel.tasks import Soon
 from spork.domain.http.caching import tags
 from spork.domain.http.caching.facts import ResponseFacts
+from spork.domain.http.caching.keys import CacheKey
 from spork.domain.http.caching.selection import variant_of
 from spork.domain.http.caching.stored import StoredResponse, store
 from spork.domain.http.caching.storing import Pass, Store, storable
@@ -43,8 +44,15 @@ class ResponseCache:
 
     def find(self, request: CacheRequest) -> Soon[Variants]:
         """The variants kept for this request; none when the store is away."""
+        return self._found(self.store.find, request)
+
+    def look(self, request: CacheRequest) -> Soon[Variants]:
+        """The same, asking the fleet also where this process has something that cannot be given."""
+        return self._found(self.store.look, request)
+
+    def _found(self, asked: Callable[[CacheKey], Soon[Variants]], request: CacheRequest) -> Soon[Variants]:
         try:
-            found = self.store.find(request.key)
+            found = asked(request.key)
         except CacheStoreGone as error:
             self.failed(error)
             return ()

@@ -309,7 +309,11 @@ class CacheStop:
     async def _claimed_elsewhere(
         self, request: CacheRequest, variant: tuple[bytes, ...], varied: list[Header]
     ) -> StoredResponse | None:
-        """None when this process is to fetch; else what another one that was at it has brought."""
+        """None when this process is to fetch; else what another one that was at it has brought.
+
+        Whoever has won the claim looks once more before it fetches: the one that had it may have stored its answer and given the
+        claim back since this request looked.
+        """
         store = self.cache.store
         patience = request.policy.collapse
         look = _FIRST_LOOK
@@ -318,20 +322,30 @@ class CacheStop:
         while True:
             try:
                 claimed = store.claim(request.key, name, max(patience, 1.0))
-                if isinstance(claimed, Awaitable):
-                    claimed = await claimed
+                if not isinstance(claimed, Awaitable):
+                    return None  # nobody shares this store, and the flight has looked after this process
+                won = await claimed
             except CacheStoreGone as error:
                 self.cache.failed(error)
                 return None
-            if claimed or self._monotonic() >= until:
+            entry = await self._stored_elsewhere(request, varied)
+            if entry is not None:
+                if won and (waiting := self._release(request, variant)) is not None:
+                    await waiting
+                return entry
+            if won or self._monotonic() >= until:
                 return None
             await asyncio.sleep(min(look, max(0.0, until - self._monotonic())))
             look = min(look * 2.0, _LONGEST_LOOK)
-            found = self.cache.find(request)
-            variants = await found if isinstance(found, Awaitable) else found
-            entry = select(variants, varied, request.policy.languages)
-            if entry is not None and usable(entry, self.cache.unix()) is Use.FRESH:
-                return entry
+
+    async def _stored_elsewhere(self, request: CacheRequest, varied: list[Header]) -> StoredResponse | None:
+        """What the fleet has by now, where it may be given to this request."""
+        found = self.cache.look(request)
+        variants = await found if isinstance(found, Awaitable) else found
+        entry = select(variants, varied, request.policy.languages)
+        if entry is not None and usable(entry, self.cache.unix(), request.directives) is Use.FRESH:
+            return entry
+        return None
 
     def _release(self, request: CacheRequest, variant: tuple[bytes, ...]) -> Awaitable[None] | None:
         released = self.cache.store.release(request.key, b"\0".join(variant))

@@ -7,7 +7,10 @@ The journal is one hash: an epoch, a position that grows with each purge, and th
 node reads it when its position moved, which it looks at twice a second and hears of at once. Positions are compared, never clocks.
 An entry of another epoch is none: the journal it was stored under is gone, and with it the purges that may have covered it.
 
-A Redis that is away costs the second level and nothing else. Purges made meanwhile hold here and are told once it is back; a node
+What a request may do without is asked with little patience; a claim, and what is stored for others, with more: a node that gave up on
+a slow answer there would ask the target once more. All who look for one key share one look.
+
+A Redis that is away costs the second level and nothing else: it is left alone until the journal can be read again. Purges made meanwhile hold here and are told once it is back; a node
 that cannot confirm the journal for five seconds lets go of answers with tags, for it may have missed a purge of theirs.
 """
 
@@ -43,8 +46,12 @@ UNCONFIRMED: Final = 5.0
 #: The longest an answer stands in Redis, seconds, and what is added for answers that can be validated.
 _LONGEST: Final = 30 * 86400
 _TO_VALIDATE: Final = 3600.0
-#: Seconds for which Redis is left alone after a failure.
-_REST: Final = 1.0
+#: Seconds for which Redis is left alone once it is taken for away; reading the journal ends it, failing to prolongs it.
+_REST: Final = 2.0
+#: Looks that failed one after the other after which Redis is taken for away: one may be slow on a busy machine.
+_STRIKES: Final = 3
+#: Seconds that a claim or a store may take.
+PATIENCE: Final = 0.5
 
 
 class _Wire(msgspec.Struct, array_like=True):
@@ -75,7 +82,10 @@ _decode = msgspec.msgpack.Decoder(_Wire).decode
 
 
 class RedisCacheStore:
-    """`spork.application.caching.ports.CacheStore` over a `redis.asyncio` client, which stays the caller's, and a first level."""
+    """`spork.application.caching.ports.CacheStore` over two `redis.asyncio` clients, which stay the caller's, and a first level.
+
+    `redis` is asked where a request would rather go on without an answer, `patient` (the same when left out) where it would not.
+    """
 
     def __init__(
         self,
@@ -85,11 +95,13 @@ class RedisCacheStore:
         unix: Callable[[], float],
         monotonic: Callable[[], float],
         prefix: str = "spork",
+        patient: Any = None,
     ) -> None:
         self.first = first
         self.journal: PurgeJournal = first.journal
         self.failures = 0
         self._redis = redis
+        self._patient = patient = redis if patient is None else patient
         self._node = node
         self._unix = unix
         self._monotonic = monotonic
@@ -98,11 +110,13 @@ class RedisCacheStore:
         self._journal_key = f"{prefix}:{{cache}}:journal"
         self._seen_key = f"{prefix}:{{cache}}:seen"
         self._channel = f"{prefix}:cache:purges"
-        self._purge = redis.register_script((_LUA / "purge.lua").read_text())
-        self._release = redis.register_script((_LUA / "release.lua").read_text())
+        self._purge = patient.register_script((_LUA / "purge.lua").read_text())
+        self._release = patient.register_script((_LUA / "release.lua").read_text())
         self._untold: list[tuple[tuple[bytes, ...], bool]] = []
         self._confirmed = monotonic()
         self._rest_until = 0.0
+        self._strikes = 0
+        self._looks: dict[CacheKey, asyncio.Task[Sequence[StoredResponse]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
 
@@ -123,27 +137,48 @@ class RedisCacheStore:
                 self.first.drop(key)
                 return ()
             return found
-        return () if self._resting() else self._find(key)
+        return () if self._resting() else self._shared_look(key)
 
-    async def _find(self, key: CacheKey) -> Sequence[StoredResponse]:
-        data = await self._do(self._redis.get(self._prefix + digest(key)))
-        if data is None:
-            return ()
-        wire = self._read(data)
+    def look(self, key: CacheKey) -> Any:
+        return self.first.find(key) if self._resting() else self._look_up(self._patient, key)
+
+    async def _shared_look(self, key: CacheKey) -> Sequence[StoredResponse]:
+        task = self._looks.get(key)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._look_up(self._redis, key))
+            self._looks[key] = task
+            task.add_done_callback(lambda done: self._looked(key, done))
+        return await asyncio.shield(task)
+
+    def _looked(self, key: CacheKey, task: asyncio.Task[Sequence[StoredResponse]]) -> None:
+        self._looks.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # who waited has it; nobody may have
+
+    async def _look_up(self, redis: Any, key: CacheKey) -> Sequence[StoredResponse]:
+        """What the fleet has, taken into the first level where it is newer than what stands there."""
+        data = await self._do(redis.get(self._prefix + digest(key)), redis)
+        wire = None if data is None else self._read(data)
         if wire is None:
-            return ()
+            return self.first.find(key)
         if not wire.names:
             entries = [_entry(wire)]
         else:
-            members = await self._do(self._redis.smembers(self._prefix + digest(key) + ":variants"))
+            members = await self._do(redis.smembers(self._prefix + digest(key) + ":variants"), redis)
             names = [self._prefix + name.decode("ascii") for name in sorted(members)][:16]
-            values = await self._do(self._redis.mget(names)) if names else []
+            values = await self._do(redis.mget(names), redis) if names else []
             wires = [self._read(value) for value in values if value is not None]
             entries = [_entry(each) for each in wires if each is not None and not each.names]
+        known = {(entry.vary, entry.variant): entry.stored_at for entry in self.first.find(key)}
+        not_kept: list[StoredResponse] = []
         for entry in sorted(entries, key=lambda each: each.stored_at):
-            if self.journal.covers(entry) is not Purged.HARD:
-                self.first.keep(key, entry)
-        return self.first.find(key)
+            if known.get((entry.vary, entry.variant), -1.0) >= entry.stored_at:
+                continue
+            if self.journal.covers(entry) is not Purged.HARD and not self.first.keep(key, entry):
+                not_kept.insert(0, entry)
+        found = self.first.find(key)
+        # What the first level does not take (yet: it is large) is good for whoever looked.
+        return [*not_kept, *found] if not_kept else found
 
     def keep(self, key: CacheKey, entry: StoredResponse) -> Any:
         kept = self.first.keep(key, entry)
@@ -160,7 +195,7 @@ class RedisCacheStore:
             return kept
         name = digest(key)
         packed = _encode(_wire(self.journal.epoch, entry))
-        async with self._redis.pipeline(transaction=False) as pipe:
+        async with self._patient.pipeline(transaction=False) as pipe:
             if entry.vary:
                 variant = digest(key, *entry.vary, *entry.variant)
                 marker = _encode(_Wire(self.journal.epoch, (entry.vary,)))
@@ -188,11 +223,12 @@ class RedisCacheStore:
         self._untold.append((wanted, soft))
         return PurgeReceipt(self.journal.note_untold(wanted, soft), told=False)
 
-    async def claim(self, key: CacheKey, variant: bytes, seconds: float) -> bool:
-        if self._resting():
-            return True
+    def claim(self, key: CacheKey, variant: bytes, seconds: float) -> Any:
+        return True if self._resting() else self._claim(key, variant, seconds)
+
+    async def _claim(self, key: CacheKey, variant: bytes, seconds: float) -> bool:
         name = self._prefix + digest(key, variant) + ":claim"
-        return bool(await self._do(self._redis.set(name, self._token, nx=True, px=round(seconds * 1000))))
+        return bool(await self._do(self._patient.set(name, self._token, nx=True, px=round(seconds * 1000))))
 
     async def release(self, key: CacheKey, variant: bytes) -> None:
         if self._resting():
@@ -204,7 +240,7 @@ class RedisCacheStore:
 
     async def confirmations(self, position: float) -> dict[str, bool]:
         try:
-            seen = await self._do(self._redis.hgetall(self._seen_key))
+            seen = await self._do(self._patient.hgetall(self._seen_key))
         except CacheStoreGone:
             return {"the rest of the fleet (Redis is away)": False}
         now = self._unix()
@@ -226,7 +262,7 @@ class RedisCacheStore:
         self._tasks = [loop.create_task(self._look()), loop.create_task(self._listen())]
 
     async def close(self) -> None:
-        await end(self._tasks)
+        await end([*self._tasks, *self._looks.values()])
 
     async def _tell(self, tags: Sequence[bytes], soft: bool) -> float:
         args = [secrets.token_hex(8), MOST_TAGS, JOURNAL_LIFE, int(soft), self._channel, *tags]
@@ -241,23 +277,24 @@ class RedisCacheStore:
         for tags, soft in list(self._untold):
             await self._tell(tags, soft)
             self._untold.remove((tags, soft))
-        epoch, position = await self._do(self._redis.hmget(self._journal_key, "=epoch", "=position"))
+        epoch, position = await self._do(self._patient.hmget(self._journal_key, "=epoch", "=position"))
         if epoch is None:
-            await self._do(self._redis.hsetnx(self._journal_key, "=epoch", secrets.token_hex(8)))
-            await self._do(self._redis.expire(self._journal_key, JOURNAL_LIFE))
-            epoch, position = await self._do(self._redis.hmget(self._journal_key, "=epoch", "=position"))
+            await self._do(self._patient.hsetnx(self._journal_key, "=epoch", secrets.token_hex(8)))
+            await self._do(self._patient.expire(self._journal_key, JOURNAL_LIFE))
+            epoch, position = await self._do(self._patient.hmget(self._journal_key, "=epoch", "=position"))
         self._believe(epoch.decode())
         if float(position or 0) > self._read_to:
             await self._read_all()
         self._confirmed = self._monotonic()
+        self._rest_until = 0.0
         said = b"%d %d" % (int(self._read_to), int(self._unix()))
-        await self._do(self._redis.hset(self._seen_key, self._node, said))
-        await self._do(self._redis.expire(self._seen_key, 86400))
+        await self._do(self._patient.hset(self._seen_key, self._node, said))
+        await self._do(self._patient.expire(self._seen_key, 86400))
 
     _read_to = 0.0
 
     async def _read_all(self) -> None:
-        fields: dict[bytes, bytes] = await self._do(self._redis.hgetall(self._journal_key))
+        fields: dict[bytes, bytes] = await self._do(self._patient.hgetall(self._journal_key))
         position = float(fields.pop(b"=position", b"0"))
         epoch = fields.pop(b"=epoch", b"")
         self._believe(epoch.decode())
@@ -311,13 +348,18 @@ class RedisCacheStore:
     def _resting(self) -> bool:
         return self._monotonic() < self._rest_until
 
-    async def _do(self, operation: Any) -> Any:
+    async def _do(self, operation: Any, redis: Any = None) -> Any:
+        """What Redis answers. Raises CacheStoreGone, and takes Redis for away where it was slow too often or too long."""
         try:
-            return await operation
+            answer = await operation
         except _GONE as error:
             self.failures += 1
-            self._rest_until = self._monotonic() + _REST
+            self._strikes += 1
+            if redis is not self._redis or self._strikes >= _STRIKES:
+                self._rest_until = self._monotonic() + _REST
             raise CacheStoreGone(str(error) or type(error).__name__) from error
+        self._strikes = 0
+        return answer
 
     def _read(self, data: bytes) -> _Wire | None:
         try:

@@ -170,6 +170,34 @@ async def test_one_thousand_at_once_ask_the_target_once() -> None:
     assert sum("collapsed" in said(sink) for sink in sinks) == 999
 
 
+class Elsewhere(MemoryCacheStore):
+    """A store that another process fills between this one's look and its claim."""
+
+    missed = 0
+
+    async def find(self, key: Any) -> Any:  # type: ignore[override]
+        if not self.missed:
+            self.missed += 1
+            return ()
+        return super().find(key)
+
+    def look(self, key: Any) -> Any:
+        return super().find(key)
+
+    async def claim(self, key: Any, variant: bytes, seconds: float) -> bool:  # type: ignore[override]
+        return True
+
+
+async def test_whoever_wins_the_claim_looks_once_more_before_it_asks() -> None:
+    house = House(counting(FRESH))
+    await house.ask()
+    other = Elsewhere(1 << 20, house.clock.unix, house.store.journal)
+    other._kept, house.cache.store = house.store._kept, other
+    late = await house.ask()
+    assert (house.asked, late.status) == (1, 200)
+    assert "collapsed" in said(late)
+
+
 async def test_nobody_waits_for_what_is_known_not_to_be_storable() -> None:
     gate = asyncio.Event()
     gate.set()
