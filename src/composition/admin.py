@@ -423,8 +423,20 @@ class OperatorSide:
 
     @property
     def open_to_readers(self) -> bool:
-        """Whether what only reads needs no token: the admin listener is on loopback."""
-        return self.configuration.admin.host in ("127.0.0.1", "::1", "localhost")
+        """Whether what only reads needs no token: as configured, or because the admin listener is on loopback."""
+        admin = self.configuration.admin
+        if admin.readers != "auto":
+            return admin.readers == "open"
+        return admin.host in ("127.0.0.1", "::1", "localhost")
+
+    def _same_files(self, node: str) -> bool:
+        """Whether a node is a worker of this very gateway, and so reads the same files."""
+        return node.partition("/")[0] == self.node.partition("/")[0]
+
+    def admin_names(self) -> tuple[str, ...]:
+        """Names with a dot that the admin listener answers to: those configured now, and this machine's own."""
+        own = (self.configuration.admin.host.lower(), socket.gethostname().lower())
+        return (*self._current.snapshot.configuration.admin.hosts, *self.configuration.admin.hosts, *own)
 
     def exposed_metrics(self) -> Sequence[Any]:
         """Handlers for a data listener that exposes metrics: open, because the operator asked for it."""
@@ -452,7 +464,9 @@ class OperatorSide:
         if not self.open_to_readers:
             closed = Authenticated(self.operators, self.clock.unix, self.record_security_event)
         health = health_handlers(self.lifecycle, frozenset({"health", "ready", "startup"}))
-        configuring = configuring_handlers(self.queries, ConfigurationActions(self.live), self.operations, explainer)
+        configuring = configuring_handlers(
+            self.queries, ConfigurationActions(self.live, self._same_files), self.operations, explainer
+        )
         gateway = os.environ.get("SPORK_NAME") or socket.gethostname()
         return admin_application(
             [
@@ -479,6 +493,7 @@ class OperatorSide:
             self.clock.unix,
             self.record_security_event,
             own_version(),
+            self.admin_names,
         )
 
     # --------------------------------------------------------------------------------------------------------- running

@@ -60,6 +60,8 @@ async def test_a_whole_trail_verifies_and_is_found_in_order(trail: SqlAuditTrail
     found = await trail.find(action="breaker", actor="alice", after=2, limit=3)
     assert [r.number for r in found] == [3, 4, 5]
     assert await trail.find(action="break") == []
+    assert [r.number for r in await trail.find(newest=True, limit=2)] == [6, 5]
+    assert [r.number for r in await trail.find(newest=True, before=5, limit=2)] == [4, 3]
     assert [r.number for r in await trail.find(text="b4")] == [4]
     assert [r.number for r in await trail.find(since=1002.0, until=1004.0)] == [2, 3]
 

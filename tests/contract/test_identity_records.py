@@ -237,3 +237,16 @@ async def test_a_key_needs_a_consumer_and_networks_that_are_some(store: Store) -
     for bad in (KeyRequest(""), KeyRequest("a\nb"), KeyRequest("acme", cidrs=("10.0.0.0/99",))):
         with pytest.raises(ValueError, match=r"."):
             await keys.issue(bad, NOW)
+
+
+async def test_records_are_their_owners_in_whatever_directory(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "records.db").touch(0o644)
+    engine = open_database("sqlite", str(tmp_path))
+    try:
+        await upgrade(engine)
+        await SqlRecords(engine).assign(Consumer("acme", plan="pro"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        await engine.dispose()
+    assert modes == {"records.db": 0o600, "records.db-wal": 0o600, "records.db-shm": 0o600}

@@ -12,7 +12,7 @@ from spork.adapters.httpx.fetch import MAX_DOCUMENT, HttpCalls, check_address
 from spork.adapters.httpx.introspection import Authority as Asking
 from spork.adapters.httpx.introspection import IntrospectionVerifier
 from spork.adapters.jwt.sources import REFRESH_AFTER, UNKNOWN_KID_INTERVAL, PublishedKeys
-from spork.adapters.jwt.verifier import JwtVerifier, Published, trust
+from spork.adapters.jwt.verifier import PATIENCE, JwtVerifier, Published, trust
 from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from spork.application.callers.ports import FetchFailed
 from spork.application.callers.verdicts import TokenCache
@@ -148,6 +148,25 @@ async def test_a_slow_issuer_is_not_waited_for_for_ever(issuer: Authority, calls
     verifier = JwtVerifier([trust(declared(issuer), calls)])
     async with asyncio.timeout(5):
         assert await verify(verifier, token()) == Unverifiable("keys_unavailable")
+
+
+async def test_a_request_waits_for_keys_shorter_than_their_fetch_may_take(
+    issuer: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert PATIENCE == 2.0  # docs/identity.md
+    monkeypatch.setattr("spork.adapters.jwt.verifier.PATIENCE", 0.05)
+    issuer.gate.clear()
+    patient = HttpCalls(patience=60.0)
+    try:
+        verifier = JwtVerifier([trust(declared(issuer), patient)])
+        assert await verify(verifier, token()) == Unverifiable("keys_unavailable")
+        issuer.gate.set()  # the fetch that was begun goes on, for those who come later
+        async with asyncio.timeout(20):
+            while not isinstance(await verify(verifier, token()), Verified):
+                await asyncio.sleep(0.01)
+        assert issuer.count("/jwks") == 1
+    finally:
+        await patient.close()
 
 
 async def test_discovery_must_name_the_issuer_itself(issuer: Authority, calls: HttpCalls) -> None:

@@ -34,7 +34,7 @@ def operations() -> dict[str, schemathesis.APIOperation]:
     """Every call under /admin/v1, from the application as the gateway builds it, without starting one."""
     with tempfile.TemporaryDirectory() as directory:
         container = GatewayContainer(configuration=Configuration(state_dir=directory), config_path=None)
-        schema = schemathesis.openapi.from_dict(describe(container.admin_app().app))
+        schema = schemathesis.openapi.from_dict(describe(container.admin_app().app.app))
         found = [result.ok() for result in schema.get_all_operations()]
     return {operation.label: operation for operation in found if operation.path.startswith("/admin/v1/")}
 

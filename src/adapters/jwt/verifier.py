@@ -6,8 +6,10 @@ The order is: shape, issuer, algorithm, key, signature, claims. Nothing a token 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from spork.adapters.jwt.keys import SUPPORTED, KeySet, read_static
 from spork.adapters.jwt.sources import KeySource, PublishedKeys, StaticKeys
@@ -25,6 +27,9 @@ from spork.domain.identity.tokens import (
     principal_of,
     refuse_claims,
 )
+
+#: Seconds a request waits for keys that are being fetched.
+PATIENCE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,13 @@ def _same_type(given: object, wanted: str) -> bool:
 async def _verify_later(
     refresh: Awaitable[KeySet | None], parts: Token, issuer: TrustedIssuer, algorithm: str, now: float
 ) -> TokenOutcome:
-    return _verify_with(await refresh, parts, issuer, algorithm, now)
+    """With the keys of a refresh; a request waits `PATIENCE` for it at most, the refresh itself goes on."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            keys = await refresh
+    except TimeoutError:
+        return Unverifiable("keys_unavailable")
+    return _verify_with(keys, parts, issuer, algorithm, now)
 
 
 def _verify_with(keys: KeySet | None, parts: Token, issuer: TrustedIssuer, algorithm: str, now: float) -> TokenOutcome:

@@ -25,13 +25,18 @@ def http_problem(_: Request[Any, Any, Any], error: HTTPException) -> Response[di
     )
 
 
+def too_deep(request: Request[Any, Any, Any], _: RecursionError) -> Response[dict[str, object]]:
+    """A body that is nested too deeply to be read."""
+    return http_problem(request, HTTPException("The body is nested too deeply.", status_code=400))
+
+
 def application(handlers: Sequence[ControllerRouterHandler], **options: Any) -> Litestar:
     """A Litestar application as the gateway runs them: no debug pages, problems for errors, no docs unless asked."""
     return Litestar(
         logging_config=None,  # logging is the process's, not the application's
         route_handlers=list(handlers),
         openapi_config=options.pop("openapi_config", None),
-        exception_handlers={HTTPException: http_problem},
+        exception_handlers={HTTPException: http_problem, RecursionError: too_deep},
         debug=False,
         **options,
     )

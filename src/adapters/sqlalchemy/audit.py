@@ -83,9 +83,16 @@ class SqlAuditTrail:
         since: float = 0.0,
         until: float = 0.0,
         limit: int = 200,
+        before: int = 0,
+        newest: bool = False,
     ) -> Sequence[AuditRecord]:
-        """Records with a number above `after` that fit, oldest first. `action` fits its sub-actions too."""
+        """Records that fit with a number above `after`, and below `before` unless that is 0; oldest first, or `newest`.
+
+        `action` fits its sub-actions too.
+        """
         wanted: list[Any] = [RECORDS.c.number > after]
+        if before:
+            wanted.append(RECORDS.c.number < before)
         if action:
             wanted.append(or_(RECORDS.c.action == action, RECORDS.c.action.startswith(action + ".", autoescape=True)))
         if actor:
@@ -98,7 +105,8 @@ class SqlAuditTrail:
         if until:
             wanted.append(RECORDS.c.at < until)
         async with self._engine.connect() as connection:
-            query = select(RECORDS).where(and_(*wanted)).order_by(RECORDS.c.number).limit(limit)
+            order = RECORDS.c.number.desc() if newest else RECORDS.c.number
+            query = select(RECORDS).where(and_(*wanted)).order_by(order).limit(limit)
             return [_record(row) for row in await connection.execute(query)]
 
     async def every(self) -> AsyncIterator[AuditRecord]:

@@ -6,6 +6,9 @@ Waiting for a connection and for a lock are bounded; opening reaches out to noth
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Callable
 from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Any
@@ -39,6 +42,7 @@ def open_database(records: str, state_dir: str) -> AsyncEngine:
         if url.database and url.database != ":memory:":
             Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         engine = create_async_engine(url, connect_args={"timeout": _BUSY})
+        event.listen(engine.sync_engine, "do_connect", _private_files(url.database or ""))
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         return engine
     arguments: dict[str, Any] = {"timeout": 5.0, "command_timeout": 10.0}
@@ -65,6 +69,25 @@ def insert_into(engine: AsyncEngine, table: Table) -> Any:
     from sqlalchemy.dialects import postgresql
 
     return postgresql.insert(table)
+
+
+def _private_files(database: str) -> Callable[..., None]:
+    """Makes the database's files readable by their owner only, before the first connection, in whatever directory they
+    stand; SQLite gives those it adds (`-wal`, `-shm`) the mode of the first."""
+    done = not database or database == ":memory:" or database.startswith("file:")
+
+    def before_connect(*_: object) -> None:
+        nonlocal done
+        if done:
+            return
+        done = True
+        with contextlib.suppress(OSError):  # not ours to change, or not to be written: connecting says what is wrong
+            os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))
+            for path in (database, f"{database}-wal", f"{database}-shm"):
+                if Path(path).exists():
+                    Path(path).chmod(0o600)
+
+    return before_connect
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -356,6 +356,7 @@ RoutePath = Annotated[
 ]
 Slashed = Annotated[str, _text("a path", _anything, pattern="^/")]
 HeaderName = Annotated[str, _text("a header name", _check_token)]
+CookieName = Annotated[str, _text("a cookie name", _check_token)]
 Method = Annotated[str, _text("a method", _check_method, pattern="^[A-Z][A-Z-]*$", examples=["GET", "POST"])]
 LimitKey = Annotated[
     str, _text("what is counted", _check_key, pattern="^(ip|consumer|key|tenant|route|global|(header|claim):.+)$")

@@ -87,7 +87,8 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
 def _admin(admin: written.Admin, findings: Findings) -> AdminListener:
     host, port = split_address(admin.listen)
     tokens = [_token(t, f"admin.tokens[{i}]", findings) for i, t in enumerate(admin.tokens) if t is not FAILED]
-    return AdminListener(host, port, tuple(tokens), admin.enabled)
+    hosts = tuple(name.lower() for name in admin.hosts if name is not FAILED)
+    return AdminListener(host, port, tuple(tokens), admin.enabled, hosts, admin.readers)
 
 
 def _token(token: written.AdminToken, path: str, findings: Findings) -> AdminToken:

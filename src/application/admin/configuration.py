@@ -28,8 +28,10 @@ class DiffView:
 class ConfigurationActions:
     """Prepares changes of the configuration in force."""
 
-    def __init__(self, live: LiveConfiguration) -> None:
+    def __init__(self, live: LiveConfiguration, same_files: Callable[[str], bool] = lambda node: True) -> None:
+        """`same_files` is true of the nodes, by name, that read the files this one reads: its fellow workers."""
         self.live = live
+        self._same_files = same_files
 
     async def apply(self, text: str, act: Act) -> Prepared:
         loaded = await self.live.read(text)
@@ -37,7 +39,9 @@ class ConfigurationActions:
 
     async def reload(self, act: Act) -> Prepared:
         loaded = await self.live.read_file()
-        return self._prepared("config.reload", loaded, lambda: self.live.take_file(loaded, act.by, act.reason))
+        return self._prepared(
+            "config.reload", loaded, lambda: self.live.take_file(loaded, act.by, act.reason), self._same_files
+        )
 
     async def rollback(self, revision: str, act: Act) -> Prepared:
         former = self.live.find(revision)
@@ -47,7 +51,14 @@ class ConfigurationActions:
         note = act.reason or f"rollback to {revision}"
         return self._prepared("config.rollback", loaded, lambda: self.live.put(loaded, act.by, note, "rollback"))
 
-    def _prepared(self, action: str, loaded: ReadResult, perform: Callable[[], Awaitable[Configuration]]) -> Prepared:
+    def _prepared(
+        self,
+        action: str,
+        loaded: ReadResult,
+        perform: Callable[[], Awaitable[Configuration]],
+        among: Callable[[str], bool] = lambda node: True,
+    ) -> Prepared:
+        """`among` says which nodes will follow: what was applied reaches all, a file only those that read it."""
         if loaded.configuration is None:
             raise refused(NotApplied(loaded.problems))
         wanted = loaded.configuration.revision
@@ -60,7 +71,7 @@ class ConfigurationActions:
                 raise refused(error) from None
             except OSError as error:
                 raise OperationRefused("unavailable", f"The other replicas cannot be told: {error}.") from error
-            behind = await self.live.acknowledged(applied.revision)
+            behind = await self.live.acknowledged(applied.revision, among=among)
             late = f" (not yet on {', '.join(behind)})" if behind else ""
             return f"revision {applied.revision}{late}"
 

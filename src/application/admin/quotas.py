@@ -89,7 +89,7 @@ class QuotaControl:
         chosen = [
             (tally, identity)
             for tally, identity, _ in rows
-            if not wanted or wanted in identity.lower() or wanted in tally.limit.name.lower()
+            if not wanted or wanted in _searched(tally.limit, identity).lower() or wanted in tally.limit.name.lower()
         ]
         if sort == "refused":
             views = await self._views(chosen[offset : offset + top])
@@ -170,11 +170,11 @@ class QuotaControl:
         self, tally: LimitHits, identity: str, state: LimitState, admitted: dict[str, int], refused: dict[str, int]
     ) -> QuotaView:
         limit = state.limit
-        kind = _KINDS.get(limit.by) or limit.by.partition(":")[0]
+        kind = _kind(limit)
         override = self._overrides.of(limit.bucket, identity)
         capacity = _capacity(limit)
         return QuotaView(
-            subject=masked(identity) if kind in _SECRET_KINDS else identity,
+            subject=_subject(limit, identity),
             kind=kind,
             plan=limit.scope.removeprefix("plan ") if limit.scope.startswith("plan ") else None,
             limit=limit.name,
@@ -208,6 +208,21 @@ class QuotaControl:
         if found is None:
             raise LookupError(f"no window {id} is being counted")
         return found
+
+
+def _kind(limit: Limit) -> str:
+    return _KINDS.get(limit.by) or limit.by.partition(":")[0]
+
+
+def _subject(limit: Limit, identity: str) -> str:
+    """Whose window it is, as operators may see it."""
+    return masked(identity) if _kind(limit) in _SECRET_KINDS else identity
+
+
+def _searched(limit: Limit, identity: str) -> str:
+    """What a text is looked for in. Of what clients send only what is shown: else a viewer could find a secret out letter
+    by letter. A key's id is no secret."""
+    return _subject(limit, identity) if _kind(limit) in ("header", "claim") else identity
 
 
 def _capacity(limit: Limit) -> int:

@@ -41,6 +41,8 @@ class Method(Protocol):
     challenge: str
     consumes: frozenset[bytes]
     costly: bool
+    #: Whether its credential is a secret that people choose: it is not tried where attempts are not counted.
+    guessable: bool
 
     def authenticate(self, exchange: Exchange) -> CredentialOutcome | Awaitable[CredentialOutcome]: ...
 
@@ -74,6 +76,7 @@ class BearerToken:
 
     challenge = "Bearer"
     consumes = frozenset((b"authorization",))
+    guessable = False
 
     def __init__(self, name: str, verifier: TokenVerifier, costly: bool = False) -> None:
         self.name = name
@@ -93,6 +96,7 @@ class ApiKeyHeader:
     name = "api_key"
     challenge = "ApiKey"
     costly = False
+    guessable = False
 
     def __init__(self, ring: KeyRing, route: str, header: bytes = b"x-api-key") -> None:
         self._check = ring.check
@@ -122,6 +126,7 @@ class ClientCertificate:
     name = "mtls"
     challenge = ""
     costly = False
+    guessable = False
 
     def __init__(
         self,

@@ -53,6 +53,7 @@ class BasicPassword:
     challenge = 'Basic charset="UTF-8"'
     consumes = frozenset((b"authorization",))
     costly = True
+    guessable = True
 
     def __init__(self, consumer_named: ConsumerNamed, passwords: Passwords) -> None:
         self._consumer_named = consumer_named
@@ -121,6 +122,7 @@ class SignedRequest:
     challenge = ""
     consumes = frozenset((b"signature", b"signature-input"))
     costly = False
+    guessable = True
 
     def __init__(self, consumer_named: ConsumerNamed, taken: TakenSignatures, maximum: int = 1024 * 1024) -> None:
         self._consumer_named = consumer_named

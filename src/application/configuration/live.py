@@ -366,15 +366,18 @@ class LiveConfiguration:
             log.warning("revision %s that %s applied is in force: the file is older", shared.revision, shared.author)
         return True
 
-    async def acknowledged(self, revision: str, seconds: float = 5.0) -> tuple[str, ...]:
-        """Wait until every node that speaks serves `revision`; those that do not in time, by name."""
+    async def acknowledged(
+        self, revision: str, seconds: float = 5.0, among: Callable[[str], bool] = lambda node: True
+    ) -> tuple[str, ...]:
+        """Wait until every node that speaks, and that `among` is true of, serves `revision`; those that do not in time, by
+        name."""
         if self._serving is None:
             return ()
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             if self._beat is not None:
                 await self._beat()
-            behind = tuple(sorted(node for node, serves in self._serving().items() if serves != revision))
+            behind = tuple(sorted(node for node, has in self._serving().items() if has != revision and among(node)))
             if not behind or asyncio.get_running_loop().time() >= deadline:
                 return behind
             await asyncio.sleep(0.1)

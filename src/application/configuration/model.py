@@ -68,6 +68,10 @@ class AdminListener:
     port: int = 9000
     tokens: tuple[AdminToken, ...] = ()
     enabled: bool = True
+    #: Names it answers to beside addresses, single labels and the machine's own (DNS rebinding).
+    hosts: tuple[str, ...] = ()
+    #: Whether what only reads needs a token: auto (not on loopback), open or token.
+    readers: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

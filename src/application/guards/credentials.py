@@ -84,9 +84,14 @@ class CredentialsGuard:
 
     async def explain(self, exchange: Exchange) -> GuardVerdict:
         """What would be said, without counting a failure, noting a session or telling anybody."""
-        asks = CredentialsGuard(self._policy, self._methods)
-        verdict = await _settled(asks.admit(exchange))
+        tried = [method for method in self._methods if not method.guessable]
+        untried = [method.name for method in self._methods if method.guessable and _may_be_shown(method, exchange)]
+        if untried and (self._all or not tried):
+            return GuardVerdict(self.phase, "unknown", _NOT_TRIED.format(untried[0]))
+        verdict = await _settled(CredentialsGuard(self._policy, tried).admit(exchange))
         principal = exchange.principal
+        if untried and principal is None:
+            return GuardVerdict(self.phase, "unknown", _NOT_TRIED.format(untried[0]))
         who = f"{principal.subject} by {principal.method}" if principal is not None else "anonymous"
         return explained(self.phase, verdict, who, exchange.credential_problem or "none was shown")
 
@@ -196,6 +201,14 @@ class _SignedIdentity:
 
     def __call__(self, upstream: str) -> bytes:
         return self.sign(self.verdict, upstream, self.unix)
+
+
+#: Said of what can be guessed: who may read must not be able to try passwords without limit.
+_NOT_TRIED: Final = "{} is not tried here: it can be guessed"
+
+
+def _may_be_shown(method: Method, exchange: Exchange) -> bool:
+    return any(name in method.consumes for name, _ in exchange.head.headers)
 
 
 _INVALID: Final = 'error="invalid_token"'

@@ -12,13 +12,14 @@ from spork.application.guards.policy import Policy
 from spork.application.kernel.events import EventSink
 from spork.application.views import GuardVerdict
 from spork.domain.outcomes import Denial
-from spork.domain.security.csrf import Forgery, judge, make_token, token_cookie, wants_token
+from spork.domain.security.csrf import Forgery, judge, make_token, session_of, token_cookie, wants_token
 
 REFUSED = Denial("csrf_failed", "The request does not come from a page that may send it.")
 
 
 class CsrfGuard:
-    """`origins` are other origins that may write. `key` signs tokens and is the same on every replica."""
+    """`origins` are other origins that may write. `key` signs tokens and is the same on every replica. Tokens are
+    bound to the value of `session_cookie`."""
 
     phase = "csrf"
     response_fields = NO_FIELDS
@@ -29,18 +30,20 @@ class CsrfGuard:
         key: bytes,
         events: EventSink | None = None,
         chance: Callable[[int], bytes] = secrets.token_bytes,
+        session_cookie: str = "",
     ) -> None:
         self._origins = frozenset(origin.encode("ascii") for origin in origins)
         self._key = key
         self._events = events
         self._chance = chance
+        self._cookie = session_cookie.encode("ascii")
 
     def admit(self, exchange: Exchange) -> Verdict:
         head = exchange.head
-        found = judge(head, self._origins, self._key)
+        found = judge(head, self._origins, self._key, self._cookie)
         if found is Forgery.NONE:
-            if wants_token(head):
-                token = make_token(self._chance(16), self._key)
+            if wants_token(head, self._key, self._cookie):
+                token = make_token(self._chance(16), self._key, session_of(head, self._cookie))
                 exchange.response_headers.extend(token_cookie(token, head.scheme == "https"))
             return None
         exchange.forgery = found.value
@@ -49,13 +52,13 @@ class CsrfGuard:
         return REFUSED
 
     def explain(self, exchange: Exchange) -> GuardVerdict:
-        found = judge(exchange.head, self._origins, self._key)
+        found = judge(exchange.head, self._origins, self._key, self._cookie)
         verdict = None if found is Forgery.NONE else REFUSED
         return explained(self.phase, verdict, "cannot be forged", found.value)
 
 
 class CsrfPolicy(Policy):
-    """`security: {csrf, csrf_origins}` of routes. `key` signs tokens, the same on every replica."""
+    """`security: {csrf, csrf_origins, csrf_session}` of routes. `key` signs tokens, the same on every replica."""
 
     phase = "csrf"
 
@@ -67,4 +70,4 @@ class CsrfPolicy(Policy):
         policy = route.security
         if policy is None or not policy.csrf:
             return None
-        return CsrfGuard(policy.csrf_origins, self._key, self._events)
+        return CsrfGuard(policy.csrf_origins, self._key, self._events, session_cookie=policy.csrf_session)

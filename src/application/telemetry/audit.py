@@ -101,8 +101,10 @@ class AuditTrail(Protocol):
         since: float = 0.0,
         until: float = 0.0,
         limit: int = 200,
+        before: int = 0,
+        newest: bool = False,
     ) -> Awaitable[Sequence[AuditRecord]]:
-        """Records with a number above `after` that fit, oldest first."""
+        """Records that fit with a number above `after`, and below `before` unless that is 0; oldest first, or `newest`."""
 
     def every(self) -> AsyncIterator[AuditRecord]:
         """All records in order."""

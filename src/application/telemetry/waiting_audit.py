@@ -100,8 +100,10 @@ class WaitingAuditTrail:
         since: float = 0.0,
         until: float = 0.0,
         limit: int = 200,
+        before: int = 0,
+        newest: bool = False,
     ) -> Awaitable[Sequence[AuditRecord]]:
-        return self._inner.find(after, action, actor, text, since, until, limit)
+        return self._inner.find(after, action, actor, text, since, until, limit, before, newest)
 
     def every(self) -> AsyncIterator[AuditRecord]:
         return self._inner.every()

@@ -145,9 +145,17 @@ def inspect(text: str) -> None:
 
 
 @token.command("hash-password")
-@click.password_option(help="Asked for when left out.")
-def hash_password(password: str) -> None:
+@click.option("--password", default=None, help="Asked for when left out; `-`, or a pipe: one line of standard input.")
+def hash_password(password: str | None) -> None:
     """An argon2 hash for a consumer's `basic_password_hash`."""
+    if password == "-" or (  # noqa: S105 - standard input's usual name
+        password is None and not sys.stdin.isatty()
+    ):
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif password is None:
+        password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    if not password:
+        raise click.ClickException("a password is needed, of one character at least")
     from spork.adapters.argon2.passwords import Argon2Passwords
 
     click.echo(Argon2Passwords().hash(password.encode()))

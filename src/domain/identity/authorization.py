@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from spork.domain.identity.tokens import Principal, claim_at, words_of
 from spork.domain.outcomes import Denial
@@ -58,6 +59,7 @@ class RequestSecurity:
     hsts: str = ""
     csrf: bool = False
     csrf_origins: tuple[str, ...] = ()
+    csrf_session: str = ""
     screen: str = "off"
     screen_bytes: int = 16 * 1024
     headers: bool = False
@@ -158,12 +160,11 @@ def _permitted(principal: Principal, policy: AuthPolicy, method: str) -> bool:
 
 
 def _same_tenant(principal: Principal, name: str, asked: AuthorizationInput) -> bool:
-    """Tenant isolation: the path parameter or header must name the tenant that the caller has."""
-    given: str | None = asked.params.get(name)
-    if given is None:
-        raw = asked.header(name.lower().encode("latin-1", "replace"))
-        given = raw.decode("latin-1") if raw is not None else None
-    return bool(principal.tenant) and given == principal.tenant
+    """Tenant isolation: the path parameter (percent-decoded, once) or header must name the tenant that the caller has,
+    octet by octet in UTF-8."""
+    segment = asked.params.get(name)
+    raw = unquote_to_bytes(segment) if segment is not None else asked.header(name.lower().encode("latin-1", "replace"))
+    return bool(principal.tenant) and raw is not None and raw == principal.tenant.encode("utf-8", "surrogatepass")
 
 
 def used_several_factors(principal: Principal) -> bool:

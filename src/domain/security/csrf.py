@@ -3,7 +3,7 @@
 Only requests that change something, or open a WebSocket, and carry a credential that browsers add by themselves (cookies,
 remembered passwords, client certificates) can be forged. Browsers say
 where such a request comes from: `Sec-Fetch-Site` (Fetch Metadata), else `Origin`, else `Referer`. Where they say
-nothing, a token decides: a cookie that only our own pages can read must be repeated in a header (signed double submit).
+nothing, a token decides: a cookie that only our own pages can read must be repeated in a header (signed double submit), and it is good for one session only.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ class Forgery(Enum):
     NO_PROOF = "no_proof"
 
 
-def judge(head: RequestHead, allowed: frozenset[bytes], key: bytes) -> Forgery:
-    """Whether this request may be forged. `allowed` are other origins that may write; `key` signs tokens."""
+def judge(head: RequestHead, allowed: frozenset[bytes], key: bytes, session_cookie: bytes = b"") -> Forgery:
+    """Whether this request may be forged. `allowed` are other origins that may write; `key` signs tokens, which are good
+    for one session only: see `session_of`."""
     cookies = [value for name, value in head.headers if name == b"cookie"]
     if not sent_by_browsers(head, cookies):
         return Forgery.NONE
@@ -51,9 +52,19 @@ def judge(head: RequestHead, allowed: frozenset[bytes], key: bytes) -> Forgery:
         return Forgery.NONE if claimed == own or claimed in allowed else Forgery.CROSS_SITE
     given = head.header(HEADER)
     token = _cookie(cookies, COOKIE)
-    if given is None or token is None or not hmac.compare_digest(given, token) or not is_token(token, key):
+    if given is None or token is None or not hmac.compare_digest(given, token):
         return Forgery.NO_PROOF
-    return Forgery.NONE
+    return Forgery.NONE if is_token(token, key, session_of(head, session_cookie)) else Forgery.NO_PROOF
+
+
+def session_of(head: RequestHead, cookie: bytes) -> bytes:
+    """What a token is bound to: the value of the session's cookie, if one is named, else the Authorization that the browser
+    adds by itself. Empty before there is either."""
+    if cookie:
+        value = _cookie([value for name, value in head.headers if name == b"cookie"], cookie)
+        return b"cookie " + value if value is not None else b""
+    given = head.header(b"authorization")
+    return b"authorization " + given if given is not None else b""
 
 
 #: Schemes of Authorization that browsers add by themselves, to requests of any site.
@@ -88,24 +99,34 @@ def _cookie(fields: Iterable[bytes], name: bytes) -> bytes | None:
     return None
 
 
-def make_token(chance: bytes, key: bytes) -> bytes:
-    """A token from 16 random bytes: a nonce and its HMAC, so that a cookie planted by a neighbour host is no token."""
+def make_token(chance: bytes, key: bytes, session: bytes = b"") -> bytes:
+    """A token from 16 random bytes: a nonce and its HMAC with the session, so that neither a cookie planted by a neighbour
+    host nor a token handed to somebody else is one."""
     nonce = chance[:16].hex().encode("ascii")
-    return nonce + b"." + hmac.digest(key, b"csrf " + nonce, "sha256").hex().encode("ascii")
+    return nonce + b"." + _mac(nonce, key, session)
 
 
-def is_token(token: bytes, key: bytes) -> bool:
+def _mac(nonce: bytes, key: bytes, session: bytes) -> bytes:
+    return hmac.digest(key, b"csrf " + nonce + b" " + session, "sha256").hex().encode("ascii")
+
+
+def is_token(token: bytes, key: bytes, session: bytes = b"") -> bool:
+    """Whether the holder of `key` made `token` for this session."""
     nonce, _, mac = token.partition(b".")
-    expected = hmac.digest(key, b"csrf " + nonce, "sha256").hex().encode("ascii")
+    expected = _mac(nonce, key, session)
     return len(nonce) == _NONCE and hmac.compare_digest(mac, expected)
 
 
-def wants_token(head: RequestHead) -> bool:
-    """Whether to hand out a token with this answer: a safe request of a browser that has cookies but no token yet."""
+def wants_token(head: RequestHead, key: bytes, session_cookie: bytes = b"") -> bool:
+    """Whether to hand out a token with this answer: a safe request of a browser that has cookies, but no token of its
+    session yet."""
     if head.method not in ("GET", "HEAD"):
         return False
     cookies = [value for name, value in head.headers if name == b"cookie"]
-    return bool(cookies) and _cookie(cookies, COOKIE) is None
+    if not cookies:
+        return False
+    token = _cookie(cookies, COOKIE)
+    return token is None or not is_token(token, key, session_of(head, session_cookie))
 
 
 def token_cookie(token: bytes, secure: bool) -> Headers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -16,6 +16,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from spork.adapters.litestar.problems import TYPE_PREFIX, retry_after
 from spork.application.admin.access import Locked, NotAnOperator, Operator, Operators
 from spork.application.admin.commands import OperationRefused
+from spork.domain.http.listener_names import answers_to
 
 PROBLEM = "application/problem+json"
 _STATUS = {"not_found": 404, "conflict": 409, "precondition_failed": 412, "invalid": 422, "unavailable": 503}
@@ -29,6 +30,7 @@ _TITLES = {
     412: "It has changed since",
     413: "The request is too large",
     415: "The content type is not supported",
+    421: "The admin API does not go by this name",
     422: "The request is not acceptable",
     429: "Too many failed attempts",
     500: "Internal error",
@@ -39,6 +41,8 @@ _TITLES = {
 Witness = Callable[[str, str, str, str], None]
 #: What a witness is told of somebody who has shown no good token.
 NOBODY = "(unknown)"
+#: What probes ask for, under whatever name they know.
+_PROBED = frozenset(("/health", "/ready", "/health/startup"))
 #: Seconds between two records of one address that goes on while it is locked out, and how many addresses are remembered.
 _LOCK_TOLD_EVERY = 60.0
 _MOST_LOCKED = 10_000
@@ -59,7 +63,7 @@ def problem(
     status: int, detail: str, headers: Mapping[str, str] | None = None, members: Mapping[str, object] | None = None
 ) -> Response[bytes]:
     reason = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 409: "conflict", 412: "precondition_failed",
-              422: "invalid", 429: "locked", 503: "unavailable"}.get(status, "bad_request")  # fmt: skip
+              422: "invalid", 421: "unknown_host", 429: "locked", 503: "unavailable"}.get(status, "bad_request")  # fmt: skip
     document = {"type": TYPE_PREFIX + "admin:" + reason, "title": _TITLES.get(status, "Error"), "status": status}
     document |= {"detail": detail} if detail else {}
     document |= members or {}
@@ -91,11 +95,16 @@ def http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[byte
     return problem(error.status_code, error.detail if error.status_code < 500 else "", error.headers)
 
 
+def too_deep(_: Request[Any, Any, Any], error: RecursionError) -> Response[bytes]:
+    return problem(400, "The body is nested too deeply.")
+
+
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     AdminProblem: admin_problem,
     OperationRefused: operation_refused,
     ValidationException: invalid,
     HTTPException: http_error,
+    RecursionError: too_deep,
 }
 
 
@@ -168,6 +177,28 @@ def role_guard(
             raise AdminProblem(403, f"This takes a token with the role {needs}.", needs=needs)
 
     return guard
+
+
+class OwnNames:
+    """Answers only requests that are meant for this listener by name: no web page reaches it through a name of its own.
+
+    Not health, readiness and start-up, which tell nothing and which probes ask under any name.
+    """
+
+    def __init__(self, app: ASGIApp, names: Callable[[], Sequence[str]]) -> None:
+        self.app = app
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket") or scope["path"] in _PROBED:
+            await self.app(scope, receive, send)
+            return
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) < 2 and answers_to(hosts[0] if hosts else None, self._names()):
+            await self.app(scope, receive, send)
+            return
+        answer = problem(421, "Name this host in admin.hosts, or ask by address.")
+        await answer.to_asgi_response(None, Request(scope))(scope, receive, send)
 
 
 class RawAdminPaths:

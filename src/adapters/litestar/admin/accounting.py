@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 import msgspec
@@ -89,16 +89,21 @@ def _there(part: Any, what: str) -> Any:
 
 
 def _trail(queries: Queries, audit: AuditTrail | None) -> list[HTTPRouteHandler]:
-    @get("/audit", summary="Records of the audit trail, oldest first", **READ)
+    @get("/audit", summary="Records of the audit trail, oldest first, or newest first by `order`", **READ)
     async def records(
         after: Number = 0, action: Word = "", actor: Word = "", q: Word = "", since: Unix = 0.0, until: Unix = 0.0,
         limit: Top = 200,
         last: Annotated[int, QueryParameter(ge=0, le=1000, description="Only the newest so many records; 0: all")] = 0,
+        order: Annotated[
+            Literal["oldest", "newest"],
+            QueryParameter(description="Which come first; the cursor is the next `after`, or `before`"),
+        ] = "oldest",
+        before: Annotated[int, QueryParameter(ge=0, le=2**53, description="Only records before this number; 0: all")] = 0,
     ) -> Items[AuditView]:  # fmt: skip
         trail: AuditTrail = _there(audit, "audit trail")
         if last:
             after, limit = max(after, (await trail.head()).number - last), max(limit, last)
-        found = await trail.find(after, action, actor, q, since, until, limit)
+        found = await trail.find(after, action, actor, q, since, until, limit, before, order == "newest")
         following = str(found[-1].number) if len(found) == limit else None
         return queries.items([view_of(record) for record in found], following)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from litestar import Litestar, Request, Router
@@ -12,10 +12,17 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
-from spork.adapters.litestar.admin.access import EXCEPTION_HANDLERS, Authenticated, RawAdminPaths, Witness, role_guard
+from spork.adapters.litestar.admin.access import (
+    EXCEPTION_HANDLERS,
+    Authenticated,
+    OwnNames,
+    RawAdminPaths,
+    Witness,
+    role_guard,
+)
 from spork.adapters.litestar.admin.documentation import documentation_handlers
 from spork.adapters.litestar.admin.strictness import strict_json
-from spork.application.admin.access import Operators
+from spork.application.admin.access import ROLES, Operators
 
 DESCRIPTION = """What operators of a Spork gateway read and do. Answers cover the fleet and say which nodes are silent.
 Writes take `If-Match`, `Idempotency-Key` and `dry_run`, and are recorded in the audit trail."""
@@ -28,10 +35,12 @@ def admin_application(
     unix: Callable[[], float],
     record_security_event: Witness,
     version: str,
+    names: Callable[[], Sequence[str]] = tuple,
 ) -> ASGIApp:
-    """`handlers` stand under `/admin/v1` behind a token, `open_handlers` at the root without one."""
+    """`handlers` stand under `/admin/v1` behind a token, `open_handlers` at the root without one. `names` are those with a
+    dot that the listener answers to."""
     app = admin_litestar(handlers, open_handlers, operators, unix, record_security_event, version)
-    return RawAdminPaths(app)
+    return OwnNames(RawAdminPaths(app), names)
 
 
 def admin_litestar(
@@ -92,7 +101,30 @@ def exampled(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
     """The document with examples. They are built when a description is first asked for, not with every start."""
     from spork.adapters.litestar.admin.examples import with_examples
 
-    return with_examples(document, acts_of(app))
+    return with_roles(with_examples(document, acts_of(app)), roles_of(app))
+
+
+def with_roles(document: dict[str, Any], roles: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    """The document itself, each call that takes a token with the role it takes: in `x-role`, and in its description."""
+    for path, item in document["paths"].items():
+        for name, operation in item.items():
+            role = roles.get((name.upper(), path))
+            if role is not None and isinstance(operation, dict):
+                operation["x-role"] = role
+                said = f"Takes a token with the role {role}" + (" or above." if role != ROLES[-1] else ".")
+                operation["description"] = "\n\n".join(filter(None, (operation.get("description"), said)))
+    return document
+
+
+def roles_of(app: Litestar) -> dict[tuple[str, str], str]:
+    """(method, path) -> the role that a call under `/admin/v1` takes."""
+    routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
+    return {
+        (str(method), route.path_format): str(handler.opt.get("role", ROLES[0]))
+        for route in routes
+        if route.path_format.startswith("/admin/v1")
+        for method, (handler, _) in route.route_handler_map.items()
+    }
 
 
 def acts_of(app: Litestar) -> dict[tuple[str, str], str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from spork.adapters.yaml.scalars import (
+    CookieName,
     Duration,
     HeaderName,
     Host,
@@ -108,6 +109,9 @@ class Security(Written, frozen=True):
     hsts: Annotated[str, "Strict-Transport-Security value, e.g. max-age=31536000; empty: none."] = ""
     csrf: Annotated[bool, "Refuse cross-site writes of cookie-carrying requests (Fetch Metadata, Origin)."] = False
     csrf_origins: Annotated[tuple[str, ...], "Other origins that may write all the same."] = ()
+    csrf_session: Annotated[
+        CookieName, "Cookie of the target's session: a CSRF token is good for one value of it. Empty: for any session."
+    ] = ""
     screen: Annotated[Literal["off", "observe", "block"], "Threat screen for injection patterns."] = "off"
     screen_bytes: Annotated[Size, "Largest body that is screened, at most 64KiB; larger ones pass unseen."] = 16 * 1024
     headers: Annotated[bool, "Add the usual security headers to answers."] = False

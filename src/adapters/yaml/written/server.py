@@ -51,6 +51,16 @@ class Admin(Written, frozen=True):
     listen: Annotated[Address, "Address of the admin API; keep it on loopback or a private network."] = "127.0.0.1:9000"
     tokens: Annotated[tuple[AdminToken, ...], "Credentials; none: one is generated into state_dir/admin-token."] = ()
     enabled: Annotated[bool, "Whether there is an admin listener at all."] = True
+    hosts: Annotated[
+        tuple[Host, ...],
+        "Names with a dot that the admin listener answers to, exact or *.suffix, beside this machine's own; addresses,"
+        " localhost and single labels always are.",
+    ] = ()
+    readers: Annotated[
+        Literal["auto", "open", "token"],
+        "Who reads /metrics, /discovery/services and /health/detailed there: open: anybody; token: holders of an admin"
+        " token; auto: anybody on a loopback address, else holders of a token.",
+    ] = "auto"
 
 
 class Edge(Written, frozen=True):

@@ -380,6 +380,21 @@ async def test_what_monitors_read_takes_a_token_where_others_can_reach_it(rig: A
             assert good.status_code == 200, path
 
 
+async def test_a_web_page_cannot_reach_the_listener_under_a_name_of_its_own(rig: AdminRig) -> None:
+    handlers = monitoring_handlers(rig.monitoring, rig.queries, expose)
+    app: Any = admin_application(
+        [], handlers, rig.operators, rig.clock.unix, lambda *_: None, "1", lambda: ("gw.corp",)
+    )
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9000") as client:
+        for path in ("/metrics", "/health/detailed", "/schema", "/docs", "/admin/v1/routes"):
+            refused = await client.get(path, headers={"host": "evil.example:9000"})
+            assert (refused.status_code, refused.json()["type"]) == (421, "urn:spork:problem:admin:unknown_host"), path
+            assert "admin.hosts" in refused.json()["detail"]
+        for host in ("127.0.0.1:9000", "localhost", "gw.corp", "gateway"):
+            assert (await client.get("/metrics", headers={"host": host})).status_code == 200, host
+
+
 async def test_the_description_is_openapi_31_and_the_docs_need_no_internet(rig: AdminRig) -> None:
     async with rig.client(None) as client:
         schema = (await client.get("/schema")).json()
@@ -390,3 +405,30 @@ async def test_the_description_is_openapi_31_and_the_docs_need_no_internet(rig: 
             assert page.status_code == 200
             assert "http://" not in page.text
             assert "https://" not in page.text
+
+
+async def test_every_call_behind_a_token_names_its_role(rig: AdminRig) -> None:
+    async with rig.client(None) as client:
+        paths = (await client.get("/schema")).json()["paths"]
+    calls = {
+        (name, path): operation
+        for path, item in paths.items()
+        if path.startswith("/admin/v1")
+        for name, operation in item.items()
+        if isinstance(operation, dict)
+    }
+    assert calls
+    for operation in calls.values():
+        assert f"the role {operation['x-role']}" in operation["description"]
+    assert calls["get", "/admin/v1/routes"]["x-role"] == "viewer"
+    assert calls["post", "/admin/v1/breakers/{name}/trip"]["x-role"] == "operator"
+    assert calls["post", "/admin/v1/keys"]["x-role"] == "admin"
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"reason": "x", "a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"])
+async def test_a_body_nested_without_end_is_refused(rig: AdminRig, body: bytes) -> None:
+    async with rig.client("admin") as client:
+        for path in ("/admin/v1/breakers/users/trip", "/admin/v1/keys"):
+            answer = await client.post(path, content=body, headers={"content-type": "application/json"})
+            assert answer.status_code == 400
+            assert answer.json()["type"] == "urn:spork:problem:admin:bad_request"

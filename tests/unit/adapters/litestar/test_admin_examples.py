@@ -23,7 +23,7 @@ Media = tuple[str, dict[str, Any]]
 def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The admin listener's application with everything that can be on it."""
     configuration = Configuration(state_dir=str(tmp_path_factory.mktemp("state")), registration="open")
-    return GatewayContainer(configuration=configuration, config_path=None).admin_app().app
+    return GatewayContainer(configuration=configuration, config_path=None).admin_app().app.app
 
 
 @pytest.fixture(scope="module")

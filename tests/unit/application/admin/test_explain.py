@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +19,14 @@ upstreams:
 plans:
   basic: {limits: [{quota: 5, per: 1m}]}
 consumers:
-  acme: {plan: basic}
+  acme: {plan: basic, basic_password_hash: "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$JFK3ZDLYkgxJKmUbFIGSpg"}
 routes:
   - {name: users, match: {path: /users/*, methods: [GET]}, upstream: users, strip_prefix: /users, server_timing: true,
      limits: [{name: per-ip, quota: 3, per: 1m, by: ip}], headers: {request: {set: {X-Env: prod}}}}
   - {name: one, match: {path: "/users/{id}", methods: [POST]}, upstream: users}
   - {name: closed, match: {path: /closed}, upstream: users, auth: {any_of: [api_key]}}
+  - {name: secret, match: {path: /secret}, upstream: users, auth: {any_of: [basic, api_key]}}
+  - {name: both, match: {path: /both}, upstream: users, auth: {all_of: [basic, api_key]}}
   - {name: moved, match: {path: /old/*}, redirect: {to: "https://new.example/{rest}"}}
 """
 
@@ -68,6 +71,18 @@ async def test_guards_say_what_they_would_with_a_given_credential(gateway: Gatew
         wrong = await gateway.explainer().explain("GET", "http://api/closed", {"X-Api-Key": "spk_nope"})
         assert wrong.refusal is not None
         assert wrong.refusal.startswith("credentials: invalid_credentials"), "failures are not counted"
+
+
+@pytest.mark.parametrize("path", ["/secret", "/both"])
+async def test_passwords_cannot_be_guessed_by_asking(gateway: GatewayContainer, path: str) -> None:
+    """A viewer who may ask as often as it likes learns nothing about a password, right or wrong."""
+    for password in (b"acme:right", b"acme:wrong", b"nobody:x"):
+        shown = {"Authorization": "Basic " + base64.b64encode(password).decode()}
+        said = await gateway.explainer().explain("GET", f"http://api{path}", shown)
+        verdict = next(guard for guard in said.guards if guard.phase == "credentials")
+        assert (verdict.verdict, verdict.detail) == ("unknown", "basic is not tried here: it can be guessed")
+    absent = await gateway.explainer().explain("GET", "http://api/secret")
+    assert (absent.refusal or "").startswith("credentials: unauthenticated")
 
 
 async def test_an_open_circuit_refuses(gateway: GatewayContainer) -> None:

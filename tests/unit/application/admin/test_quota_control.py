@@ -157,3 +157,24 @@ def test_a_tally_keeps_the_heaviest_and_stays_small() -> None:
     assert max(counts, key=counts.__getitem__) == "heavy"
     assert counts["heavy"] >= 50 * 60
     assert tally.total_admitted == 50 * 160
+
+
+async def test_a_secret_in_a_header_cannot_be_searched_for_letter_by_letter() -> None:
+    house = House()
+    route = RouteConfig(
+        "users",
+        Match(PathPattern.parse("/x")),
+        upstream="u",
+        limits=(Limit("by-header", 4, 60.0, by="header:X-Tenant-Key"),),
+    )
+    limiter, insight, overrides = MemoryRateLimiter(clock=lambda: house.now), HeavyHitters(), LimitOverrides()
+    guard = LimitGuards(limiter, insight, overrides).after(route, Configuration(routes=(route,)))
+    assert guard is not None
+    one = exchange(consumer="ann", headers=((b"x-tenant-key", b"sekret-0123456789"),), unix=house.now)
+    guard.admit(one)
+    configuration = Configuration(routes=(route,))
+    control = QuotaControl(limiter, insight, overrides, lambda: configuration, lambda: "memory", lambda: house.now)
+    (shown,), _ = await control.quotas(10, "used", "", 0)
+    assert shown.subject == "sekr…89"
+    assert (await control.quotas(10, "used", "sekret-0", 0))[1] == 0
+    assert (await control.quotas(10, "used", "sekr", 0))[1] == 1

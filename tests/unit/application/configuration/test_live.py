@@ -216,6 +216,16 @@ async def test_an_apply_waits_until_every_speaking_node_serves_it() -> None:
     assert await gateway.live.acknowledged("two", 0.0) == ("b",)
 
 
+async def test_a_reload_waits_for_fellow_workers_and_not_for_gateways_that_read_their_own_files() -> None:
+    gateway = await Gateway().start()
+    gateway.live._serving = lambda: {"a:8000/0": "two", "a:8000/1": "two", "b:8000": "one", "c:8000": "one"}
+    same = ConfigurationActions(gateway.live, lambda node: node.startswith("a:8000"))
+    gateway.file = "two"
+    prepared = await same.reload(Act("alice", ""))
+    async with asyncio.timeout(2.0):
+        assert await prepared.perform() == "revision two"
+
+
 async def test_settings_that_wait_for_a_restart_are_named() -> None:
     gateway = await Gateway().start()
     await gateway.live.put(read("port9999"), "alice")

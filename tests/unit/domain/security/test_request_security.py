@@ -22,7 +22,17 @@ from spork.domain.identity.signatures import (
     signature_base,
 )
 from spork.domain.security.cors import Cors
-from spork.domain.security.csrf import COOKIE, HEADER, Forgery, is_token, judge, make_token, token_cookie, wants_token
+from spork.domain.security.csrf import (
+    COOKIE,
+    HEADER,
+    Forgery,
+    is_token,
+    judge,
+    make_token,
+    session_of,
+    token_cookie,
+    wants_token,
+)
 
 APP = "https://app.example.com"
 
@@ -213,11 +223,35 @@ def test_a_token_planted_by_a_neighbour_is_none() -> None:
     assert not is_token(TOKEN.encode()[:-1] + b"0", KEY) or TOKEN.endswith("0")
 
 
+def test_a_token_is_good_for_the_session_it_was_handed_to() -> None:
+    mine, cookie = head("GET", cookie="sid=mine"), b"sid"
+    token = make_token(b"0123456789abcdef", KEY, session_of(mine, cookie)).decode()
+
+    def write(session: str) -> Forgery:
+        shown = head("POST", cookie=f"{session}; spork-csrf={token}", x_csrf_token=token)
+        return judge(shown, frozenset(), KEY, cookie)
+
+    assert write("sid=mine") is Forgery.NONE
+    assert write("sid=victim") is Forgery.NO_PROOF
+    assert write("other=1") is Forgery.NO_PROOF
+    # A browser that signs in as somebody else is handed a token of the new session.
+    assert not wants_token(head("GET", cookie=f"sid=mine; spork-csrf={token}"), KEY, cookie)
+    assert wants_token(head("GET", cookie=f"sid=next; spork-csrf={token}"), KEY, cookie)
+
+
+def test_a_token_is_good_for_the_password_it_was_handed_to() -> None:
+    token = make_token(b"0123456789abcdef", KEY, session_of(head("GET", authorization="Basic YTpi"), b"")).decode()
+    mine = head("POST", authorization="Basic YTpi", cookie=f"spork-csrf={token}", x_csrf_token=token)
+    other = head("POST", authorization="Basic Yzpk", cookie=f"spork-csrf={token}", x_csrf_token=token)
+    assert judge(mine, frozenset(), KEY) is Forgery.NONE
+    assert judge(other, frozenset(), KEY) is Forgery.NO_PROOF
+
+
 def test_tokens_are_handed_to_browsers_that_have_cookies() -> None:
-    assert wants_token(head("GET", cookie="s=1"))
-    assert not wants_token(head("GET"))
-    assert not wants_token(head("POST", cookie="s=1"))
-    assert not wants_token(head("GET", cookie=f"s=1; spork-csrf={TOKEN}"))
+    assert wants_token(head("GET", cookie="s=1"), KEY)
+    assert not wants_token(head("GET"), KEY)
+    assert not wants_token(head("POST", cookie="s=1"), KEY)
+    assert not wants_token(head("GET", cookie=f"s=1; spork-csrf={TOKEN}"), KEY)
     ((name, value),) = token_cookie(TOKEN.encode(), True)
     assert (name, value) == (b"set-cookie", COOKIE + b"=" + TOKEN.encode() + b"; Path=/; SameSite=Lax; Secure")
     assert HEADER == b"x-csrf-token"
