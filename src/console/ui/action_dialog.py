@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -25,9 +25,6 @@ from spork.console.text.labels import is_state, state
 from spork.console.text.sanitize import clean
 from spork.console.text.spans import BLANK, Line, crop, wrap
 from spork.console.ui.widgets.lines import Box
-
-if TYPE_CHECKING:
-    from spork.console.ui.app import ConsoleApp
 
 Ask = Callable[[Mapping[str, object]], Awaitable[list[ActionResult]]]
 ASK_AFTER = 0.4
@@ -74,9 +71,11 @@ class ActionDialog(ModalScreen[Confirmed | None]):
     AUTO_FOCUS = "#cancel"
     VERTICAL_BREAKPOINTS = [(0, "low"), (30, "high")]  # noqa: RUF012
 
-    def __init__(self, plan: PlanField) -> None:
+    def __init__(self, plan: PlanField, now: Callable[[], float]) -> None:
+        """`now` is the clock of `plan.read_at`."""
         super().__init__()
         self.plan = plan
+        self._now = now
         self.inputs = plan.inputs
         self.armed = plan.gate.arm_seconds <= 0
         self.refused = plan.refused
@@ -112,9 +111,6 @@ class ActionDialog(ModalScreen[Confirmed | None]):
             self.set_timer(self.plan.gate.arm_seconds, self._arm)
         self._judge()
         self.set_interval(1.0, self._show_facts)
-
-    def _now(self) -> float:
-        return cast("ConsoleApp", self.app).session.mono()
 
     def _show_facts(self) -> None:
         """Painted once a second, because it says how old it is."""

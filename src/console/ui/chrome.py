@@ -6,7 +6,7 @@ And the card that takes the place of everything in a window too small for it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from spork.console.keys import actions
 from spork.console.keys.actions import Command
@@ -15,11 +15,9 @@ from spork.console.pictures import pulse, status
 from spork.console.session.tiers import allowed
 from spork.console.text.freshness import Freshness, age
 from spork.console.text.spans import BLANK, Line, crop_line, spread
+from spork.console.ui.host import Host
 from spork.console.ui.screens.pane import Pane
 from spork.console.ui.widgets.lines import Bar, Box
-
-if TYPE_CHECKING:
-    from spork.console.ui.app import ConsoleApp
 
 MIN_WIDTH, MIN_HEIGHT = 80, 24
 
@@ -37,16 +35,23 @@ TAB_OF = {
 """Which tab a place without one of its own belongs to."""
 
 
+class Possible(Protocol):
+    """Says whether a write makes sense for what a pane shows."""
+
+    def possible(self, name: str, pane: Pane) -> bool: ...
+
+
 class Chrome:
     """Paints its widgets from the session; the main screen arranges them."""
 
-    def __init__(self, app: ConsoleApp) -> None:
-        self.app = app
+    def __init__(self, host: Host, writing: Possible) -> None:
+        self.host = host
+        self.writing = writing
         self.header, self.tabs, self.footer = Bar("header"), Bar("tabs", on="body"), Bar("footer")
         self.crumbs, self.message, self.card = Box("crumbs"), Box("message"), Box("card")
         self._tab_keys = {
             command.name.removeprefix("screen_"): key_name(command.keys[0])
-            for command in app.commands
+            for command in self.host.commands
             if command.name.startswith("screen_") and command.keys
         }
         self._told: tuple[Line, float] | None = None
@@ -54,11 +59,11 @@ class Chrome:
 
     @property
     def width(self) -> int:
-        return self.app.main.size.width
+        return self.host.width
 
     def paint_above(self, fresh: Freshness, now: float, wall: float, force: bool) -> None:
         """The status line, once a second or when it says something new: tenths of an age are no reason to paint."""
-        session = self.app.session
+        session = self.host.session
         store, link = session.store, session.store.link
         above = (int(wall), link.state, link.attempt, link.mode, fresh.word, session.lock.open(now), store.who, store.nodes,
                  session.context, self.width)  # fmt: skip
@@ -69,7 +74,7 @@ class Chrome:
 
     def paint_around(self, pane: Pane) -> None:
         """Tabs, crumbs and keys of a pane."""
-        store, width = self.app.session.store, self.width
+        store, width = self.host.session.store, self.width
         denied = [
             name for name, shelf in store.shelves.items() if shelf.fault is not None and shelf.fault.word == "DENIED"
         ]
@@ -79,13 +84,13 @@ class Chrome:
 
     def _hints(self, pane: Pane) -> list[Command]:
         """Commands worth a hint here; writes only if the operator's role and the row allow them."""
-        who = self.app.session.store.who
+        who = self.host.session.store.who
         role = who.role if who is not None else ""
-        unlocked = self.app.session.lock.open(self.app.session.mono())
+        unlocked = self.host.session.lock.open(self.host.session.mono())
         found = []
-        for command in actions.for_place(pane.place, self.app.commands):
+        for command in actions.for_place(pane.place, self.host.commands):
             if command.tier is not None and not (
-                allowed(role, command.role) and self.app.writing.possible(command.name, pane)
+                allowed(role, command.role) and self.writing.possible(command.name, pane)
             ):
                 continue
             if not pane.offers(command.name) or (command.name == "unlock" and not allowed(role, "operator")):
@@ -97,7 +102,7 @@ class Chrome:
 
     def tell(self, text: str, tone: str = "", seconds: float = 6.0) -> None:
         """A passing remark in the message line."""
-        now = self.app.session.mono()
+        now = self.host.session.mono()
         self._told = ([(" ", ""), (text, tone)], now + seconds)
         self.paint_message(now)
 
@@ -112,10 +117,10 @@ class Chrome:
             line, until = self._told
             if now > until:
                 self._told = None
-        notices = self.app.session.store.notices.newest(1)
+        notices = self.host.session.store.notices.newest(1)
         if not line and notices:
             said = notices[0]
-            line = [(f" {age(max(0.0, self.app.session.wall() - said.wall))} ago  ", "dim"), (said.text, said.tone)]
+            line = [(f" {age(max(0.0, self.host.session.wall() - said.wall))} ago  ", "dim"), (said.text, said.tone)]
         self.message.show([line])
 
     # ----------------------------------------------------------------------------------------------------- the card
@@ -124,7 +129,7 @@ class Chrome:
         """What fits into a window too small for screens: the counters and the worst concerns."""
         from spork.console.pictures.attention import concerns, state_of
 
-        session = self.app.session
+        session = self.host.session
         needs = f" spork-console needs {MIN_WIDTH}x{MIN_HEIGHT}, has {width}x{height}"
         lines: list[Line] = [[(needs, "bold")], BLANK]
         lines += [[(" ", ""), *line] for line in pulse.one_line(session.store, session.moment())]

@@ -1,34 +1,38 @@
 """The one screen: a pane, what stands around it, and the line to type in.
 
-It dispatches keys and `:` lines to the pane's or its own `do_NAME`, keeps the history of places, and repaints, four
-times a second, whatever changed in the visible pane.
+It dispatches keys and `:` lines to the tables of handlers of the pane, of itself and of the application, keeps the
+history of places, and repaints, four times a second, whatever changed in the visible pane. To all below it is their Host.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ClassVar, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
 
+from spork.console.gateway.contexts import Context
 from spork.console.keys import actions, command_line
 from spork.console.keys.actions import Command
 from spork.console.pictures.columns import Table
 from spork.console.pictures.tables import TABLES
+from spork.console.session.session import ConsoleSession
 from spork.console.ui.chrome import MIN_HEIGHT, MIN_WIDTH, Chrome
+from spork.console.ui.clipboard import Clipboard
 from spork.console.ui.history import History, Place
+from spork.console.ui.host import Handler, Selected, checked
 from spork.console.ui.screens.pane import Pane
 from spork.console.ui.screens.places import is_kept, pane_for
 from spork.console.ui.widgets.command_line import CommandLine
 from spork.console.ui.widgets.lines import Bar, Box
+from spork.console.ui.write_desk import WriteDesk
 
-if TYPE_CHECKING:
-    from spork.console.ui.app import ConsoleApp
+T = TypeVar("T")
 
 
 class MainScreen(Screen[None], inherit_bindings=False):
@@ -37,22 +41,61 @@ class MainScreen(Screen[None], inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "screen.copy_text", show=False)]
     AUTO_FOCUS = ""
 
-    def __init__(self, app: ConsoleApp) -> None:
+    def __init__(
+        self,
+        session: ConsoleSession,
+        commands: tuple[Command, ...],
+        clipboard: Clipboard,
+        contexts: Mapping[str, Context],
+    ) -> None:
         super().__init__()
+        self.session = session
+        self.commands = commands
         self.pane: Pane | None = None
-        self.chrome = Chrome(app)
+        self.writing = WriteDesk(self, clipboard)
+        self.chrome = Chrome(self, self.writing)
+        self._contexts = contexts
         self.history = History()
         self._kept: dict[Place, Pane] = {}
         self._small = False
         self._pump_waits = False
         self._prompt, self._line = Box("prompt", on="bar"), CommandLine(self._complete)
         self._body = Container(id="body")
-        for key in dict.fromkeys(key for command in app.commands for key in command.keys):
+        for key in dict.fromkeys(key for command in commands for key in command.keys):
             self._bindings.bind(key, f"press({key!r})", show=False)
+        self._handlers = checked("the main screen", self.handlers())
+
+    # ------------------------------------------------------------------------------------- what panes may ask
 
     @property
-    def desk(self) -> ConsoleApp:
-        return cast("ConsoleApp", self.app)
+    def shown(self) -> Pane | None:
+        return self.pane
+
+    @property
+    def width(self) -> int:
+        return self.size.width
+
+    def selected(self) -> list[Selected]:
+        return self.pane.selected() if self.pane is not None else []
+
+    def unfocus(self) -> None:
+        self.set_focus(None)
+
+    def work(self, task: Coroutine[Any, Any, Any], group: str) -> None:
+        self.app.run_worker(task, exclusive=True, group=group, exit_on_error=False)
+
+    async def ask(self, window: ModalScreen[T]) -> T | None:
+        return await self.app.push_screen_wait(window)
+
+    def choose(self, window: ModalScreen[T], then: Callable[[T | None], None]) -> None:
+        self.app.push_screen(window, then)
+
+    def to_terminal(self, sequence: str) -> None:
+        if self.app._driver is not None:
+            self.app._driver.write(sequence)
+
+    def told_enough(self) -> None:
+        self.chrome.told_enough()
 
     def compose(self) -> ComposeResult:
         chrome = self.chrome
@@ -90,11 +133,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._body.mount(pane)
         pane.display = True
         self.set_focus(None)
-        self.desk.session.look_at(pane.topics)
+        self.session.look_at(pane.topics)
         self.pump_soon()
 
     def _pane_for(self, place: Place) -> Pane:
-        pane = self._kept.get(place) or pane_for(self.desk.session, *place)
+        pane = self._kept.get(place) or pane_for(self, *place)
         if is_kept(pane.place):
             self._kept[place] = pane
         return pane
@@ -122,7 +165,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def pump(self, force: bool = False) -> None:
         """Repaint what changed. Called four times a second; cheap when nothing did."""
-        session, pane = self.desk.session, self.pane
+        session, pane = self.session, self.pane
         now, wall = session.mono(), session.wall()
         self.pump_above(force)
         if self._small:
@@ -136,7 +179,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def pump_above(self, force: bool = False) -> None:
         """Only the status line."""
-        session = self.desk.session
+        session = self.session
         now = session.mono()
         self.chrome.paint_above(session.store.freshness("pulse", now), now, session.wall(), force)
 
@@ -149,7 +192,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def action_press(self, key: str) -> None:
         """A key of the registry: the command of that key which means something here."""
         place = self.pane.place if self.pane is not None else ""
-        candidates = [command for command in self.desk.commands if key in command.keys]
+        candidates = [command for command in self.commands if key in command.keys]
         here = [command for command in candidates if place in command.places]
         anywhere = [command for command in candidates if not command.places]
         for command in (here or anywhere or candidates)[:1]:
@@ -163,30 +206,46 @@ class MainScreen(Screen[None], inherit_bindings=False):
             return
         if command.name.startswith("screen_"):
             self.go(command.name.removeprefix("screen_"))
-            if command.name == "screen_quotas" and argument == "all":
-                self.desk.load_all_quotas()
-            elif argument and self.pane is not None:
-                self.call_after_refresh(self._filter_now, argument)
+            if argument:
+                self.call_after_refresh(self._arrive, argument)
             return
         if command.tier is not None:
-            self.desk.writing.begin(command.name, argument)
+            self.writing.begin(command.name, argument)
             return
-        handler = self._handler(command.name)
+        handler = self.handler(command.name)
         if handler is None:
             self.tell(f"{command.name} means nothing here", "dim")
-        elif argument or command.argument:
-            handler(argument)
         else:
-            handler()
+            handler(argument)
         if self.pane is not None and self.pane.is_mounted:
             self.chrome.paint_around(self.pane)
 
-    def _handler(self, name: str) -> Callable[..., Any] | None:
-        for owner in (self.pane, self, self.desk):
-            handler = getattr(owner, f"do_{name}", None)
-            if handler is not None:
-                return cast("Callable[..., Any]", handler)
-        return None
+    def handlers(self) -> dict[str, Handler]:
+        """What this screen does itself, at which command."""
+        return {
+            "command": self.do_command,
+            "filter": self.do_filter,
+            "back": self.do_back,
+            "last": self.do_last,
+            "history_back": self.do_history_back,
+            "history_forward": self.do_history_forward,
+            "help": self.do_help,
+            "explain": self.do_explain,
+        }
+
+    def learn(self, handlers: Mapping[str, Handler]) -> None:
+        """Take what the application carries out itself. Raises UnknownHandlers."""
+        self._handlers |= checked("the console", {**handlers})
+
+    def handler(self, name: str) -> Handler | None:
+        """Who carries the command out now: the pane in view, or screen and application."""
+        found = self.pane.handler(name) if self.pane is not None else None
+        return found or self._handlers.get(name)
+
+    def _arrive(self, argument: str) -> None:
+        if self.pane is not None:
+            self.pane.arrive(argument)
+            self.chrome.paint_around(self.pane)
 
     def _filter_now(self, text: str) -> None:
         if self.pane is not None:
@@ -197,7 +256,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     # -------------------------------------------------------------------------------------- the command line
 
-    def do_command(self) -> None:
+    def do_command(self, argument: str = "") -> None:
         self._type(":")
 
     def do_filter(self, argument: str = "") -> None:
@@ -217,7 +276,6 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def on_command_line_typed(self, message: CommandLine.Typed) -> None:
         if message.mode == "/" and self.has_class("typing"):
             self._filter_now(message.text)
-            self.desk.search(message.text)
 
     def on_command_line_done(self, message: CommandLine.Done) -> None:
         self.remove_class("typing")
@@ -248,7 +306,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def _complete(self, line: str) -> list[str]:
         from spork.console.text.colours import THEMES
 
-        known = {"context": sorted(self.desk.contexts), "theme": list(THEMES)}
+        known = {"context": sorted(self._contexts), "theme": list(THEMES)}
         if self.pane is not None and self.pane.place in TABLES:
             known["sort"] = [column.name for column in TABLES[self.pane.place].columns]
             known["group"] = list(TABLES[self.pane.place].groups)
@@ -256,10 +314,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     # -------------------------------------------------------------------------------------------- commands
 
-    def do_back(self) -> None:
+    def do_back(self, argument: str = "") -> None:
         if isinstance(self.focused, Input):
             self.set_focus(None)
-        elif self.pane is not None and getattr(self.pane, "clear", lambda: False)():
+        elif self.pane is not None and self.pane.clear():
             return
         elif self.history.back():
             self._enter_here()
@@ -272,11 +330,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if self.history.before is not None:
             self.go(*self.history.before)
 
-    def do_history_back(self) -> None:
+    def do_history_back(self, argument: str = "") -> None:
         if self.history.back():
             self._enter_here()
 
-    def do_history_forward(self) -> None:
+    def do_history_forward(self, argument: str = "") -> None:
         if self.history.forward():
             self._enter_here()
 
@@ -287,16 +345,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def do_help(self, argument: str = "") -> None:
         from spork.console.ui.help import Help
 
-        self.app.push_screen(Help(self.pane.place if self.pane is not None else "", self.desk.commands))
+        self.app.push_screen(Help(self.pane.place if self.pane is not None else "", self.commands))
 
     def do_explain(self, argument: str = "") -> None:
         if argument:
             self.go("route", argument if " " in argument else f"GET {argument}")
         else:
             self.tell(":explain METHOD URL", "dim")
-
-    def do_sort(self, argument: str = "") -> None:
-        self.tell("sort works in lists", "dim")
 
     def pick_column(self, table: Table, current: tuple[str, bool], chosen: Callable[[str], None]) -> None:
         from spork.console.ui.picker import Picker

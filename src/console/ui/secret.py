@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -14,10 +15,6 @@ from textual.widgets import Button
 
 from spork.console.text.spans import BLANK, Line
 from spork.console.ui.widgets.lines import Box
-
-if TYPE_CHECKING:
-    from spork.console.ui.app import ConsoleApp
-
 
 DEAF_SECONDS = 1.0
 """For so long after it opens the window takes no key: what was typed meanwhile must not close it unseen."""
@@ -33,8 +30,10 @@ class SecretWindow(ModalScreen[None]):
     ]
     AUTO_FOCUS = "#copy"
 
-    def __init__(self, heading: str, secret: str, audit: str) -> None:
+    def __init__(self, heading: str, secret: str, audit: str, to_clipboard: Callable[[str], str]) -> None:
+        """`to_clipboard` copies through the terminal and answers why it could not, '' if it did."""
         super().__init__()
+        self._to_clipboard = to_clipboard
         self.heading = heading
         self.audit = audit
         self._secret = secret
@@ -79,7 +78,7 @@ class SecretWindow(ModalScreen[None]):
             self.action_leave()
 
     def _copy(self) -> None:
-        problem = cast("ConsoleApp", self.app).to_terminal_clipboard(self._secret)
+        problem = self._to_clipboard(self._secret)
         if problem:
             self._say([(problem, "bad")])
             return

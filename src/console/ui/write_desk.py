@@ -12,19 +12,21 @@ from spork.console.gateway.topics import TOPICS
 from spork.console.session.tiers import gate
 from spork.console.session.writes import APPLIED, CHANGED, UNKNOWN, WRITES, Outcome, Write, body, left_without
 from spork.console.text.spans import crop
-from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.ui.clipboard import Clipboard
+from spork.console.ui.host import Host, Selected
+from spork.console.ui.screens.pane import Pane
 
 if TYPE_CHECKING:
     from spork.application.views import ActionResult
     from spork.console.ui.action_dialog import Confirmed
-    from spork.console.ui.app import ConsoleApp
 
 
 class WriteDesk:
     """Carries the operator's writes out, one after the other."""
 
-    def __init__(self, app: ConsoleApp) -> None:
-        self.app = app
+    def __init__(self, host: Host, clipboard: Clipboard) -> None:
+        self.host = host
+        self.clipboard = clipboard
         self.last_audit = ""
 
     def possible(self, name: str, pane: Pane) -> bool:
@@ -40,32 +42,30 @@ class WriteDesk:
         """A write's key was pressed: check, read again if stale, dry-run, then the dialog. `argument` was typed after
         its `:` word and stands in the first field."""
         write = WRITES[name]
-        chosen = self._chosen(write, self.app.selected())
+        chosen = self._chosen(write, self.host.selected())
         if not chosen:
-            self.app.main.tell(f"{write.title}: no row", "dim")
+            self.host.tell(f"{write.title}: no row", "dim")
             return
         for one in chosen:
-            refusal = self.app.session.refusal(write, one.row)
+            refusal = self.host.session.refusal(write, one.row)
             if refusal:
-                self.app.main.tell(refusal, "bad")
+                self.host.tell(refusal, "bad")
                 return
-        self.app.main.tell(f"{write.title}: asking the gateway what it would do…", "dim", 15)
-        self.app.run_worker(
-            self._prepare(write, chosen, argument=argument), exclusive=True, group="write", exit_on_error=False
-        )
+        self.host.tell(f"{write.title}: asking the gateway what it would do…", "dim", 15)
+        self.host.work(self._prepare(write, chosen, argument=argument), "write")
 
     async def _prepare(self, write: Write, chosen: list[Selected], note: str = "", argument: str = "") -> None:
         from spork.console.ui.action_dialog import ActionDialog, Confirmed, PlanField
 
-        session = self.app.session
+        session = self.host.session
         try:
             rows = [await session.fresh_row(write, one.topic, one.key, one.row) for one in chosen]
         except LinkFault as fault:
-            self.app.main.tell(f"{write.title} refused: {fault.word.lower()}: {fault}", "bad", 12)
+            self.host.tell(f"{write.title} refused: {fault.word.lower()}: {fault}", "bad", 12)
             return
         refused = next(filter(None, (session.refusal(write, row) for row in rows)), "")
         if refused:  # the row as read now, not as it was painted
-            self.app.main.tell(refused, "bad")
+            self.host.tell(refused, "bad")
             return
         inputs = write.inputs(rows[0])
         if argument and inputs:
@@ -81,7 +81,7 @@ class WriteDesk:
             if isinstance(fault, Invalid) and any(each.name != "reason" for each in inputs):
                 mend = crop(str(fault), 60)  # another value may do
             else:
-                self.app.main.tell(f"{write.title} refused: {fault.word.lower()}: {fault}", "bad", 12)
+                self.host.tell(f"{write.title} refused: {fault.word.lower()}: {fault}", "bad", 12)
                 return
         seen = session.store.freshness(chosen[0].topic, session.mono())
         tier = max(session.tier(write, row) for row in rows)
@@ -109,23 +109,23 @@ class WriteDesk:
         if not plan.gate.dialog:
             await self._send(Confirmed(plan, {}), chosen)
             return
-        self.app.main.tell("")  # asked and answered
-        confirmed = await self.app.push_screen_wait(ActionDialog(plan))
+        self.host.tell("")  # asked and answered
+        confirmed = await self.host.ask(ActionDialog(plan, session.mono))
         if confirmed is None:
-            self.app.main.tell(f"{write.title}: cancelled, nothing was sent", "dim")
+            self.host.tell(f"{write.title}: cancelled, nothing was sent", "dim")
             return
         await self._send(confirmed, chosen)
 
     async def _send(self, confirmed: Confirmed, chosen: list[Selected]) -> None:
         write = confirmed.plan.write
         for one, row, preview in zip(chosen, confirmed.plan.rows, confirmed.plan.preview, strict=True):
-            refusal = self.app.session.refusal(write, row)
+            refusal = self.host.session.refusal(write, row)
             if refusal:
-                self.app.main.tell(refusal, "bad", 12)
+                self.host.tell(refusal, "bad", 12)
                 return
             rev = preview.revision if write.name != "probe" else None
-            self.app.main.tell(f"{write.title}: sent, waiting for the gateway's answer…", "dim", 15)
-            outcome = await self.app.session.perform(write, one.topic, row, confirmed.values, rev)
+            self.host.tell(f"{write.title}: sent, waiting for the gateway's answer…", "dim", 15)
+            outcome = await self.host.session.perform(write, one.topic, row, confirmed.values, rev)
             result = outcome.result
             if result is not None and result.secret is not None:
                 outcome = replace(outcome, result=replace(result, secret=None))
@@ -136,11 +136,13 @@ class WriteDesk:
                 await self._again(write, one)
                 return
             if outcome.word == UNKNOWN:
-                self.app.session.store.notice(outcome.text + "; UNKNOWN, verifying", "unknown", self.app.session.wall())
-                self._report(await self.app.session.verify(write, one.topic, one.key))
+                self.host.session.store.notice(
+                    outcome.text + "; UNKNOWN, verifying", "unknown", self.host.session.wall()
+                )
+                self._report(await self.host.session.verify(write, one.topic, one.key))
             if outcome.word == APPLIED and not TOPICS[one.topic].live:
                 await self._reread(one.topic)
-        pane = self.app.main.pane
+        pane = self.host.shown
         grid = pane.active_table() if pane is not None else None
         if grid is not None and len(chosen) > 1:
             grid.marks.clear()
@@ -150,30 +152,32 @@ class WriteDesk:
         from spork.console.ui.secret import SecretWindow
 
         heading = f"New key {result.after.rpartition(' ')[2]}" if write.alone else f"New secret of {result.object}"
-        await self.app.push_screen_wait(SecretWindow(heading, result.secret or "", result.audit_id or ""))
+        await self.host.ask(
+            SecretWindow(heading, result.secret or "", result.audit_id or "", self.clipboard.to_terminal)
+        )
 
     async def _reread(self, topic: str) -> None:
         """What no stream carries shows what was done at its next reading: now, not in some seconds."""
         with suppress(LinkFault):
-            await self.app.session.reread((topic,))
+            await self.host.session.reread((topic,))
 
     async def _again(self, write: Write, one: Selected) -> None:
         try:
-            await self.app.session.reread((one.topic,))
+            await self.host.session.reread((one.topic,))
         except LinkFault as fault:
-            self.app.main.tell(f"{fault.word} {fault}", "bad")
+            self.host.tell(f"{fault.word} {fault}", "bad")
             return
-        row = self.app.session.store.row(one.topic, one.key)
+        row = self.host.session.store.row(one.topic, one.key)
         if row is not None and not write.blocked(row):
             await self._prepare(
                 write, [Selected(one.topic, one.key, row)], "it changed while you looked: confirm again"
             )
 
     def _report(self, outcome: Outcome) -> None:
-        store = self.app.session.store
+        store = self.host.session.store
         audit = outcome.result.audit_id if outcome.result is not None else None
         text = outcome.text + (f"   audit {audit}" if audit else "")
         self.last_audit = audit or self.last_audit
-        store.notice(f"{outcome.word} {text}", outcome.tone, self.app.session.wall(), audit or "")
-        self.app.main.chrome.told_enough()
-        self.app.main.pump(True)
+        store.notice(f"{outcome.word} {text}", outcome.tone, self.host.session.wall(), audit or "")
+        self.host.told_enough()
+        self.host.pump(True)

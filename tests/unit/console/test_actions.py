@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spork.console.gateway.contexts import Context
 from spork.console.keys import actions
 from spork.console.keys.actions import BY_NAME, COMMANDS, for_place
 from spork.console.keys.command_line import UnknownCommand, complete, parse
@@ -14,15 +15,11 @@ from spork.console.keys.keymap import key_table
 from spork.console.pictures.details import TOPIC_OF
 from spork.console.pictures.status import footer
 from spork.console.pictures.tables import TABLES
+from spork.console.session.session import ConsoleSession
 from spork.console.session.writes import WRITES
 from spork.console.ui.app import ConsoleApp
-from spork.console.ui.main import MainScreen
-from spork.console.ui.screens.config import Config
-from spork.console.ui.screens.detail import Detail
-from spork.console.ui.screens.explain import Explain
-from spork.console.ui.screens.listing import Listing
-from spork.console.ui.screens.pane import Pane
-from spork.console.ui.screens.pulse import Pulse
+from spork.console.ui.host import UnknownHandlers
+from spork.console.ui.screens.places import pane_for
 
 ROOT = Path(__file__).resolve().parents[3]
 PLACES = {"pulse", "config", *TABLES, *TOPIC_OF}
@@ -42,16 +39,30 @@ def test_no_word_means_two_commands() -> None:
     assert len(words) == len(set(words))
 
 
-def test_every_command_has_a_handler() -> None:
-    owners = (MainScreen, ConsoleApp, Pane, Listing, Detail, Explain, Config, Pulse)
+@pytest.fixture
+def app() -> ConsoleApp:
+    return ConsoleApp(ConsoleSession(Context("test", "http://127.0.0.1:1"), {}), {})
+
+
+def test_every_command_has_a_handler_in_each_of_its_places(app: ConsoleApp) -> None:
     for command in COMMANDS:
         if command.name.startswith("screen_"):
             assert command.name.removeprefix("screen_") in PLACES
         elif command.tier is not None:
             assert command.name in WRITES
+        elif command.places:
+            for place in command.places:
+                pane = pane_for(app.main, place, "x")
+                assert pane.handler(command.name) or app.main.handler(command.name), (command.name, place)
         else:
-            assert any(hasattr(owner, f"do_{command.name}") for owner in owners), command.name
+            everywhere = all(pane_for(app.main, place, "x").handler(command.name) for place in ("pulse", "config"))
+            assert app.main.handler(command.name) or everywhere or command.name == "open", command.name
     assert set(WRITES) == {command.name for command in COMMANDS if command.tier is not None}
+
+
+def test_a_handler_of_no_command_is_refused_at_the_start(app: ConsoleApp) -> None:
+    with pytest.raises(UnknownHandlers, match="the console handles flushh: no such command"):
+        app.main.learn({"flushh": lambda argument: None})
 
 
 def test_places_exist() -> None:

@@ -410,10 +410,10 @@ async def test_the_audit_id_of_the_last_write_can_be_copied(gateway: FakeGateway
         await dialog(running)
         await fill(running, reason="x")
         await confirm(running)
-        await running.until(lambda: running.app.writing.last_audit, "an audit id")
+        await running.until(lambda: running.app.main.writing.last_audit, "an audit id")
         notice = running.store.notices.newest(1)[0]
         assert isinstance(notice, Notice)
-        assert notice.copy == running.app.writing.last_audit
+        assert notice.copy == running.app.main.writing.last_audit
 
 
 async def test_the_dialog_asks_again_for_what_is_typed(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:

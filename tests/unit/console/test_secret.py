@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Button, Input
 
+from spork.console.keys.actions import BY_NAME
 from spork.console.session import session as sessions
 from spork.console.ui.secret import SecretWindow
 from tests.unit.console.driving import Console, console
@@ -80,7 +81,7 @@ async def test_once_the_window_is_closed_nothing_knows_the_secret(
         await running.press("y", "escape")
         await running.until(lambda: running.app.screen is running.app.main, "the list")
         await running.shows("APPLIED")
-        running.app.do_save(str(tmp_path / "view.txt"))
+        running.app.main.run_command(BY_NAME["save"], str(tmp_path / "view.txt"))
         del window
         for _ in range(5):  # what the loop still had to do
             await running.pilot.pause(0.1)

@@ -6,9 +6,9 @@ from textual.app import ComposeResult
 
 from spork.console.pictures.columns import no_fields
 from spork.console.pictures.explaining import CONFIG_TABS, config_head, config_tab
-from spork.console.session.session import ConsoleSession
 from spork.console.text.spans import BLANK, Line
-from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.ui.host import Host, Selected
+from spork.console.ui.screens.pane import Pane
 from spork.console.ui.widgets.lines import Bar, Box, Text
 
 TITLES = {
@@ -26,8 +26,8 @@ class Config(Pane):
     place = "config"
     topics = ("config",)
 
-    def __init__(self, session: ConsoleSession) -> None:
-        super().__init__(session)
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
         self.tab = CONFIG_TABS[0]
         self.facts = Box("config-facts")
         self.choice = Bar("config-tabs", on="body")
@@ -70,17 +70,11 @@ class Config(Pane):
         view = self.session.store.one("config")
         return [] if view is None else [Selected("config", "", view)]
 
-    def do_left(self) -> None:
-        self._turn(-1)
+    def do_next_part(self, argument: str = "") -> None:
+        self.sideways(1)
 
-    def do_right(self) -> None:
-        self._turn(1)
-
-    def do_next_part(self) -> None:
-        self._turn(1)
-
-    def _turn(self, step: int) -> None:
-        self.show_tab(CONFIG_TABS[(CONFIG_TABS.index(self.tab) + step) % len(CONFIG_TABS)])
+    def sideways(self, steps: int) -> None:
+        self.show_tab(CONFIG_TABS[(CONFIG_TABS.index(self.tab) + steps) % len(CONFIG_TABS)])
 
     def show_tab(self, tab: str) -> None:
         self.tab = tab
@@ -91,7 +85,7 @@ class Config(Pane):
         message.stop()
         self.show_tab(message.name)
 
-    def _move(self, rows: int = 0, pages: float = 0.0) -> None:
+    def move(self, rows: int = 0, pages: float = 0.0) -> None:
         self.body.move(rows or int(self.body.page() * pages))
 
     def clear(self) -> bool:

@@ -12,10 +12,10 @@ from spork.console.gateway.topics import target_key
 from spork.console.pictures.columns import Table, order, select
 from spork.console.pictures.details import DETAILS, TOPIC_OF
 from spork.console.pictures.tables import TABLES
-from spork.console.session.session import ConsoleSession
 from spork.console.text.formats import clock, count, mask
 from spork.console.text.spans import BLANK, Line, titled
-from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.ui.host import Handler, Host, Selected
+from spork.console.ui.screens.pane import Pane
 from spork.console.ui.widgets.lines import Text
 from spork.console.ui.widgets.live_table import LiveTable
 
@@ -26,8 +26,8 @@ LAST_REQUESTS = 50
 class Detail(Pane):
     """The row `key` of a topic. It keeps showing what it knew when the row is gone, and says so."""
 
-    def __init__(self, session: ConsoleSession, place: str, key: str) -> None:
-        super().__init__(session)
+    def __init__(self, host: Host, place: str, key: str) -> None:
+        super().__init__(host)
         self.place = place
         self.subject = key
         self.topic = TOPIC_OF[place]
@@ -136,14 +136,19 @@ class Detail(Pane):
             return [Selected("targets", target_key(self.below.current), self.below.current)]
         return [] if self.row is None else [Selected(self.topic, self.subject, self.row)]
 
-    def do_open(self) -> None:
+    def handlers(self) -> dict[str, Handler]:
+        return super().handlers() | {
+            "open": self.do_open,
+        }
+
+    def do_open(self, argument: str = "") -> None:
         if self.below is not None and self.below.current is not None:
             place = {"targets": "target", "traffic": "request"}[self._table().topic]
-            self.main.go(place, self._table().key(self.below.current))
+            self.host.go(place, self._table().key(self.below.current))
 
-    def _move(self, rows: int = 0, pages: float = 0.0) -> None:
+    def move(self, rows: int = 0, pages: float = 0.0) -> None:
         if self.below is not None:
-            super()._move(rows, pages)
+            super().move(rows, pages)
         else:
             self.facts.move(rows or int(self.facts.page() * pages))
 

@@ -7,9 +7,9 @@ from textual.widgets import Input
 
 from spork.console.gateway.faults import LinkFault
 from spork.console.pictures import details, explaining
-from spork.console.session.session import ConsoleSession
 from spork.console.text.spans import BLANK, Line
-from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.ui.host import Handler, Host, Selected
+from spork.console.ui.screens.pane import Pane
 from spork.console.ui.widgets.lines import Box, Text
 
 
@@ -19,8 +19,8 @@ class Explain(Pane):
     place = "route"
     topics = ("routes",)
 
-    def __init__(self, session: ConsoleSession, key: str) -> None:
-        super().__init__(session)
+    def __init__(self, host: Host, key: str) -> None:
+        super().__init__(host)
         self.subject = key
         self.asked = key if " " in key else ""
         self.answer: list[Line] = []
@@ -72,12 +72,17 @@ class Explain(Pane):
     def on_input_submitted(self, message: Input.Submitted) -> None:
         message.stop()
         self._explain(message.value)
-        self.main.set_focus(None)
+        self.host.unfocus()
 
     def offers(self, name: str) -> bool:
         return name != "filter"
 
-    def do_open(self) -> None:
+    def handlers(self) -> dict[str, Handler]:
+        return super().handlers() | {
+            "open": self.do_open,
+        }
+
+    def do_open(self, argument: str = "") -> None:
         self.ask.focus()
 
     def _explain(self, typed: str) -> None:
@@ -99,8 +104,5 @@ class Explain(Pane):
             self.answer = [[(f"{fault.word} ", "bad"), (str(fault), "")], BLANK]
         self.result.show(self.answer)
 
-    def _move(self, rows: int = 0, pages: float = 0.0) -> None:
+    def move(self, rows: int = 0, pages: float = 0.0) -> None:
         self.result.move(rows or int(self.result.page() * pages))
-
-    def clear(self) -> bool:
-        return False

@@ -11,10 +11,10 @@ from spork.console.pictures.columns import Table, order, select
 from spork.console.pictures.details import DETAIL_OF
 from spork.console.pictures.sorted_rows import SortedRows
 from spork.console.pictures.tables import TABLES
-from spork.console.session.session import ConsoleSession
 from spork.console.text.formats import count
 from spork.console.text.spans import Line, titled
-from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.ui.host import Handler, Host, Selected
+from spork.console.ui.screens.pane import Pane
 from spork.console.ui.widgets.live_table import LiveTable
 
 MAX_MARKS = 20
@@ -26,12 +26,12 @@ LONG = 1_000
 class Listing(Pane):
     """One list. Its place is the table's name."""
 
-    def __init__(self, session: ConsoleSession, table: Table) -> None:
-        super().__init__(session)
+    def __init__(self, host: Host, table: Table) -> None:
+        super().__init__(host)
         self.table = table
         self.place = table.name
         self.topics = (table.topic, "history") if table.name in ("services", "routes") else (table.topic,)
-        kept = session.remembered.order(table.name)
+        kept = self.session.remembered.order(table.name)
         self.sorted_by = kept if kept is not None and table.column(kept[0]) is not None else table.order
         self.group = ""
         self.held: Sequence[Any] | None = None
@@ -154,30 +154,42 @@ class Listing(Pane):
     def offers(self, name: str) -> bool:
         return name != "open" or self.table.topic in DETAIL_OF
 
-    def do_open(self) -> None:
+    def handlers(self) -> dict[str, Handler]:
+        return super().handlers() | {
+            "open": self.do_open,
+            "mark": self.do_mark,
+            "sort": self.do_sort,
+            "reverse": self.do_reverse,
+            "wide": self.do_wide,
+            "group": self.do_group,
+            "pause": self.do_pause,
+            "follow": self.do_follow,
+        }
+
+    def do_open(self, argument: str = "") -> None:
         row = self.grid.current
         place = DETAIL_OF.get(self.table.topic)
         if row is not None and place is not None:
-            self.main.go(place, self.table.key(row))
+            self.host.go(place, self.table.key(row))
 
-    def do_mark(self) -> None:
+    def do_mark(self, argument: str = "") -> None:
         key = self.grid.cursor_key
         if key is None:
             return
         if key in self.grid.marks:
             del self.grid.marks[key]
         elif len(self.grid.marks) >= MAX_MARKS:
-            self.main.tell(f"at most {MAX_MARKS} rows can be marked", "warn")
+            self.host.tell(f"at most {MAX_MARKS} rows can be marked", "warn")
         else:
             self.grid.marks[key] = None
         self.grid.move_by(1)
 
     def do_sort(self, argument: str = "") -> None:
         if not argument:
-            self.main.pick_column(self.table, self.sorted_by, self.sort_by)
+            self.host.pick_column(self.table, self.sorted_by, self.sort_by)
         elif self.table.column(argument) is None:
             known = ", ".join(column.name for column in self.table.columns)
-            self.main.tell(f"no column {argument!r}; there are {known}", "warn")
+            self.host.tell(f"no column {argument!r}; there are {known}", "warn")
         else:
             self.sort_by(argument)
 
@@ -190,7 +202,7 @@ class Listing(Pane):
             self.session.remembered.keep_order(self.table.name, self.sorted_by)
             self.paint_all()
 
-    def do_reverse(self) -> None:
+    def do_reverse(self, argument: str = "") -> None:
         self.sorted_by = (self.sorted_by[0], not self.sorted_by[1])
         self.paint_all()
 

@@ -1,32 +1,17 @@
-"""What every screen of the console is: a pane the main screen shows, feeds and asks.
+"""What every screen of the console is: a pane its host shows, feeds and asks.
 
-A pane reads the store and paints; it never talks to the gateway. Handlers of commands are its `do_NAME` methods.
+A pane reads the store and paints; it never talks to the gateway. What it does at a command is in its table `handlers`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
-
 from textual.containers import Container
 
 from spork.console.pictures.columns import BadFilter, Table, Test, compile_filter
-from spork.console.session.session import ConsoleSession
 from spork.console.text.freshness import Freshness, age
 from spork.console.text.spans import Line, titled
+from spork.console.ui.host import Handler, Host, Selected, checked
 from spork.console.ui.widgets.live_table import LiveTable
-
-if TYPE_CHECKING:
-    from spork.console.ui.main import MainScreen
-
-
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """A row an action would take: its topic, key and the row as last seen."""
-
-    topic: str
-    key: str
-    row: Any
 
 
 class Pane(Container):
@@ -36,21 +21,19 @@ class Pane(Container):
     topics: tuple[str, ...] = ()
     subject = ""
 
-    def __init__(self, session: ConsoleSession) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__()
-        self.session = session
+        self.host = host
+        self.session = host.session
         self.filter_text = ""
         self.test: Test | None = None
         self.faults_only = False
         self._seen: tuple[object, ...] = ()
         self._second = 0
+        self._handlers = checked(type(self).__name__, self.handlers())
 
     def on_mount(self) -> None:
-        self.main.pump_soon()
-
-    @property
-    def main(self) -> MainScreen:
-        return cast("MainScreen", self.screen)
+        self.host.pump_soon()
 
     # ------------------------------------------------------------------------------- what subclasses say
 
@@ -71,6 +54,16 @@ class Pane(Container):
 
     def selected(self) -> list[Selected]:
         return []
+
+    def arrive(self, argument: str) -> None:
+        """The pane was asked for by its `:` word with an argument: a filter."""
+        problem = self.set_filter(argument)
+        if problem:
+            self.host.tell(problem, "bad")
+
+    def clear(self) -> bool:
+        """Forget filter and the like, innermost first; answers whether there was anything to forget."""
+        return False
 
     def offers(self, name: str) -> bool:
         """Is the command worth a hint here? What would do nothing is not."""
@@ -135,6 +128,26 @@ class Pane(Container):
 
     # -------------------------------------------------------------------------------------------- commands
 
+    def handlers(self) -> dict[str, Handler]:
+        """What it does at which command, beyond what screen and console do everywhere."""
+        return {
+            "next_part": self.do_next_part,
+            "down": lambda argument: self.move(1),
+            "up": lambda argument: self.move(-1),
+            "page_down": lambda argument: self.move(pages=1.0),
+            "page_up": lambda argument: self.move(pages=-1.0),
+            "half_down": lambda argument: self.move(pages=0.5),
+            "half_up": lambda argument: self.move(pages=-0.5),
+            "top": lambda argument: self.move(-(10**9)),
+            "bottom": lambda argument: self.move(10**9),
+            "left": lambda argument: self.sideways(-1),
+            "right": lambda argument: self.sideways(1),
+            "faults": self.do_faults,
+        }
+
+    def handler(self, name: str) -> Handler | None:
+        return self._handlers.get(name)
+
     def active_table(self) -> LiveTable | None:
         return next((table for table in self.tables() if table.active), None)
 
@@ -144,48 +157,19 @@ class Pane(Container):
                 table.active = table is wanted
                 table.refresh()
 
-    def do_next_part(self) -> None:
+    def do_next_part(self, argument: str = "") -> None:
         there = [table for table in self.tables() if table.display and table.parent is not None]
         if there:
             now = self.active_table()
             index = there.index(now) + 1 if now in there else 0
             self.activate(there[index % len(there)])
 
-    def do_down(self) -> None:
-        self._move(1)
-
-    def do_up(self) -> None:
-        self._move(-1)
-
-    def do_page_down(self) -> None:
-        self._move(pages=1.0)
-
-    def do_page_up(self) -> None:
-        self._move(pages=-1.0)
-
-    def do_half_down(self) -> None:
-        self._move(pages=0.5)
-
-    def do_half_up(self) -> None:
-        self._move(pages=-0.5)
-
-    def do_top(self) -> None:
-        self._move(-(10**9))
-
-    def do_bottom(self) -> None:
-        self._move(10**9)
-
-    def do_left(self) -> None:
+    def sideways(self, steps: int) -> None:
         table = self.active_table()
         if table is not None:
-            table.sideways(-12)
+            table.sideways(12 * steps)
 
-    def do_right(self) -> None:
-        table = self.active_table()
-        if table is not None:
-            table.sideways(12)
-
-    def _move(self, rows: int = 0, pages: float = 0.0) -> None:
+    def move(self, rows: int = 0, pages: float = 0.0) -> None:
         table = self.active_table()
         if table is not None:
             table.move_by(rows or int(table.page() * pages) or (1 if pages > 0 else -1))

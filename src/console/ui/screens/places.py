@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from spork.console.pictures.tables import TABLES
-from spork.console.session.session import ConsoleSession
+from spork.console.ui.host import Host
 from spork.console.ui.screens.pane import Pane
 from spork.console.ui.screens.pulse import Pulse
 
 
-def pane_for(session: ConsoleSession, place: str, key: str) -> Pane:
+def pane_for(host: Host, place: str, key: str) -> Pane:
     """A new pane for a place of the registry and the key of what it shows ('' for lists)."""
     if place == "pulse":
-        return Pulse(session)
+        return Pulse(host)
+    if place == "quotas":
+        from spork.console.ui.screens.quotas import Quotas
+
+        return Quotas(host, TABLES[place])
     if place in TABLES:
         from spork.console.ui.screens.listing import Listing
 
-        return Listing(session, TABLES[place])
+        return Listing(host, TABLES[place])
     if place == "config":
         from spork.console.ui.screens.config import Config
 
-        return Config(session)
+        return Config(host)
     if place == "route":
         from spork.console.ui.screens.explain import Explain
 
-        return Explain(session, key)
+        return Explain(host, key)
     from spork.console.ui.screens.detail import Detail
 
-    return Detail(session, place, key)
+    return Detail(host, place, key)
 
 
 def is_kept(place: str) -> bool:

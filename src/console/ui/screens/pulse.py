@@ -9,10 +9,10 @@ from spork.console.pictures import pulse
 from spork.console.pictures.attention import ATTENTION, concerns
 from spork.console.pictures.columns import select, top
 from spork.console.pictures.tables.health import BREAKERS, TARGETS
-from spork.console.session.session import ConsoleSession
 from spork.console.text.formats import count
 from spork.console.text.spans import Line
-from spork.console.ui.screens.pane import Pane, Selected
+from spork.console.ui.host import Handler, Host, Selected
+from spork.console.ui.screens.pane import Pane
 from spork.console.ui.widgets.lines import Box
 from spork.console.ui.widgets.live_table import LiveTable
 
@@ -26,8 +26,8 @@ class Pulse(Pane):
     place = "pulse"
     topics = ("pulse", "services", "targets", "breakers", "quotas", "traffic", "concerns")
 
-    def __init__(self, session: ConsoleSession) -> None:
-        super().__init__(session)
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
         self.held = False
         self.held_total = 0
         self.traffic = Box("tile-traffic", framed=True)
@@ -166,17 +166,26 @@ class Pulse(Pane):
             return []
         return [Selected(table.table.topic, table.table.key(row), row)]
 
-    def do_open(self) -> None:
+    def handlers(self) -> dict[str, Handler]:
+        return super().handlers() | {
+            "open": self.do_open,
+            "acknowledge": self.do_acknowledge,
+            "snooze": self.do_snooze,
+            "pause": self.do_pause,
+            "follow": self.do_follow,
+        }
+
+    def do_open(self, argument: str = "") -> None:
         table = self.active_table()
         row = table.current if table is not None else None
         if table is None or row is None:
             return
         if table is self.attention:
             if row.place:
-                self.main.go(row.place, row.key)
+                self.host.go(row.place, row.key)
             return
         place = {"services": "service", "quotas": "quota", "traffic": "request"}[table.table.topic]
-        self.main.go(place, table.table.key(row))
+        self.host.go(place, table.table.key(row))
 
     def do_acknowledge(self, argument: str = "") -> None:
         """This console stops pointing at the concern until it clears."""
@@ -188,21 +197,21 @@ class Pulse(Pane):
         try:
             length = seconds(argument or "30m")
         except ValueError as error:
-            self.main.tell(f":snooze {error}", "warn")
+            self.host.tell(f":snooze {error}", "warn")
             return
         self._quiet(self.session.mono() + length, f"snoozed for {argument or '30m'}")
 
     def _quiet(self, until: float, what: str) -> None:
         row = self.attention.current
         if row is None or row.kind == "link":
-            self.main.tell("no concern under the cursor", "dim")
+            self.host.tell("no concern under the cursor", "dim")
             return
         if row.id in self.session.quieted:
             del self.session.quieted[row.id]
             what = "pointed at again"
         else:
             self.session.quieted[row.id] = until
-        self.main.tell(f"{row.kind} {row.object}: {what}", "dim")
+        self.host.tell(f"{row.kind} {row.object}: {what}", "dim")
         self.paint_all()
 
     def do_pause(self, argument: str = "") -> None:

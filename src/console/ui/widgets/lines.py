@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
 
 from rich.segment import Segment
 from textual import events
@@ -11,50 +10,16 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.widget import Widget
 
 from spork.console.text.spans import Line, cells, crop, crop_line, line_cells, quiet
+from spork.console.ui.look import Painted
 from spork.console.ui.palette import Palette
-
-if TYPE_CHECKING:
-    from spork.console.ui.app import ConsoleApp
 
 
 def paint(line: Line, width: int, colours: Palette, on: str = "body") -> Strip:
     """A line in exactly `width` cells of the ground `on`. The text of a span is never parsed, only styled."""
     segments = [Segment(text, colours.style(tone, on)) for text, tone in line if text]
     return Strip(segments).adjust_cell_length(width, colours.style("", on))
-
-
-_ASCII = str.maketrans(
-    {
-        "…": "~",
-        "·": "-",
-        "↑": "^",
-        "↓": "v",
-        "■": "#",
-        "›": ">",
-        "→": ">",
-        "≥": ">",
-        "×": "x",
-        "▌": ">",
-        "─": "-",
-        "━": "=",
-        "│": "|",
-        "╭": "+",
-        "╮": "+",
-        "╰": "+",
-        "╯": "+",
-        "Δ": "+",
-        "▾": "v",
-        "▴": "^",
-    }
-)
-
-
-def ascii_strip(strip: Strip) -> Strip:
-    """The same cells in ASCII where they are the console's own decoration; what others wrote stays."""
-    return Strip([Segment(text.translate(_ASCII), style) for text, style, _ in strip], strip.cell_length)
 
 
 def paint_framed(
@@ -74,29 +39,6 @@ def paint_framed(
     if y == height - 1:
         return paint([(corner[2] + rule * (width - 2) + corner[3], edge)], width, colours)
     return None
-
-
-class Painted(Widget):
-    """Base of widgets that paint by line: subclasses say `line_at`."""
-
-    def line_at(self, y: int) -> Strip:
-        raise NotImplementedError
-
-    def render_line(self, y: int) -> Strip:
-        strip = self.line_at(y)
-        return ascii_strip(strip) if self.ascii_only else strip
-
-    @property
-    def console_app(self) -> ConsoleApp:
-        return cast("ConsoleApp", self.app)
-
-    @property
-    def colours(self) -> Palette:
-        return self.console_app.colours
-
-    @property
-    def ascii_only(self) -> bool:
-        return self.console_app.session.ascii_only
 
 
 class Box(Painted):
@@ -182,16 +124,12 @@ class Bar(Painted):
                 return
 
 
-class Text(ScrollView, can_focus=False):
+class Text(ScrollView, Painted, can_focus=False):
     """Lines that scroll. No wrapping: whoever makes the lines knows the width."""
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self.lines: list[Line] = []
-
-    @property
-    def colours(self) -> Palette:
-        return cast("ConsoleApp", self.app).colours
 
     def show(self, lines: list[Line], *, dimmed: bool = False) -> None:
         """`dimmed` as in a Box."""
@@ -202,11 +140,7 @@ class Text(ScrollView, can_focus=False):
             self.virtual_size = Size(width, len(lines))
             self.refresh()
 
-    def render_line(self, y: int) -> Strip:
-        strip = self._line_at(y)
-        return ascii_strip(strip) if cast("ConsoleApp", self.app).session.ascii_only else strip
-
-    def _line_at(self, y: int) -> Strip:
+    def line_at(self, y: int) -> Strip:
         left, top = self.scroll_offset
         width = self.size.width
         row = top + y
@@ -229,4 +163,4 @@ def padded(text: str, width: int) -> str:
     return text + " " * (width - cells(text))
 
 
-__all__ = ["Bar", "Box", "Painted", "Text", "framed_row", "padded", "paint", "paint_framed"]
+__all__ = ["Bar", "Box", "Text", "framed_row", "padded", "paint", "paint_framed"]

@@ -8,7 +8,7 @@ worst never leaves the view by itself. A table that is not the active one never 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from rich.segment import Segment
 from textual import events
@@ -20,11 +20,8 @@ from textual.strip import Strip
 from spork.console.pictures.columns import GAP, Column, Table, layout, total_width
 from spork.console.text.moment import Moment
 from spork.console.text.spans import Line, Span, cells, crop, crop_middle, fit
-from spork.console.ui.palette import Palette
-from spork.console.ui.widgets.lines import ascii_strip, paint, paint_framed
-
-if TYPE_CHECKING:
-    from spork.console.ui.app import ConsoleApp
+from spork.console.ui.look import Painted
+from spork.console.ui.widgets.lines import paint, paint_framed
 
 GUTTER = 2
 KEPT_LINES = 500
@@ -35,7 +32,7 @@ WATCHED = 2_000
 Sign = tuple[Any, ...]
 
 
-class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
+class LiveTable(ScrollView, Painted, can_focus=False, inherit_bindings=False):
     """See the module. `show` gives it rows in order; `active` is whether its cursor is painted."""
 
     class Opened(Message):
@@ -217,19 +214,7 @@ class LiveTable(ScrollView, can_focus=False, inherit_bindings=False):
 
     # --------------------------------------------------------------------------------------------- painting
 
-    @property
-    def colours(self) -> Palette:
-        return cast("ConsoleApp", self.app).colours
-
-    @property
-    def ascii_only(self) -> bool:
-        return cast("ConsoleApp", self.app).session.ascii_only
-
-    def render_line(self, y: int) -> Strip:
-        strip = self._line_at(y)
-        return ascii_strip(strip) if self.ascii_only else strip
-
-    def _line_at(self, y: int) -> Strip:
+    def line_at(self, y: int) -> Strip:
         width, height = self.size
         if not self.framed:
             return self._content(y, width, y)
