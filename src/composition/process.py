@@ -20,6 +20,7 @@ from spork.adapters.edge.server import EdgeServer, Listener, run_until_done
 from spork.application.configuration.checks.routes import EXPOSED, PROBED
 from spork.application.configuration.live import LiveConfiguration, NotApplied
 from spork.application.configuration.model import Configuration
+from spork.application.configuration.reading import Reading, reading_of
 from spork.application.fleet.lifecycle import Lifecycle
 from spork.application.kernel.tasks import end
 from spork.application.live.registry import LiveExchanges
@@ -121,16 +122,17 @@ def _server(
         any_host_paths=[path for name in configuration.expose if name in PROBED for path in EXPOSED[name]],
         hosts=configuration.hosts,
         on_refused=container.gateway().refused,
+        reading=reading_of(configuration),
     )
 
     def follow(_before: object, after: object) -> None:
         changed = container.current().snapshot.configuration
-        edge.reconfigure(changed.edge, changed.hosts)
+        edge.reconfigure(changed.edge, changed.hosts, reading_of(changed))
 
     container.configurator().on_swap.append(follow)
     listeners = [Listener("data", sockets.data, edge, container.data_app(), configuration.tls, "off")]
     if sockets.admin is not None:
-        admin_edge = Edge(container.refusals(), limits=configuration.edge, slashes_in_names=True)
+        admin_edge = Edge(container.refusals(), limits=configuration.edge, reading=Reading(slashes=True))
         listeners.append(Listener("admin", sockets.admin, admin_edge, container.admin_app(), None, "off"))
     server = EdgeServer(
         listeners,

@@ -15,8 +15,10 @@ from email.utils import formatdate
 from typing import Final
 
 from spork.application.configuration.model import EdgeLimits
+from spork.application.configuration.reading import Reading
 from spork.application.exchange.answers import Gateway, GatewayResponse, ProblemResponses
 from spork.domain.http.authority import HostList
+from spork.domain.http.forwarding import underscored_name
 from spork.domain.http.head import UNKNOWN_HOST, RequestHead, header_name, judged_host
 from spork.domain.outcomes import Denial, Fault
 
@@ -86,10 +88,9 @@ class Edge:
         new_request_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         on_refused: Refused | None = None,
         linger: float = 2.0,
-        slashes_in_names: bool = False,
+        reading: Reading | None = None,
     ) -> None:
-        #: `%2F` in a path is part of a name there (the admin API's), not refused as a hidden boundary of segments.
-        self.slashes_in_names = slashes_in_names
+        self._read_by(reading or Reading())
         self.refusals = refusals
         self.gateway = gateway
         self.limits = limits or EdgeLimits()
@@ -120,8 +121,18 @@ class Edge:
         state = "draining" if self.draining else "serving"
         return f"<Edge {state}: {len(self.connections)} connections, {self.in_flight} in flight>"
 
-    def reconfigure(self, limits: EdgeLimits, hosts: Iterable[str]) -> None:
-        """Take new limits and accepted hosts, for requests that begin from now on."""
+    def _read_by(self, reading: Reading) -> None:
+        self._reading = reading
+        #: `%2F` in a path is part of its segment, not refused as a hidden boundary.
+        self.keeps_slashes = reading.slashes
+        #: Methods taken that the parser does not know.
+        self.methods = reading.methods
+
+    def reconfigure(self, limits: EdgeLimits, hosts: Iterable[str], reading: Reading | None = None) -> None:
+        """Take new limits, accepted hosts and choices, for requests that begin from now on."""
+        if reading is not None:
+            self._read_by(reading)
+            self.names.clear()
         self.limits = limits
         self.body_grace = limits.body_grace
         self.mounted = limits.front_door == "mount"
@@ -164,11 +175,13 @@ class Edge:
         return b"" if self._hosts.accepts(b"") else UNKNOWN_HOST
 
     def name(self, raw: bytes) -> bytes | None:
-        """The lower-case header name, one object per name, or None when it is refused."""
+        """The lower-case header name, one object per name; None when it is refused, b"" when its field is dropped."""
         known = self.names.get(raw)
         if known is not None:
             return known
         name = header_name(raw)
+        if name is None and self._reading.underscores != "refuse":
+            return underscored_name(raw, self._reading.underscores == "drop", self._reading.owned)
         if name is not None and name not in DECISIVE and len(raw) <= _LONGEST_REMEMBERED:
             if len(self.names) >= _REMEMBERED:
                 self.names.clear()

@@ -22,6 +22,7 @@ from spork.domain.http.head import (
     BAD_HEADER_NAME,
     BAD_HOST,
     BAD_METHOD,
+    BAD_TARGET,
     BAD_VERSION,
     HEAD_TOO_LARGE,
     INTERNAL_ERROR,
@@ -51,12 +52,6 @@ _METHOD_NAMES: Final = {method.encode("ascii"): method for method in METHODS}
 #: Fields that decide how a request is read, in their usual spellings; any other is only carried.
 _DECISIVE: Final = {name: name.lower() for name in (*DECISIVE, b"Host", b"Content-Length", b"Transfer-Encoding")}
 _NO_NAMES: Final[dict[bytes, bytes]] = {}
-
-
-def escaped_slashes(url: bytes) -> bytes:
-    """The target with the `%2F` of its path escaped once more, so that it is not refused."""
-    path, mark, query = url.partition(b"?")
-    return path.replace(b"%2F", b"%252F").replace(b"%2f", b"%252F") + mark + query
 
 
 class _StopParsing(Exception):
@@ -137,12 +132,19 @@ class RequestParsing(Line):
         self._decisive: dict[bytes, list[bytes]] | None = None
         self._host: bytes | None = None
         self._names: dict[bytes, bytes] = edge.names
+        #: The message's own method where llhttp was told another one, and what has come of a method so far.
+        self._method = ""
+        self._begun = b""
         #: What is being parsed, if the next head begins where it begins; else b"".
         self._fed: bytes | memoryview = b""
 
     def _feed(self, data: bytes | memoryview) -> None:
         cycle = self._parsing
         before = cycle.received if cycle is not None and not cycle.complete else -1
+        if self.edge.methods and not self._in_head and before < 0:
+            data = self._disguised(bytes(data))
+            if not data:
+                return
         self._fed = b"" if self._in_head or before >= 0 else data
         try:
             self.parser.feed_data(data)
@@ -167,6 +169,23 @@ class RequestParsing(Line):
             self._count_head(len(data))
         elif before >= 0 and cycle is self._parsing and cycle is not None and not cycle.complete:
             self._count_framing(cycle, len(data) - cycle.received + before)
+
+    def _disguised(self, data: bytes) -> bytes:
+        """The beginning of a message in which a method that llhttp does not know is called POST, whose framing it shares; b""
+        when more is needed to tell. Only a message that begins where what was read begins can have such a method."""
+        data = (self._begun + data).lstrip(b"\r\n")
+        self._begun = b""
+        word, space, rest = data.partition(b" ")
+        if space:
+            if word not in self.edge.methods:
+                return data
+            self._method = word.decode("ascii")
+            return b"POST " + rest
+        if any(method.startswith(data) for method in self.edge.methods):
+            self._begun = data
+            self.deadline = min(self.deadline, self.edge.now + self.edge.limits.header_timeout)
+            return b""
+        return data
 
     def _go_on_plainly(self, rest: bytes | memoryview) -> None:
         """The request's wish for an upgrade is ignored: read its body, if it has one, and what follows."""
@@ -256,6 +275,8 @@ class RequestParsing(Line):
         if lower is None:
             self._stop(BAD_HEADER_NAME)
             return
+        if not lower:
+            return
         value = value.rstrip(b" \t")
         if lower == b"host" and self._host is None:
             self._host = value
@@ -289,7 +310,11 @@ class RequestParsing(Line):
             if version != "1.1" and version != "1.0":
                 self._stop(BAD_VERSION)
         self._fed = b""
-        method = _METHOD_NAMES.get(word)
+        method: str | None = self._method
+        if method:
+            self._method = ""
+        else:
+            method = _METHOD_NAMES.get(word)
         if method is None:
             self._stop(BAD_METHOD)
             return
@@ -310,11 +335,11 @@ class RequestParsing(Line):
         path: bytes = b""
         query: bytes | None = None
         if denial is None:
-            target = split_target(method, escaped_slashes(self.url) if edge.slashes_in_names else self.url, host)
+            target = split_target(method, self.url, host, edge.keeps_slashes)
             if target.__class__ is tuple:
                 path, query = target
-                if edge.slashes_in_names:
-                    path = path.replace(b"%252F", b"%2F")
+                if edge.keeps_slashes and edge.gateway is not None and b"%2F" in path and edge.is_own(path):
+                    denial = BAD_TARGET
             else:
                 denial = cast(Denial, target)
         head = RequestHead(

@@ -84,6 +84,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "breaker_open": (503, "The service is not available right now"),
     "upstream_resting": (503, "The service has asked for a pause"),
     "upstream_quota": (503, "The service's allowance is used up"),
+    "maintenance": (503, "Away for maintenance"),
     "shed": (503, "The service is at its capacity"),
 }
 

@@ -23,6 +23,9 @@ from spork.adapters.yaml.shapes import (
 )
 from spork.application.configuration.problems import Diagnostic, Severity, child, did_you_mean, nearest, parent
 
+#: Keys that begin so are the operator's own in every mapping with fixed keys, and say nothing to the gateway.
+FREE = "x-"
+
 
 class _Failed:
     """Was complained about; nothing can be made of it."""
@@ -155,6 +158,8 @@ def _record(node: Node, shape: Record, path: str, findings: Findings) -> Any:
     complete = True
     for key, value in node.entries.items():
         below = child(path, key)
+        if key.startswith(FREE) and key not in known:
+            continue  # the operator's own: a place for YAML anchors
         if key not in known:
             _unknown_key(key, path, node.keys[key], known, findings)
             continue

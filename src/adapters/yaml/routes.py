@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from spork.adapters.yaml import written
@@ -17,8 +18,11 @@ from spork.adapters.yaml.versions import check_apis, expand
 from spork.adapters.yaml.written.form import WrittenPolicy
 from spork.application.configuration.model import Mirror, RouteConfig, Split
 from spork.application.configuration.problems import child
+from spork.domain.http.answers_back import RewriteBack
 from spork.domain.http.coding import CompressionPolicy, DecodePolicy
+from spork.domain.http.static_answers import StaticAnswer
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
+from spork.domain.routing.regexps import PathRegexp
 from spork.domain.routing.table import Match, PathPattern, Redirect, Rewrite
 from spork.domain.transforms.policy import TransformPolicy
 
@@ -68,7 +72,11 @@ def _transform(transform: written.Transform | None, path: str, findings: Finding
 
 def _free_name(route: written.Route, names: set[str]) -> str:
     """A name made from the path: `/api/v1/users/*` is api-v1-users."""
-    path = route.match if isinstance(route.match, str) else route.match.path
+    match = route.match
+    if isinstance(match, str):
+        path = match
+    else:
+        path = match.path or next(iter(match.paths), None) or match.path_regexp or ""
     stem = re.sub(r"[^A-Za-z0-9_]+", "-", path).strip("-") or "root"
     name, number = stem, 2
     while name in names:
@@ -78,11 +86,16 @@ def _free_name(route: written.Route, names: set[str]) -> str:
 
 
 def _route(route: written.Route, name: str, path: str, findings: Findings, body_bytes: int) -> RouteConfig:
+    match, *also = _matches(route.match, child(path, "match"), findings)
+    if also and route.api:
+        findings.add(f"{path}.match", "has several paths, but the versions of an API share one", "keep one path")
     return RouteConfig(
         name=name,
-        match=_match(route.match, child(path, "match"), findings),
+        match=match,
+        also=tuple(also),
         upstream=route.upstream,
         redirect=_redirect(route.redirect),
+        respond=_respond(route.respond, child(path, "respond"), findings),
         rewrite=Rewrite(route.strip_prefix, route.add_prefix, route.rewrite),
         auth=_auth(route.auth),
         limits=translate_limits(route.limits, child(path, "limits"), findings, "ip"),
@@ -91,6 +104,10 @@ def _route(route: written.Route, name: str, path: str, findings: Findings, body_
         request_headers=translate_edit(route.headers.request, f"{path}.headers.request", findings),
         response_headers=translate_edit(route.headers.response, f"{path}.headers.response", findings),
         timeout=route.timeout,
+        first_byte=route.timeouts.first_byte,
+        idle=route.timeouts.idle,
+        rewrite_back=_rewrite_back(route.rewrite_back),
+        encoded_slashes=route.encoded_slashes == "keep",
         body_bytes=route.body_bytes,
         splits=tuple(_split(s, f"{path}.splits[{i}]", findings) for i, s in enumerate(route.splits) if s is not FAILED),
         mirror=Mirror(route.mirror) if isinstance(route.mirror, str) else _mirror(route.mirror),
@@ -112,6 +129,8 @@ def _policies(route: written.Route, path: str, findings: Findings) -> tuple[obje
     compiled: list[object] = []
     for key in route.__struct_fields__:
         value = getattr(route, key)
+        if value is True and key == "maintenance":
+            value = written.Maintenance()
         if isinstance(value, WrittenPolicy):
             try:
                 compiled.append(value.compiled())
@@ -120,19 +139,31 @@ def _policies(route: written.Route, path: str, findings: Findings) -> tuple[obje
     return tuple(compiled)
 
 
-def _match(match: str | written.Match, path: str, findings: Findings) -> Match:
+def _matches(match: str | written.Match, path: str, findings: Findings) -> list[Match]:
+    """One match for each path, the first path's first."""
     if isinstance(match, str):
-        return Match(PathPattern.parse(match))
+        return [Match(PathPattern.parse(match))]
+    if match.path is not None and match.paths:
+        findings.add(child(path, "path"), "stands beside paths", "put it into paths")
     if match.host is not None and match.hosts:
         findings.add(child(path, "host"), "stands beside hosts", "put it into hosts")
     hosts = match.hosts if match.host is None else (match.host, *match.hosts)
-    return Match(
-        path=PathPattern.parse(match.path),
+    paths = tuple(dict.fromkeys(match.paths)) if match.path is None else (match.path,)
+    if (
+        not paths
+        and match.path_regexp is None
+        and not any(findings.complained(child(path, key)) for key in ("path", "path_regexp", "paths", "paths[0]"))
+    ):
+        findings.add(path, '"path" is missing', "for example path: /users/*")
+    first = Match(
+        path=PathPattern.parse(paths[0] if paths else "/*"),
         hosts=tuple(dict.fromkeys(host.lower() for host in hosts)),
         methods=frozenset(match.methods),
         headers=_conditions(match.headers, child(path, "headers"), findings, lower=True),
         query=_conditions(match.query, child(path, "query"), findings, lower=False),
+        regexp=None if match.path_regexp is None else PathRegexp(match.path_regexp),
     )
+    return [first, *(replace(first, path=PathPattern.parse(each)) for each in paths[1:])]
 
 
 def _conditions(
@@ -149,6 +180,23 @@ def _redirect(redirect: str | written.Redirect | None) -> Redirect | None:
     if redirect is None:
         return None
     return Redirect(redirect) if isinstance(redirect, str) else Redirect(redirect.to, redirect.status)
+
+
+def _respond(respond: str | written.Respond | None, path: str, findings: Findings) -> StaticAnswer | None:
+    if respond is None:
+        return None
+    try:
+        return (written.Respond(status=respond) if isinstance(respond, str) else respond).answer()
+    except ValueError as error:
+        findings.add(path, str(error))
+        return None
+
+
+def _rewrite_back(written_back: bool | written.RewriteBack) -> RewriteBack | None:
+    if isinstance(written_back, written.RewriteBack):
+        both = RewriteBack(written_back.location, written_back.cookies)
+        return both if both.location or both.cookies else None
+    return RewriteBack() if written_back else None
 
 
 def _auth(auth: str | written.Auth | None) -> AuthPolicy | None:

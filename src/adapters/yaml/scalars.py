@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from spork.domain.routing.regexps import PathRegexp
 from spork.domain.routing.table import PathPattern
 from spork.domain.upstreams.model import parse_target
 
@@ -355,6 +356,9 @@ RoutePath = Annotated[
     str, _text("a path", PathPattern.parse, pattern="^/", examples=["/users", "/users/*", "/users/{id}"])
 ]
 Slashed = Annotated[str, _text("a path", _anything, pattern="^/")]
+PathExpression = Annotated[
+    str, _text("a regular expression", PathRegexp, examples=["/users/[0-9]+", "(?i)/legacy/.*\\.php"])
+]
 HeaderName = Annotated[str, _text("a header name", _check_token)]
 CookieName = Annotated[str, _text("a cookie name", _check_token)]
 Method = Annotated[str, _text("a method", _check_method, pattern="^[A-Z][A-Z-]*$", examples=["GET", "POST"])]

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from spork.adapters.yaml.decode import FREE
 from spork.adapters.yaml.shapes import Choice, Either, Entries, Field, ItemShape, Record, Scalar, Shape, fields_of
 from spork.adapters.yaml.written import Document
 
@@ -39,7 +40,12 @@ def _struct(struct: type[msgspec.Struct], definitions: dict[str, Any]) -> dict[s
     fields = fields_of(struct)
     properties = {key: _property(field, definitions) for key, field in fields.items()}
     required = [key for key, field in fields.items() if field.required]
-    described = {"type": "object", "description": (struct.__doc__ or "").strip(), "additionalProperties": False}
+    described: dict[str, Any] = {
+        "type": "object",
+        "description": (struct.__doc__ or "").strip(),
+        "additionalProperties": False,
+    }
+    described["patternProperties"] = {f"^{FREE}": True}
     return described | {"properties": properties} | ({"required": required} if required else {})
 
 

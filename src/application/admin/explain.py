@@ -7,7 +7,7 @@ what would be sent, and nothing was counted, charged or dialled.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from spork.application.admin.explain_cache import explain_cache
@@ -26,8 +26,11 @@ from spork.application.pipeline.sender import Sender, split_upstream
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.application.views import Candidate, Explanation, GuardVerdict
 from spork.domain.http.authority import HostList
+from spork.domain.http.forwarding import underscored_name
 from spork.domain.http.head import (
+    BAD_HEADER_NAME,
     BAD_METHOD,
+    BAD_TARGET,
     METHODS,
     Header,
     RequestHead,
@@ -64,10 +67,12 @@ class Explainer:
         """Raises NotARequest for a method, URL or header that cannot be sent at all. With `data` the request has that body,
         and guards that only read or change bodies say what they make of it."""
         pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
-        head = head_of(method, url, pairs, client)
+        head = head_of(method, url, pairs, client, self._admission.configuration.edge.methods)
         if isinstance(head, Denial):
             return _refused(f"{method} {url}", head)
         exchange = self._admission.open(head, HeldBody(data.encode()) if data else NoBody(), NoSink())
+        if b"%2F" in head.path and not exchange.snapshot.keeps_slashes:
+            return _refused(f"{method} {url}", BAD_TARGET)
         at_the_edge = _at_the_edge(f"{method} {url}", head, exchange.snapshot.configuration)
         if at_the_edge is not None:
             return at_the_edge
@@ -127,6 +132,11 @@ class Explainer:
                 None,
                 tuple(notes),
             )
+        if plan.respond is not None:
+            notes.append(f"answered here: {plan.respond.status}, as `respond` says")
+            return Explanation(
+                request, refusal, candidates, plan.name, exchange.params, None, None, None, guards, (), None, tuple(notes),
+            )  # fmt: skip
         upstream = _upstream(exchange, plan)
         if upstream is None:
             named = plan.config.upstream or "(none)"
@@ -170,8 +180,10 @@ async def ask(guard: Guard, exchange: Exchange) -> GuardVerdict:
         return GuardVerdict(guard.phase, "unknown", f"could not be asked: {type(error).__name__}")
 
 
-def head_of(method: str, url: str, headers: Sequence[tuple[str, str]], client: str) -> RequestHead | Denial:
-    """The request head the edge would have read, or its refusal. Raises NotARequest."""
+def head_of(
+    method: str, url: str, headers: Sequence[tuple[str, str]], client: str, further: Collection[str] = ()
+) -> RequestHead | Denial:
+    """The request head the edge would have read, or its refusal. `further` are methods taken by choice. Raises NotARequest."""
     if not url.startswith("/") and "://" not in url:
         url = f"http://{url}"
     try:
@@ -184,11 +196,11 @@ def head_of(method: str, url: str, headers: Sequence[tuple[str, str]], client: s
         raise NotARequest(f"cannot be sent: {error}") from error
     if not method.isascii() or not method.replace("-", "").isalpha():
         raise NotARequest("the method is a word of ASCII letters")
-    if method.upper() not in METHODS:
+    if method.upper() not in METHODS and method.upper() not in further:
         return BAD_METHOD
     fields: list[Header] = []
     for name, value in encoded:
-        known = header_name(name)
+        known = header_name(name) or underscored_name(name, False, frozenset())
         if known is None or any(octet in value for octet in b"\r\n\0"):
             raise NotARequest(f"{name.decode('ascii')!r} is no acceptable header")
         if known == b"host":
@@ -200,7 +212,7 @@ def head_of(method: str, url: str, headers: Sequence[tuple[str, str]], client: s
     if isinstance(named, Denial):
         return named
     host = named
-    split = split_target(method.upper(), raw, host)
+    split = split_target(method.upper(), raw, host, slashes=True)
     if isinstance(split, Denial):
         return split
     fields = [(b"host", host), *(f for f in fields if f[0] != b"host")]
@@ -221,6 +233,10 @@ def _at_the_edge(request: str, head: RequestHead, configuration: Configuration) 
                     return _refused(request, refused)
                 note = f"answered by the gateway itself (expose: {word})"
                 return Explanation(request, None, (), None, {}, None, None, None, (), (), None, (note,))
+    if configuration.edge.header_underscores != "allow" and any(b"_" in name for name, _ in head.headers):
+        if configuration.edge.header_underscores == "refuse":
+            return _refused(request, BAD_HEADER_NAME)
+        head.headers = tuple(field for field in head.headers if b"_" not in field[0])
     judged = judged_host(head.host, HostList(configuration.hosts))
     return _refused(request, judged) if isinstance(judged, Denial) else None
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spork.application.configuration.telemetry import RouteTrace, Telemetry
+from spork.domain.http.answers_back import RewriteBack
 from spork.domain.http.caching.policy import CachePolicy
 from spork.domain.http.coding import CompressionPolicy, DecodePolicy
 from spork.domain.http.edits import HeaderEdit as HeaderEdit
+from spork.domain.http.static_answers import StaticAnswer
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from spork.domain.identity.consumers import Consumer, Plan
 from spork.domain.identity.tokens import Issuer
@@ -39,6 +41,10 @@ class EdgeLimits:
     max_connections: int = 16384
     drain_delay: float = 5.0
     grace: float = 25.0
+    #: Header names with `_`: refuse, drop or allow.
+    header_underscores: str = "refuse"
+    #: Methods taken beside `spork.domain.http.head.METHODS`.
+    methods: tuple[str, ...] = ()
     front_door: str = "protocol"
 
 
@@ -100,7 +106,11 @@ class RouteConfig:
     match: Match
     upstream: str | None = None
     redirect: Redirect | None = None
+    respond: StaticAnswer | None = None
     rewrite: Rewrite = Rewrite()
+    rewrite_back: RewriteBack | None = None
+    #: A `%2F` in the path is part of its segment; otherwise such a request is refused.
+    encoded_slashes: bool = False
     auth: AuthPolicy | None = None
     limits: tuple[Limit, ...] = ()
     cors: CorsPolicy | None = None
@@ -108,6 +118,9 @@ class RouteConfig:
     request_headers: HeaderEdit = HeaderEdit()
     response_headers: HeaderEdit = HeaderEdit()
     timeout: float | None = None
+    #: Seconds instead of the upstream's `timeouts`.
+    first_byte: float | None = None
+    idle: float | None = None
     body_bytes: int | None = None
     splits: tuple[Split, ...] = ()
     mirror: Mirror | None = None

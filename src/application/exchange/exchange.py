@@ -11,6 +11,7 @@ from spork.application.exchange.tracing import RequestTrace, RouteTracing
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.application.views import GuardVerdict
+from spork.domain.http.answers_back import RewriteBack
 from spork.domain.http.caching.policy import RouteCache
 from spork.domain.http.edits import HeaderTransform
 from spork.domain.http.event_stream import StreamPolicy
@@ -19,6 +20,7 @@ from spork.domain.http.websocket_policy import WebSocketPolicy
 from spork.domain.identity.tokens import Principal
 from spork.domain.outcomes import Denial, LocalResponse, Outcome
 from spork.domain.routing.table import PathRewriter, Redirect, RouteTable
+from spork.domain.upstreams.model import Patience
 from spork.domain.upstreams.splitting import SplitRule
 
 
@@ -236,9 +238,12 @@ class RoutePlan:
         "mirror",
         "name",
         "needs_rest",
+        "patience",
         "redirect",
         "request_transform",
+        "respond",
         "response_transform",
+        "rewrite_back",
         "rewriter",
         "splits",
         "stream",
@@ -272,6 +277,9 @@ class RoutePlan:
         name = config.upstream or ""
         self.upstream_param = name[1:-1] if name[:1] == "{" else ""
         self.redirect: Redirect | None = config.redirect
+        static = config.respond
+        self.respond = None if static is None else LocalResponse("respond", static.headers, static.body, static.status)
+        self.rewrite_back: RewriteBack | None = config.rewrite_back
         self.rewriter: PathRewriter | None = config.rewrite.compile()
         #: Whether what a prefix leaves of the path is asked for at all.
         self.needs_rest = self.rewriter is not None or config.redirect is not None
@@ -286,6 +294,11 @@ class RoutePlan:
         self.mirror = config.mirror
         #: What is asked of event streams; None where they pass as they come.
         self.stream = next((each for each in config.policies if isinstance(each, StreamPolicy)), None)
+        first_event = 0.0 if self.stream is None else self.stream.first_event
+        #: Its own deadlines; None where the upstream's hold.
+        self.patience: Patience | None = None
+        if config.first_byte is not None or config.idle is not None or first_event:
+            self.patience = Patience(config.first_byte, config.idle, first_event)
         #: What is asked of WebSockets after their handshake; None where they pass byte for byte.
         self.websocket = next((each for each in config.policies if isinstance(each, WebSocketPolicy)), None)
         #: How its requests are traced; None where they are not.
@@ -309,6 +322,8 @@ class Snapshot:
     tracing: RouteTracing | None = None
     #: Request fields that are between the gateway and the proxies before it: no target gets them from anybody.
     private_fields: frozenset[bytes] = frozenset()
+    #: Some route keeps `%2F` in paths; the others still refuse it.
+    keeps_slashes: bool = False
 
 
 class Current:

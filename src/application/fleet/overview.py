@@ -124,7 +124,7 @@ class Overview:
         window = self.picture.route(route.name)
         return RouteView(
             name=route.name,
-            pattern=route.match.path.text,
+            pattern=", ".join(dict.fromkeys(match.path.text for match in (route.match, *route.also))),
             hosts=route.match.hosts,
             methods=tuple(sorted(route.match.methods)),
             upstream=route.upstream,

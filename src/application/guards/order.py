@@ -19,6 +19,7 @@ from spork.application.guards.csrf import CsrfPolicy
 from spork.application.guards.decode import DecodingPolicy
 from spork.application.guards.idempotency import IdempotencyPolicy
 from spork.application.guards.limits import EarlyLimits, LateLimits
+from spork.application.guards.maintenance import EarlyMaintenance, LateMaintenance
 from spork.application.guards.policy import Policy, Reason
 from spork.application.guards.schema import SchemaPolicy
 from spork.application.guards.screen import ScreenPolicy
@@ -34,11 +35,13 @@ ORDER: Final[tuple[type[Policy], ...]] = (
     SecurityPolicy,
     AddressPolicy,
     CorsPolicyOfRoutes,
+    EarlyMaintenance,
     WebSocketPolicies,
     EarlyLimits,
     CsrfPolicy,
     CredentialsPolicy,
     AuthorizationPolicy,
+    LateMaintenance,
     VersionPolicy,
     LateLimits,
     WebhookPolicy,

@@ -11,13 +11,14 @@ from binascii import hexlify
 from collections.abc import Awaitable
 from typing import Any, Final
 
+from spork.application.configuration.model import Configuration
 from spork.application.exchange.exchange import Current, Exchange, RoutePlan, Verdict
 from spork.application.exchange.tracing import pass_on
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.application.pipeline.client_address import ClientAddress
 from spork.domain.http import forwarding
-from spork.domain.http.head import RequestHead
+from spork.domain.http.head import BAD_TARGET, RequestHead
 from spork.domain.outcomes import Denial, LocalResponse
 from spork.domain.routing.table import Matched, MethodNotAllowed, NoRoute, RouteTable
 from spork.domain.tracing.propagation import TRACE_FIELDS
@@ -49,6 +50,11 @@ class Admission:
         self._wall_clock = clock.unix
         self._bits = chance.getrandbits
         self._clients = clients
+
+    @property
+    def configuration(self) -> Configuration:
+        """The one in force."""
+        return self._current.snapshot.configuration
 
     def open(self, head: RequestHead, body: RequestBody, sink: ResponseSink) -> Exchange:
         """Start the exchange: clocks read once, the snapshot taken, the client known, ids given."""
@@ -120,6 +126,8 @@ def route(exchange: Exchange) -> RoutePlan | Denial:
         exchange.rest = resolution.rest
     if exchange.looped:
         return _LOOP
+    if exchange.snapshot.keeps_slashes and not plan.config.encoded_slashes and b"%2F" in head.path:
+        return BAD_TARGET
     length = exchange.body.length
     if length is not None and length > plan.body_bytes:
         _let_browsers_read(exchange, plan)

@@ -65,7 +65,8 @@ def compiling(
         yield
     unrouted = tracer.of(None) if tracer is not None else None
     private = frozenset((configuration.mtls_header.encode("ascii"),)) if configuration.mtls_header else frozenset()
-    return Snapshot(configuration.revision, configuration, table, plans, upstreams, unrouted, private)
+    keeps = any(route.encoded_slashes for route in configuration.routes)
+    return Snapshot(configuration.revision, configuration, table, plans, upstreams, unrouted, private, keeps)
 
 
 def compile_snapshot(

@@ -97,6 +97,8 @@ class Forwarder:
             plan = exchange.plan or plan  # a guard may know a better one (versions by consumer)
             if plan.redirect is not None:
                 self.answer_verdict(exchange, redirect(plan.redirect, exchange))
+            elif plan.respond is not None:
+                self.answer_verdict(exchange, plan.respond)
             elif plan.cache is None or self._cached is None:
                 await self.forward(exchange, plan)
             else:

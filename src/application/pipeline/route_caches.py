@@ -18,6 +18,6 @@ def route_caches(configuration: Configuration) -> dict[str, RouteCache]:
         if policy is not None:
             section = hashlib.sha256(f"{route.name}\0{policy!r}\0{route.match!r}".encode()).digest()[:12]
             caches[route.name] = RouteCache(section, policy, configuration.cache.purge_method)
-        elif route.match.path.text in stored and route.redirect is None:
+        elif route.match.path.text in stored and route.redirect is None and route.respond is None:
             caches[route.name] = RouteCache(b"", None)
     return caches

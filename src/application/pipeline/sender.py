@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Coroutine, Mapping
-from dataclasses import replace
 from typing import Final
 
 from spork.application.exchange.bodies import hold
@@ -32,13 +31,11 @@ from spork.application.upstreams.target import LiveTarget
 from spork.application.upstreams.transport import UpstreamRequest, UpstreamResponse, UpstreamTransport
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.domain.http import forwarding
-from spork.domain.http.event_stream import StreamPolicy
-from spork.domain.http.head import Header
+from spork.domain.http.head import Header, canonical_path
 from spork.domain.limits.limit import Charge, RateLimiter, Throttled
 from spork.domain.outcomes import Denial, Fault, FaultKind, LocalResponse, Side, cause
 from spork.domain.upstreams.circuit import CallResult, Open, Permit, result_of_fault
 from spork.domain.upstreams.credentials import Credential
-from spork.domain.upstreams.model import Timeouts
 from spork.domain.upstreams.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
 from spork.domain.upstreams.splitting import split
 
@@ -435,6 +432,8 @@ class Sender:
         else:
             headers += self.said_of_client(exchange.client, head.scheme, head.host)
         headers += ((b"x-request-id", exchange.request_id_bytes), forwarding.VIA)
+        if plan.rewriter is not None and plan.rewriter.strips and (prefix := plan.rewriter.stripped(head.path)):
+            headers.append((b"x-forwarded-prefix", self._prefixes(exchange) + prefix))
         if exchange.trace is not None:
             headers += exchange.trace.fields(record)
         elif exchange.passed_fields:
@@ -460,11 +459,23 @@ class Sender:
             sent_target,
             headers,
             body,
-            declared.timeouts if plan.stream is None else patient(declared.timeouts, plan.stream),
+            declared.timeouts if plan.patience is None else plan.patience.of(declared.timeouts),
             _FOREVER,
             head.upgrade,
             exchange.sink.inform if head.version == "1.1" else None,
             declared.pool,
+        )
+
+    def _prefixes(self, exchange: Exchange) -> bytes:
+        """What trusted proxies before us took off the path."""
+        head = exchange.head
+        if not self._clients.trusts(head.peer):
+            return b""
+        said = head.header(b"x-forwarded-prefix") or b""
+        return (
+            said.rstrip(b"/")
+            if said[:1] == b"/" and canonical_path(said.rstrip(b"/") or b"/") == said.rstrip(b"/")
+            else b""
         )
 
     def said_of_client(self, client: str, scheme: str, host: bytes) -> tuple[Header, ...]:
@@ -488,10 +499,3 @@ def split_upstream(exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, 
 def retry_after_of(response: UpstreamResponse) -> float | None:
     """Seconds that an answer asks to wait (RFC 9110 10.2.3), None when it does not say."""
     return next((retry_after_seconds(value) for name, value in response.headers if name == b"retry-after"), None)
-
-
-def patient(timeouts: Timeouts, policy: StreamPolicy) -> Timeouts:
-    """The deadlines of a route of event streams: its first event may take longer than other answers' heads."""
-    if policy.first_event <= timeouts.first_byte:
-        return timeouts
-    return replace(timeouts, first_byte=policy.first_event)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from spork.domain.http.head import GATEWAY_OWNED, GATEWAY_OWNED_PREFIXES, HOP_BY_HOP, Header
+from spork.domain.http.head import GATEWAY_OWNED, GATEWAY_OWNED_PREFIXES, HOP_BY_HOP, Header, header_name
 from spork.domain.tracing.propagation import TRACE_FIELDS
 
 PSEUDONYM: Final = b"spork"
@@ -58,6 +58,27 @@ def _fate(name: bytes) -> int:
     if len(name) <= 64:
         _fates[name] = fate
     return fate
+
+
+#: Names that mean something to whoever reads a message: none with `_` in place of `-` may pass for them.
+_MEANT: Final = (b"content-", b"sec-", b"access-control-", b"if-", b"accept-", b"idempotency-")
+
+
+def underscored_name(raw: bytes, drop: bool, owned: frozenset[bytes]) -> bytes | None:
+    """A field name with `_`, where such are let in, in lower case; b"" when its field is to be dropped, None when refused.
+
+    Servers behind CGI-like interfaces take `_` and `-` for one: a name that stands for one of the gateway's own, for one in
+    `owned` or for a field of HTTP's own is refused whatever was chosen.
+    """
+    lower = raw.lower()
+    alias = header_name(lower.replace(b"_", b"-"))
+    if alias is None:
+        return None
+    if drop:
+        return b""
+    if alias in owned or alias.startswith(_MEANT) or _fate(alias) != _KEPT:
+        return None
+    return lower
 
 
 def end_to_end_request(headers: Sequence[Header], consumed: frozenset[bytes] = frozenset()) -> list[Header]:

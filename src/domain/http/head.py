@@ -201,33 +201,37 @@ def _read_escapes() -> dict[bytes, bytes | None]:
 _ESCAPES: Final = _read_escapes()
 
 
-def canonical_path(raw: bytes) -> bytes | Denial:
+def canonical_path(raw: bytes, slashes: bool = False) -> bytes | Denial:
     """The canonical form of an origin-form path (RFC 3986 6.2.2.1, 6.2.2.2), or `BAD_TARGET`.
+
+    With `slashes` a `%2F` stays as it is, part of its segment; dot segments are sought behind it too.
 
     Refused: anything but one leading `/`, octets that are no `pchar`, bad escapes, encoded controls, `%2F`, `%5C`,
     empty segments, and dot segments, literal or encoded or with path parameters (`..;x`, which some servers drop).
     """
     if raw.translate(None, _PATH_PLAIN):
-        decoded = _decode_unreserved(raw)
+        decoded = _decode_unreserved(raw, slashes)
         if decoded is None:
             return BAD_TARGET
         raw = decoded
     # A number is sought in bytes at once; for bytes in bytes CPython first makes and drops a TypeError.
     if raw[:1] != b"/" or raw.find(b"//") >= 0:
         return BAD_TARGET
-    if _DOT in raw and _has_dot_segment(raw):
+    if _DOT in raw and _has_dot_segment(raw.replace(b"%2F", b"/") if slashes else raw):
         return BAD_TARGET
     return raw
 
 
-def _decode_unreserved(raw: bytes) -> bytes | None:
+def _decode_unreserved(raw: bytes, slashes: bool = False) -> bytes | None:
     """`raw` with upper-case escapes and none for unreserved octets; None where an octet or escape is refused."""
     plain, *escaped = raw.split(b"%")
     parts = [plain]
     for piece in escaped:
         form = _ESCAPES.get(piece[:2])
         if form is None:
-            return None
+            if not slashes or piece[:2].upper() != b"2F":
+                return None
+            form = b"%2F"
         parts += (form, piece[2:])
     joined = b"".join(parts)
     return None if joined.translate(None, _PATH_PLAIN + b"%") else joined
@@ -237,11 +241,11 @@ def _has_dot_segment(path: bytes) -> bool:
     return any(segment.partition(b";")[0] in (b".", b"..") for segment in path.split(b"/"))
 
 
-def split_target(method: str, target: bytes, host: bytes) -> tuple[bytes, bytes | None] | Denial:
+def split_target(method: str, target: bytes, host: bytes, slashes: bool = False) -> tuple[bytes, bytes | None] | Denial:
     """Canonical path and raw query of a request target (RFC 9112 3.2), or why it is refused.
 
     `host` is the validated Host ("" when a 1.0 client sent none); an absolute-form's authority must equal it.
-    Asterisk-form gives the path `*`, for OPTIONS only.
+    Asterisk-form gives the path `*`, for OPTIONS only. `slashes` as in `canonical_path`.
     """
     if target[:1] != b"/":
         if target == b"*":
@@ -251,10 +255,10 @@ def split_target(method: str, target: bytes, host: bytes) -> tuple[bytes, bytes 
             return origin
         target = origin
     if _QUESTION_MARK not in target:
-        path = canonical_path(target)
+        path = canonical_path(target, slashes)
         return path if isinstance(path, Denial) else (path, None)
     raw, _, query = target.partition(b"?")
-    path = canonical_path(raw)
+    path = canonical_path(raw, slashes)
     if isinstance(path, Denial):
         return path
     if query and len(query.translate(None, _QUERY_NEVER)) != len(query):

@@ -28,8 +28,8 @@ def find_conflicts(matches: Sequence[Match]) -> list[RouteConflict]:
     tied = {c.index for c in found} | {c.other for c in found}
     table = RouteTable((match, index) for index, match in enumerate(matches))
     for index, match in enumerate(matches):
-        if index in tied:
-            continue
+        if index in tied or match.regexp is not None:
+            continue  # what a regular expression and a path have in common is not worked out
         winners = _winners(table, match, index)
         if index not in winners:
             if winners == {None}:  # its own example requests do not reach it, nor anything else
@@ -46,7 +46,14 @@ def _find_ties(matches: Sequence[Match]) -> list[RouteConflict]:
     first: dict[tuple[object, ...], int] = {}
     for index, match in enumerate(matches):
         for host in match.hosts or ("",):
-            where = (host, match.path.shape, frozenset(match.headers), frozenset(match.query), match.accept)
+            where = (
+                host,
+                match.path.shape,
+                frozenset(match.headers),
+                frozenset(match.query),
+                match.regexp,
+                match.accept,
+            )
             for method in match.methods or ("any method",):
                 other = first.setdefault((*where, method), index)
                 if other != index:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from spork.domain.http.head import Header
+from spork.domain.routing.regexps import PathRegexp
 
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})?")
 #: What a path may hold as it stands (RFC 3986 3.3), beside braces, which are ours.
@@ -79,7 +80,7 @@ def _check_escapes(text: str) -> None:
         if digits is None:
             raise ValueError("a % begins a percent-encoding of two hex digits")
         character = chr(int(digits, 16))
-        if character in "/\\" or ord(character) < 32 or ord(character) == 127:
+        if character == "\\" or ord(character) < 32 or ord(character) == 127:
             raise ValueError(f"%{digits} is refused at the edge, so this can never match")
         if character in _UNRESERVED:
             raise ValueError(f"%{digits} arrives decoded, so this can never match; write {character}")
@@ -138,6 +139,8 @@ class Match:
     methods: frozenset[str] = frozenset()
     headers: Conditions = ()
     query: Conditions = ()
+    #: What the whole path must be like, beside `path`.
+    regexp: PathRegexp | None = None
     #: A condition on Accept, last in precedence (`versions.AcceptVersion`).
     accept: AcceptCondition | None = None
 
@@ -199,6 +202,26 @@ class PathRewriter:
         if self._add:
             return self._add if path == b"/" else self._add + path
         return path
+
+    def stripped(self, path: bytes) -> bytes:
+        """What `apply` takes off the front of this path, without a slash at the end; b"" for nothing."""
+        if self._template or self._drop is not None:
+            return b""
+        if self._strip_segments:
+            parts = path.split(b"/", self._strip_segments + 1)
+            return b"/".join(parts[: self._strip_segments + 1]) if len(parts) > self._strip_segments else b""
+        below = path[len(self._strip) : len(self._strip) + 1]
+        return self._strip if path.startswith(self._strip) and below in (b"", b"/") else b""
+
+    @property
+    def strips(self) -> bool:
+        """Whether it may take something off."""
+        return bool(self._strip) and not self._template and self._drop is None
+
+    @property
+    def added(self) -> bytes:
+        """What `apply` puts in front, without a slash at the end."""
+        return self._add
 
     def _dropped(self, path: bytes) -> bytes:
         assert self._drop is not None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from spork.domain.http.head import Header
 from spork.domain.routing.patterns import AcceptCondition, Conditions, Match, PathPattern, conditions_hold, segments_of
+from spork.domain.routing.regexps import PathRegexp
 
 
 def condition_rank(headers: Conditions, query: Conditions) -> tuple[object, ...]:
@@ -16,6 +17,11 @@ def condition_rank(headers: Conditions, query: Conditions) -> tuple[object, ...]
     valued = [sum(value is not None for _, value in pairs) for pairs in (headers, query)]
     spelled = [sorted((name, value or b"") for name, value in pairs) for pairs in (headers, query)]
     return (-len(headers), -len(query), -valued[0], -valued[1], spelled)
+
+
+def regexp_rank(regexp: PathRegexp | None) -> tuple[bool, int, str]:
+    """Sorts matches with a regular expression before those without; longer ones first, equally long ones by the alphabet."""
+    return (True, 0, "") if regexp is None else (False, -len(regexp.text), regexp.text)
 
 
 def accept_rank(accept: AcceptCondition | None) -> tuple[bool, str]:
@@ -30,6 +36,8 @@ def why_not(
     segments = segments_of(path)
     if not path_matches(match.path, segments):
         return _path_why_not(match.path, path, segments)
+    if match.regexp is not None and not match.regexp.matches(path):
+        return f"path {_shown(path)} is not like {match.regexp.text}"
     if match.hosts and not any(_host_matches(pattern, host) for pattern in match.hosts):
         return f"host {host or '(none)'} is not {' or '.join(match.hosts)}"
     if match.accepts and method not in match.accepts:
@@ -86,7 +94,8 @@ def _host_matches(pattern: str, host: str) -> bool:
 
 def why_won(match: Match) -> str:
     kind = "prefix" if match.path.prefix else "parameters" if match.path.params else "exact path"
-    also = [word for word, given in (("host", match.hosts), ("method", match.methods)) if given]
+    also = [] if match.regexp is None else [f"path like {match.regexp.text}"]
+    also += [word for word, given in (("host", match.hosts), ("method", match.methods)) if given]
     also += [f"{len(given)} {word}" for word, given in (("header", match.headers), ("query", match.query)) if given]
     return f"most specific: {kind} {match.path.text}" + (f", and {', '.join(also)}" if also else "")
 
@@ -106,6 +115,10 @@ def less_specific(match: Match, winner: Match, host: str, method: str) -> str:
         return f"its host {' or '.join(match.hosts) or '(any)'} is less specific than {' or '.join(winner.hosts)}"
     if match.path.shape != winner.path.shape:
         return _less_specific_path(match.path, winner.path)
+    if match.regexp != winner.regexp:
+        if match.regexp is None:
+            return "it has no regular expression for the path"
+        return "its regular expression is shorter, or comes later in the alphabet"
     if winner.methods and not match.methods:
         return f"it takes any method and {winner.path.text} there names {method}"
     if method not in match.methods and method in winner.methods:

@@ -5,9 +5,10 @@ Precedence, most significant first, never the order in which routes were written
 1. host: an exact name before `*.suffix` (longer suffix first) before any host;
 2. path, segment by segment from the left: a literal before `{name}` before a prefix's `/*`; at the end of the path an
    exact pattern before a prefix;
-3. a route that names the method before one that takes any; for HEAD, one that names HEAD before one that names GET;
-4. more header conditions, then more query conditions, then more of them with a value, then the alphabet;
-5. one with a condition on Accept before one without.
+3. one with a regular expression for the path before one without, a longer expression before a shorter one;
+4. a route that names the method before one that takes any; for HEAD, one that names HEAD before one that names GET;
+5. more header conditions, then more query conditions, then more of them with a value, then the alphabet;
+6. one with a condition on Accept before one without.
 
 What does not take the request (its method, headers or query) is passed over, and the next in this order is asked; so
 is the next host. Two routes that are equal in all of it are a conflict, which conflicts.py finds. The table is a trie
@@ -37,6 +38,7 @@ from spork.domain.routing.precedence import (
     less_specific,
     nearest,
     path_matches,
+    regexp_rank,
     why_not,
     why_won,
 )
@@ -107,7 +109,7 @@ class RouteResolver(Protocol[T]):
 
 
 class _Entry(Generic[T]):
-    __slots__ = ("accept", "accepts", "depth", "headers", "methods", "names", "plain", "query", "route")
+    __slots__ = ("accept", "accepts", "depth", "headers", "methods", "names", "plain", "query", "regexp", "route")
 
     def __init__(self, match: Match, route: T) -> None:
         self.route = route
@@ -117,13 +119,19 @@ class _Entry(Generic[T]):
         self.headers = match.headers
         self.query = match.query
         self.accept = match.accept
-        self.plain = not match.headers and not match.query and match.accept is None
+        self.regexp = match.regexp
+        self.plain = not match.headers and not match.query and match.accept is None and match.regexp is None
         self.names = tuple(
             (index, segment[1:-1].decode()) for index, segment in enumerate(match.path.segments) if segment[:1] == b"{"
         )
 
     def rank(self) -> tuple[object, ...]:
-        return (not self.methods, *condition_rank(self.headers, self.query), accept_rank(self.accept))
+        return (
+            regexp_rank(self.regexp),
+            not self.methods,
+            *condition_rank(self.headers, self.query),
+            accept_rank(self.accept),
+        )
 
 
 class _Node(Generic[T]):
@@ -158,7 +166,11 @@ class _Search(Generic[T]):
     def pick(self, entries: list[_Entry[T]]) -> _Entry[T] | None:
         by_get: _Entry[T] | None = None
         for entry in entries:
+            if by_get is not None and by_get.regexp != entry.regexp:
+                return by_get
             if not entry.plain:
+                if entry.regexp is not None and not entry.regexp.matches(b"/" + b"/".join(self.segments)):
+                    continue
                 if not conditions_hold(entry.headers, entry.query, self.headers, self.query):
                     continue
                 if entry.accept is not None and not entry.accept.holds(self.headers):
@@ -302,12 +314,18 @@ class RouteTable(Generic[T]):
         """
         resolution = self.resolve(host, path, method, headers, query)
         winner = resolution.route if isinstance(resolution, Matched) else None
-        winning = next((m for m, r in self._routes if r is winner), None) if winner is not None else None
+        winning = None
+        if winner is not None:  # one of its matches
+            takes = (
+                m for m, r in self._routes if r is winner and why_not(m, host, path, method, headers, query) is None
+            )
+            winning = next(takes, None)
         rows: list[tuple[T, bool, str]] = []
         segments = segments_of(path)
         for match, route in self._routes:
             if winning is not None and route is winner:
-                rows.insert(0, (route, True, why_won(match)))
+                if match is winning:
+                    rows.insert(0, (route, True, why_won(match)))
             elif path_matches(match.path, segments):
                 why = why_not(match, host, path, method, headers, query)
                 if why is None and winning is not None:

@@ -154,6 +154,21 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """A route's own deadlines, in seconds, in place of its upstream's; None leaves those. `first_event` is what event streams
+    may take for their first one: the head may take as long, if that is longer."""
+
+    first_byte: float | None = None
+    idle: float | None = None
+    first_event: float = 0.0
+
+    def of(self, timeouts: Timeouts) -> Timeouts:
+        first = timeouts.first_byte if self.first_byte is None else self.first_byte
+        idle = timeouts.idle if self.idle is None else self.idle
+        return replace(timeouts, first_byte=max(first, self.first_event), idle=idle)
+
+
+@dataclass(frozen=True, slots=True)
 class PoolPolicy:
     """Bounds of a target's connection pool. `idle` and `lifetime` in seconds; `pending` requests may wait for one.
 

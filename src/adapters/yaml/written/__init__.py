@@ -4,6 +4,7 @@ The text beside each field is its documentation: it feeds the JSON Schema and do
 kinds in `scalars.py`; the defaults are those of the domain's policies, so that an absent key and its default are one.
 """
 
+from spork.adapters.yaml.written.answers import Maintenance, Respond
 from spork.adapters.yaml.written.cache import Cache, CacheQuery, RouteCache
 from spork.adapters.yaml.written.callers import (
     ClaimNames,
@@ -24,7 +25,9 @@ from spork.adapters.yaml.written.routes import (
     Match,
     Mirror,
     Redirect,
+    RewriteBack,
     Route,
+    RouteTimeouts,
     Security,
     Split,
 )
@@ -112,6 +115,7 @@ __all__ = [
     "JsonOperation",
     "Limit",
     "ListenerTls",
+    "Maintenance",
     "MaskExcept",
     "MaskFields",
     "Match",
@@ -128,11 +132,14 @@ __all__ = [
     "Redirect",
     "Registration",
     "RequestTransform",
+    "Respond",
     "ResponseTransform",
     "Rest",
     "Retries",
+    "RewriteBack",
     "Route",
     "RouteCache",
+    "RouteTimeouts",
     "RouteTrace",
     "Security",
     "Select",

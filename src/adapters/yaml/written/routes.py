@@ -11,14 +11,17 @@ from spork.adapters.yaml.scalars import (
     Duration,
     HeaderName,
     Host,
+    HttpStatus,
     Method,
     Network,
+    PathExpression,
     Positive,
     Ratio,
     RoutePath,
     Size,
     Slashed,
 )
+from spork.adapters.yaml.written.answers import Maintenance, Respond
 from spork.adapters.yaml.written.cache import RouteCache
 from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
@@ -36,7 +39,12 @@ AuthMethod = Literal["jwt", "introspection", "api_key", "basic", "signature", "m
 class Match(Written, frozen=True):
     """What a request must look like. See docs/routing.md for precedence."""
 
-    path: Annotated[RoutePath, "/x exactly, /x/* and everything below, {name} for one segment."]
+    path: Annotated[RoutePath | None, "/x exactly, /x/* and everything below, {name} for one segment."] = None
+    paths: Annotated[tuple[RoutePath, ...], "Several paths."] = ()
+    path_regexp: Annotated[
+        PathExpression | None,
+        "Regular expression for the whole path, beside `path` or alone; asked last, in linear time, without captures.",
+    ] = None
     host: Annotated[Host | None, "One host: api.example.com or *.example.com; left out: any."] = None
     hosts: Annotated[tuple[Host, ...], "Several hosts."] = ()
     methods: Annotated[tuple[Method, ...], "Methods taken; GET includes HEAD; empty: any."] = ()
@@ -53,6 +61,20 @@ class Redirect(Written, frozen=True):
 
     to: Annotated[str, "Location; {scheme} {host} {path} {query} {rest} and the path's parameters are filled in."]
     status: Annotated[Literal[301, 302, 303, 307, 308], "Status of the redirect."] = 308
+
+
+class RouteTimeouts(Written, frozen=True):
+    """Deadlines of this route's exchanges with targets, instead of the upstream's."""
+
+    first_byte: Annotated[Duration | None, "Until the answer's head has arrived; left out: the upstream's."] = None
+    idle: Annotated[Duration | None, "Longest silence between two pieces of a body; left out: the upstream's."] = None
+
+
+class RewriteBack(Written, frozen=True):
+    """What of a target's answers is told from its own point of view, and is told from the client's instead."""
+
+    location: Annotated[bool, "Location and Content-Location that name a target or a path of its own."] = True
+    cookies: Annotated[bool, "Path and Domain of the cookies it sets."] = True
 
 
 class Auth(Written, frozen=True):
@@ -173,9 +195,20 @@ class Route(Written, frozen=True, kw_only=True):
     upstream: Annotated[str | None, "Where requests go; {name} takes it from the path (dynamic services)."] = None
     api: Annotated[str, "API under `apis:` whose versions this route serves, each as a route of its own."] = ""
     redirect: Annotated[str | Redirect | None, "Answer with a redirect instead; a bare location is enough."] = None
+    respond: Annotated[HttpStatus | Respond | None, "Answer with this instead; a bare status is enough."] = None
+    maintenance: Annotated[
+        bool | Maintenance | None, "Planned absence: 503 and Retry-After for all but those named."
+    ] = None
     strip_prefix: Annotated[Slashed, "Taken off the front of the path before it goes to the target."] = ""
     add_prefix: Annotated[Slashed, "Put in front of the path, after strip_prefix."] = ""
     rewrite: Annotated[Slashed, "The whole path towards the target; {name} and {rest} are filled in."] = ""
+    rewrite_back: Annotated[
+        bool | RewriteBack,
+        "Undo the change of the path in Location and cookies of answers, and hide targets' addresses.",
+    ] = False
+    encoded_slashes: Annotated[
+        Literal["refuse", "keep"], "A %2F in the path: refused, or part of its segment, here and towards the target."
+    ] = "refuse"
     auth: Annotated[AuthMethod | Auth | None, "Credentials needed; left out: none. A bare method is enough."] = None
     limits: Annotated[tuple[Limit, ...], "Limits, all of which must admit a request."] = ()
     cors: Annotated[Cors | None, "Cross-origin access; left out: the target decides."] = None
@@ -185,6 +218,7 @@ class Route(Written, frozen=True, kw_only=True):
         bool | RouteCache, "The response cache: true stores what the target allows; false or left out: nothing."
     ] = False
     timeout: Annotated[Duration | None, "Total deadline instead of the upstream's."] = None
+    timeouts: Annotated[RouteTimeouts, "Deadlines instead of the upstream's."] = RouteTimeouts()
     body_bytes: Annotated[Size | None, "Largest request body instead of edge.body_bytes."] = None
     splits: Annotated[tuple[Split, ...], "Canaries: shares of the traffic for other upstreams."] = ()
     mirror: Annotated[str | Mirror | None, "Shadow upstream that gets a copy; a bare name is enough."] = None

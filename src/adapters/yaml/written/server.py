@@ -12,6 +12,7 @@ from spork.adapters.yaml.scalars import (
     Host,
     HttpUrl,
     HubUrl,
+    Method,
     NameServer,
     Network,
     Positive,
@@ -78,6 +79,13 @@ class Edge(Written, frozen=True):
     max_connections: Annotated[Positive, "Connections of one process; more are closed."] = 16384
     drain_delay: Annotated[Duration, "After SIGTERM: not ready, but still accepting, for this long."] = 5.0
     grace: Annotated[Duration, "Longest wait for requests in flight at shutdown."] = 25.0
+    header_underscores: Annotated[
+        Literal["refuse", "drop", "allow"],
+        "Header names with _: refused (400), dropped, or passed on; never one that stands for a name the gateway owns.",
+    ] = "refuse"
+    methods: Annotated[
+        tuple[Method, ...], "Further methods taken beside those of HTTP and WebDAV; others are answered 501."
+    ] = ()
     front_door: Annotated[
         Literal["protocol", "mount"],
         "Way in of proxied requests: straight from the protocol, or through the ASGI mount.",

@@ -81,6 +81,9 @@ def check_server(configuration: Configuration, is_file: IsFile | None) -> Iterat
     for name in ("header_timeout", "idle_timeout", "body_grace"):
         if getattr(configuration.edge, name) <= 0:
             yield Diagnostic(f"edge.{name}", "must be longer than 0")
+    for index, method in enumerate(configuration.edge.methods):
+        if method in ("CONNECT", "TRACE", "PRI"):
+            yield Diagnostic(f"edge.methods[{index}]", f"{method} would break or expose connections", "take it out")
     if configuration.edge.header_bytes < 1024:
         yield Diagnostic("edge.header_bytes", "is less than 1KiB, which ordinary requests exceed")
 

@@ -19,8 +19,9 @@ def check_caches(configuration: Configuration) -> Iterator[Diagnostic]:
 def _check_cache(
     route: RouteConfig, cache: CachePolicy, path: str, configuration: Configuration
 ) -> Iterator[Diagnostic]:
-    if route.redirect is not None:
-        yield Diagnostic(path, "stands beside redirect, whose answers are never stored", "take it away", "warning")
+    if route.redirect is not None or route.respond is not None:
+        word = "redirect" if route.redirect is not None else "respond"
+        yield Diagnostic(path, f"stands beside {word}, whose answers are never stored", "take it away", "warning")
     methods = route.match.methods
     if methods and not methods & {"GET", "HEAD"}:
         yield Diagnostic(path, "has nothing to store: the route takes no GET", "add GET to match.methods", "warning")

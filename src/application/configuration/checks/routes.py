@@ -11,7 +11,7 @@ from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.configuration.problems import Diagnostic, did_you_mean
 from spork.domain.http.head import METHODS, header_name
 from spork.domain.routing.conflicts import find_conflicts
-from spork.domain.routing.patterns import query_part
+from spork.domain.routing.patterns import PathPattern, query_part
 
 #: What each word of `expose:` puts on the data listener, before any route is looked at.
 EXPOSED: Mapping[str, tuple[str, ...]] = {
@@ -71,28 +71,30 @@ def _check_destination(
     route: RouteConfig, path: str, upstreams: Collection[str], unread: Collection[str]
 ) -> Iterator[Diagnostic]:
     name = route.upstream
-    if name is None and route.redirect is None:
-        yield Diagnostic(path, "leads nowhere", "add upstream: or redirect:")
+    if name is None and route.redirect is None and route.respond is None:
+        yield Diagnostic(path, "leads nowhere", "add upstream:, redirect: or respond:")
     elif name is not None and route.redirect is not None:
         yield Diagnostic(f"{path}.redirect", "stands beside upstream", "keep one of the two")
+    elif route.respond is not None and (name is not None or route.redirect is not None):
+        beside = "upstream" if name is not None else "redirect"
+        yield Diagnostic(f"{path}.respond", f"stands beside {beside}", "keep one of the two")
     elif name is not None and "{" in name:
         param = name[1:-1]
         if name != "{" + param + "}" or not param.isidentifier():
             yield Diagnostic(f"{path}.upstream", f'"{name}" is neither a name nor one {{parameter}}')
-        elif param not in route.match.path.params:
-            known = ", ".join("{" + p + "}" for p in route.match.path.params)
-            yield Diagnostic(
-                f"{path}.upstream",
-                f"the path {route.match.path.text} has no {name}",
-                f"it has {known}" if known else "",
-            )
+        else:
+            for pattern in paths_of(route):
+                if param not in pattern.params:
+                    known = ", ".join("{" + p + "}" for p in pattern.params)
+                    yield Diagnostic(
+                        f"{path}.upstream", f"the path {pattern.text} has no {name}", f"it has {known}" if known else ""
+                    )
     elif name is not None:
         yield from unknown_upstream(name, upstreams, f"{path}.upstream", unread)
 
 
 def _check_rewrite(route: RouteConfig, path: str) -> Iterator[Diagnostic]:
     rewrite = route.rewrite
-    pattern = route.match.path
     if rewrite.path and (rewrite.strip or rewrite.add):
         yield Diagnostic(
             f"{path}.rewrite",
@@ -104,6 +106,19 @@ def _check_rewrite(route: RouteConfig, path: str) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 f"{path}.{key}", f"{text!r} is not a path: it begins with /, in ASCII, without ?, #, \\ or //"
             )
+    for pattern in paths_of(route):
+        yield from _check_rewritten(route, pattern, path)
+
+
+def paths_of(route: RouteConfig) -> list[PathPattern]:
+    """The paths that the route's matches name, each once."""
+    if not route.also or route.version is not None:
+        return [route.match.path]
+    return list(dict.fromkeys(match.path for match in (route.match, *route.also)))
+
+
+def _check_rewritten(route: RouteConfig, pattern: PathPattern, path: str) -> Iterator[Diagnostic]:
+    rewrite = route.rewrite
     if rewrite.strip and not _strips(rewrite.strip, pattern.segments):
         yield Diagnostic(
             f"{path}.strip_prefix", f"{rewrite.strip} is not how {pattern.text} begins, so nothing is stripped"
@@ -169,14 +184,15 @@ def _check_header_rules(route: RouteConfig, path: str) -> Iterator[Diagnostic]:
 def _check_reach(route: RouteConfig, path: str, configuration: Configuration) -> Iterator[Diagnostic]:
     for method in sorted(route.match.methods & _NOT_ROUTABLE):
         yield Diagnostic(f"{path}.match.methods", f"{method} is refused at the edge")
-    for method in sorted(route.match.methods - METHODS - _NOT_ROUTABLE):
+    known = METHODS.union(configuration.edge.methods)
+    for method in sorted(route.match.methods - known - _NOT_ROUTABLE):
         yield Diagnostic(
             f"{path}.match.methods",
             f"{method} is no method that the gateway reads, so this can never match",
-            did_you_mean(method, sorted(METHODS)),
+            did_you_mean(method, sorted(known)) or "add it to edge.methods",
         )
     for name, _ in route.match.headers:
-        if header_name(name) is None:
+        if header_name(name) is None and configuration.edge.header_underscores != "allow":
             yield Diagnostic(
                 f"{path}.match.headers",
                 f"requests with a header {name.decode('latin-1')} are refused at the edge, so this can never match",
@@ -198,7 +214,16 @@ def _check_reach(route: RouteConfig, path: str, configuration: Configuration) ->
                     f"host {host} is not accepted by hosts: {', '.join(configuration.hosts)}",
                     "add it there",
                 )
-    text = route.match.path.text
+    for pattern in paths_of(route):
+        if "%2F" in pattern.text and not route.encoded_slashes:
+            yield Diagnostic(
+                f"{path}.match", "%2F is refused at the edge, so this can never match", "add encoded_slashes: keep"
+            )
+        yield from _check_own(pattern.text, path, configuration)
+
+
+def _check_own(text: str, path: str, configuration: Configuration) -> Iterator[Diagnostic]:
+    """Paths that the gateway answers before any route is looked at."""
     for word in configuration.expose:
         for endpoint in EXPOSED.get(word, ()):
             if text == endpoint or (endpoint.endswith("/*") and text.startswith(endpoint[:-1])):

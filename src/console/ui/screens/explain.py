@@ -50,7 +50,7 @@ class Explain(Pane):
         if row is None:
             return "GET /"
         host = f"http://{row.hosts[0]}" if row.hosts else ""
-        return f"{row.methods[0] if row.methods else 'GET'} {host}{row.pattern.replace('/*', '/x')}"
+        return f"{row.methods[0] if row.methods else 'GET'} {host}{row.pattern.partition(', ')[0].replace('/*', '/x')}"
 
     def trail(self) -> list[str]:
         return ["Routes", "explain" if self.asked else self.subject]

@@ -43,7 +43,11 @@ PAIRS: list[tuple[Any, Any, set[str]]] = [
     (written.Edge, EdgeLimits, set()),
     (written.ListenerTls, ListenerTls, set()),
     (written.Document, Configuration, {"revision", "host", "port", "sources", "hub", "registration_allow"}),
-    (written.Route, RouteConfig, {"origin", "request_headers", "response_headers", "policies", "also", "version"}),
+    (
+        written.Route,
+        RouteConfig,
+        {"origin", "request_headers", "response_headers", "policies", "also", "version", "first_byte", "idle"},
+    ),
     (written.Limit, Limit, {"period", "period_name", "source", "scope", "terms", "price"}),
     (written.Consumer, Consumer, {"name"}),
     (written.Issuer, Issuer, {"name"}),

@@ -63,7 +63,7 @@ class TestPatterns:
     @pytest.mark.parametrize(
         "pattern",
         ["", "x", "/x//y", "//", "/./x", "/x/..", "/*/x", "/x*", "/{a}b", "/{}", "/{a}/{a}", "/a?b", "/a#b", "/a b", "/é",
-         "/a\\b", "/%7E", "/%c3", "/%2F", "/%5C", "/%00", "/%", "/%2", "/{a b}", "//*", "/}x{"],
+         "/a\\b", "/%7E", "/%c3", "/%5C", "/%00", "/%", "/%2", "/{a b}", "//*", "/}x{"],
     )  # fmt: skip
     def test_what_could_never_match_is_no_pattern(self, pattern: str) -> None:
         with pytest.raises(ValueError):
