@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from spork.adapters.yaml import written
+from spork.adapters.yaml.auth import translate_auth
 from spork.adapters.yaml.cache import translate_cache
 from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.headers import octets, translate_edit
@@ -21,7 +22,7 @@ from spork.application.configuration.problems import child
 from spork.domain.http.answers_back import RewriteBack
 from spork.domain.http.coding import CompressionPolicy, DecodePolicy
 from spork.domain.http.static_answers import StaticAnswer
-from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
+from spork.domain.identity.authorization import CorsPolicy, RequestSecurity
 from spork.domain.routing.regexps import PathRegexp
 from spork.domain.routing.table import Match, PathPattern, Redirect, Rewrite
 from spork.domain.transforms.policy import TransformPolicy
@@ -97,7 +98,7 @@ def _route(route: written.Route, name: str, path: str, findings: Findings, body_
         redirect=_redirect(route.redirect),
         respond=_respond(route.respond, child(path, "respond"), findings),
         rewrite=Rewrite(route.strip_prefix, route.add_prefix, route.rewrite),
-        auth=_auth(route.auth),
+        auth=translate_auth(route.auth, child(path, "auth"), findings),
         limits=translate_limits(route.limits, child(path, "limits"), findings, "ip"),
         cors=_cors(route.cors),
         security=_security(route.security),
@@ -197,28 +198,6 @@ def _rewrite_back(written_back: bool | written.RewriteBack) -> RewriteBack | Non
         both = RewriteBack(written_back.location, written_back.cookies)
         return both if both.location or both.cookies else None
     return RewriteBack() if written_back else None
-
-
-def _auth(auth: str | written.Auth | None) -> AuthPolicy | None:
-    if auth is None:
-        return None
-    if isinstance(auth, str):
-        return AuthPolicy(any_of=(auth,))
-    return AuthPolicy(
-        any_of=auth.any_of or (() if auth.all_of else ("jwt",)),
-        all_of=auth.all_of,
-        issuers=auth.issuers,
-        roles=frozenset(auth.roles),
-        scopes=frozenset(auth.scopes),
-        claims=tuple(auth.claims.items()),
-        permissions=tuple((name, frozenset(needed)) for name, needed in auth.permissions.items()),
-        mfa=auth.mfa,
-        acr=auth.acr,
-        max_age=auth.max_age,
-        tenant=auth.tenant,
-        forward_credentials=auth.forward_credentials,
-        signed_identity=auth.signed_identity,
-    )
 
 
 def _cors(cors: written.Cors | None) -> CorsPolicy | None:

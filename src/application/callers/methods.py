@@ -84,7 +84,8 @@ class BearerToken:
         self._verify = verifier.verify
 
     def authenticate(self, exchange: Exchange) -> CredentialOutcome | Awaitable[CredentialOutcome]:
-        token = credentials_of(exchange.head.headers, b"bearer ")
+        presented = exchange.presented
+        token = credentials_of(exchange.head.headers, b"bearer ") if presented is None else presented.token
         if token is None:
             return NOT_PRESENTED
         return self._verify(token, exchange.unix) if token else AMBIGUOUS
@@ -105,7 +106,8 @@ class ApiKeyHeader:
         self.consumes = frozenset((header,))
 
     def authenticate(self, exchange: Exchange) -> CredentialOutcome | Awaitable[CredentialOutcome]:
-        text = only(exchange.head.headers, self._header)
+        presented = exchange.presented
+        text = only(exchange.head.headers, self._header) if presented is None else presented.key
         if text is None:
             return NOT_PRESENTED
         return self._check(text, self._route, exchange.client, exchange.unix) if text else AMBIGUOUS

@@ -17,6 +17,7 @@ from spork.domain.http.edits import HeaderTransform
 from spork.domain.http.event_stream import StreamPolicy
 from spork.domain.http.head import Header, RequestHead
 from spork.domain.http.websocket_policy import WebSocketPolicy
+from spork.domain.identity.presentation import Presented
 from spork.domain.identity.tokens import Principal
 from spork.domain.outcomes import Denial, LocalResponse, Outcome
 from spork.domain.routing.table import PathRewriter, Redirect, RouteTable
@@ -55,6 +56,7 @@ class Exchange:
         "params",
         "passed_fields",
         "plan",
+        "presented",
         "principal",
         "reason",
         "refunds",
@@ -108,6 +110,8 @@ class Exchange:
         #: Header names that carried a credential the gateway took for itself, or are private; not forwarded.
         self.consumed = snapshot.private_fields
         self.principal: Principal | None = None
+        #: Credentials taken from where the route looks for them; None where it looks in the usual places.
+        self.presented: Presented | None = None
         #: Headers that guards want the target to receive (verified identity and the like).
         self.request_headers: list[Header] = []
         #: Makes the signed identity for the upstream of this name; None where none is asked for.

@@ -128,7 +128,7 @@ class Overview:
             hosts=route.match.hosts,
             methods=tuple(sorted(route.match.methods)),
             upstream=route.upstream,
-            auth=(*route.auth.any_of, *route.auth.all_of) if route.auth is not None else (),
+            auth=route.auth.methods if route.auth is not None else (),
             limits=tuple(limit.name for limit in route.limits),
             rps=window.rps,
             error_ratio=window.error_ratio,

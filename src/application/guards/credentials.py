@@ -7,9 +7,9 @@ wrong is told to operators (event, `Exchange.credential_problem`), never to the 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from spork.application.callers.combining import AllOf, AnyOf, foreign, joined, leaves
 from spork.application.callers.failures import FailedAuthentication, too_many
 from spork.application.callers.methods import Method
 from spork.application.configuration.model import Configuration, RouteConfig
@@ -18,7 +18,9 @@ from spork.application.guards.explaining import explained
 from spork.application.guards.policy import Policy, ordinary
 from spork.application.kernel.events import EventSink
 from spork.application.views import GuardVerdict
-from spork.domain.identity.authorization import REALM, AuthPolicy
+from spork.domain.identity.authorization import REALM, AuthPolicy, CredentialGroup
+from spork.domain.identity.claim_headers import claim_headers
+from spork.domain.identity.presentation import KeyPlaces, Presentation, TokenPlaces
 from spork.domain.identity.tokens import (
     NOT_MINE,
     CredentialOutcome,
@@ -27,15 +29,11 @@ from spork.domain.identity.tokens import (
     Refused,
     Unverifiable,
     Verified,
-    identity_headers,
 )
 from spork.domain.outcomes import Denial
 
 if TYPE_CHECKING:
     from spork.application.exchange.exchange import NO_FIELDS, Exchange
-
-#: Methods whose tokens are of a declared issuer; the auth service is named by the route itself.
-_ISSUED: Final = frozenset(("jwt", "introspection"))
 
 #: Signs the identity of a verified caller for an upstream by name, at a Unix time: the compact JWT.
 Sign = Callable[[Verified, str, float], bytes]
@@ -67,6 +65,13 @@ class CredentialsGuard:
         self._methods = tuple(methods)
         self._all = bool(policy.all_of)
         self._anonymous = "anonymous" in policy.any_of and not self._all
+        self._claim_headers = tuple((name.lower().encode("ascii"), path) for name, path in policy.claim_headers)
+        #: What clients send under these names is none of their business to say.
+        self._owned = frozenset(name for name, _ in self._claim_headers)
+        self._presentation: Presentation | None = None
+        if policy.tokens is not None or policy.keys is not None:
+            self._presentation = Presentation(policy.tokens or TokenPlaces(), policy.keys or KeyPlaces())
+        self._looks = self._presentation is not None or bool(self._owned)
         self._issuers = frozenset(policy.issuers)
         self._failures = failures
         self._sightings = sightings
@@ -74,9 +79,10 @@ class CredentialsGuard:
         self._events = events
         self.consumes: frozenset[bytes] = frozenset()
         if not policy.forward_credentials:
-            self.consumes = frozenset().union(*(method.consumes for method in methods))
-        self._absent = Denial("unauthenticated", "A credential is needed.", headers=_challenges(methods, ""))
-        self._bad = Denial("invalid_credentials", "The credential is not good.", headers=_challenges(methods, _INVALID))
+            self.consumes = _consumed(methods, policy.keys, self._presentation)
+        single = leaves(methods)
+        self._absent = Denial("unauthenticated", "A credential is needed.", headers=_challenges(single, ""))
+        self._bad = Denial("invalid_credentials", "The credential is not good.", headers=_challenges(single, _INVALID))
 
     def __repr__(self) -> str:
         how = "all of" if self._all else "any of"
@@ -96,9 +102,23 @@ class CredentialsGuard:
         return explained(self.phase, verdict, who, exchange.credential_problem or "none was shown")
 
     def admit(self, exchange: Exchange) -> Verdict | Awaitable[Verdict]:
+        if self._looks:
+            self._look(exchange)
         if self._all:
             return self._admit_all(exchange)
         return self._try_from(exchange, 0, None)
+
+    def _look(self, exchange: Exchange) -> None:
+        """Take credentials from where this route's clients put them, and what only the gateway may say from all of them."""
+        if self._owned:
+            exchange.consumed = exchange.consumed | self._owned
+        if self._presentation is not None and exchange.presented is None:
+            presented = self._presentation.take(exchange.head)
+            exchange.presented = presented
+            if presented.echo:
+                exchange.subprotocol = presented.echo
+            if self._policy.forward_credentials and presented.token and exchange.head.header(b"authorization") is None:
+                exchange.request_headers.append((b"authorization", b"Bearer " + presented.token))
 
     def _try_from(self, exchange: Exchange, first: int, foreign: Refused | None) -> Verdict | Awaitable[Verdict]:
         """Try methods from `first` on; `foreign` is the refusal of a token that an earlier one said is not its own."""
@@ -147,32 +167,29 @@ class CredentialsGuard:
             answer = method.authenticate(exchange)
             outcome = await answer if isinstance(answer, Awaitable) else answer
             if isinstance(outcome, Verified):
-                if self._foreign(outcome):
+                if foreign(outcome.principal, self._issuers):
                     return await _settled(self._refuse(exchange, "issuer_not_accepted", method.name))
                 verdicts.append(outcome)
             elif isinstance(outcome, Refused):
                 return await _settled(self._refuse(exchange, outcome.reason, method.name))
             else:
                 return self._unavailable(exchange, outcome) if isinstance(outcome, Unverifiable) else self._absent
-        return await _settled(self._accept(exchange, _joined(verdicts)))
+        return await _settled(self._accept(exchange, joined(verdicts)))
 
     def _accept(self, exchange: Exchange, verdict: Verified) -> Verdict | Awaitable[Verdict]:
         principal = verdict.principal
-        if self._issuers and self._foreign(verdict):
+        if self._issuers and foreign(principal, self._issuers):
             return self._refuse(exchange, "issuer_not_accepted", principal.method)
         exchange.principal = principal
         exchange.consumed = exchange.consumed | self.consumes if exchange.consumed else self.consumes
         exchange.request_headers.extend(verdict.identity)
+        if self._claim_headers:
+            exchange.request_headers.extend(claim_headers(principal.claims, self._claim_headers))
         if self._sign is not None:
             exchange.identity_for = _SignedIdentity(self._sign, verdict, exchange.unix)
         if self._sightings is not None and principal.session:
             self._sightings.saw(principal, exchange.client, exchange.unix)
         return None
-
-    def _foreign(self, verdict: Verified) -> bool:
-        """Whether this is a token of an issuer that the route does not take."""
-        principal = verdict.principal
-        return bool(self._issuers) and principal.method in _ISSUED and principal.issuer not in self._issuers
 
     def _refuse(self, exchange: Exchange, reason: str, method: str) -> Verdict | Awaitable[Verdict]:
         exchange.credential_problem = reason
@@ -225,19 +242,12 @@ def _challenges(methods: Sequence[Method], bearer_error: str) -> tuple[tuple[byt
     return tuple(found)
 
 
-def _joined(verdicts: Sequence[Verified]) -> Verified:
-    """The first verdict, with what it lacks (consumer, plan, tenant, key) taken from the others."""
-    principal = verdicts[0].principal
-    for verdict in verdicts[1:]:
-        other = verdict.principal
-        principal = replace(
-            principal,
-            consumer=principal.consumer or other.consumer,
-            plan=principal.plan or other.plan,
-            tenant=principal.tenant or other.tenant,
-            key_id=principal.key_id or other.key_id,
-        )
-    return Verified(principal, identity_headers(principal))
+def _consumed(methods: Sequence[Method], keys: KeyPlaces | None, presentation: Presentation | None) -> frozenset[bytes]:
+    """The headers that carry a credential of this route, and so end here."""
+    taken: frozenset[bytes] = frozenset().union(*(method.consumes for method in methods))
+    if keys is not None:
+        taken -= {b"x-api-key"}  # it may be the target's own, where keys are looked for elsewhere
+    return taken if presentation is None else taken | presentation.consumes
 
 
 async def _settled(verdict: Verdict | Awaitable[Verdict]) -> Verdict:
@@ -272,8 +282,7 @@ class CredentialsPolicy(Policy):
         policy = route.auth
         if policy is None:
             return None
-        names = policy.all_of or policy.any_of
-        methods = [method for name in names for method in self._methods(name, route.name, configuration)]
+        methods = self._made(policy.all_of or policy.any_of, route, configuration)
         return CredentialsGuard(
             policy,
             methods,
@@ -282,3 +291,18 @@ class CredentialsPolicy(Policy):
             sign=self._sign() if policy.signed_identity else None,
             events=self._events,
         )
+
+    def _made(
+        self, items: Sequence[str | CredentialGroup], route: RouteConfig, configuration: Configuration
+    ) -> list[Method]:
+        """The methods that `any_of` or `all_of` names, groups as one method each."""
+        assert route.auth is not None
+        made: list[Method] = []
+        for item in items:
+            if isinstance(item, str):
+                made += self._methods(item, route.name, configuration)
+            elif item.all_of:
+                made.append(AllOf(self._made(item.all_of, route, configuration), frozenset(route.auth.issuers)))
+            else:
+                made.append(AnyOf(self._made(item.any_of, route, configuration)))
+        return made

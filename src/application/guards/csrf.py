@@ -11,6 +11,7 @@ from spork.application.guards.explaining import explained
 from spork.application.guards.policy import Policy
 from spork.application.kernel.events import EventSink
 from spork.application.views import GuardVerdict
+from spork.domain.identity.authorization import RequestSecurity
 from spork.domain.outcomes import Denial
 from spork.domain.security.csrf import Forgery, judge, make_token, session_of, token_cookie, wants_token
 
@@ -70,4 +71,10 @@ class CsrfPolicy(Policy):
         policy = route.security
         if policy is None or not policy.csrf:
             return None
-        return CsrfGuard(policy.csrf_origins, self._key, self._events, session_cookie=policy.csrf_session)
+        return CsrfGuard(policy.csrf_origins, self._key, self._events, session_cookie=_session_cookie(route, policy))
+
+
+def _session_cookie(route: RouteConfig, policy: RequestSecurity) -> str:
+    """The cookie that tokens are bound to: the one configured, else the one that carries the route's credential."""
+    places = () if route.auth is None else (route.auth.tokens, route.auth.keys)
+    return policy.csrf_session or next((place.cookie for place in places if place is not None and place.cookie), "")

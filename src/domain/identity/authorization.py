@@ -7,8 +7,25 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from spork.domain.identity.presentation import KeyPlaces, TokenPlaces
 from spork.domain.identity.tokens import Principal, claim_at, words_of
 from spork.domain.outcomes import Denial
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialGroup:
+    """Methods that stand for one inside `any_of` or `all_of`: exactly one of the two is given."""
+
+    any_of: tuple[str | CredentialGroup, ...] = ()
+    all_of: tuple[str | CredentialGroup, ...] = ()
+
+
+def method_names(items: tuple[str | CredentialGroup, ...]) -> tuple[str, ...]:
+    """The names of the methods in `any_of` or `all_of`, those in groups included."""
+    found: list[str] = []
+    for item in items:
+        found += (item,) if isinstance(item, str) else method_names((*item.any_of, *item.all_of))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +35,12 @@ class AuthPolicy:
     `any_of`: one of these methods suffices (jwt, introspection, api_key, basic, signature, mtls,
     auth_service, anonymous); `all_of`: every one. `issuers` restricts tokens to these issuer names. `claims` are exact
     string matches. `permissions` are per method, all needed. `tenant` names the path parameter or header that must
-    equal the principal's tenant. `max_age` for step-up, seconds.
+    equal the principal's tenant. `max_age` for step-up, seconds. `tokens` and `keys` say where credentials may stand,
+    None: where they usually do. `claim_headers` are (header name, dotted path of a claim).
     """
 
-    any_of: tuple[str, ...] = ("jwt",)
-    all_of: tuple[str, ...] = ()
+    any_of: tuple[str | CredentialGroup, ...] = ("jwt",)
+    all_of: tuple[str | CredentialGroup, ...] = ()
     issuers: tuple[str, ...] = ()
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
@@ -34,6 +52,14 @@ class AuthPolicy:
     tenant: str = ""
     forward_credentials: bool = False
     signed_identity: bool = False
+    tokens: TokenPlaces | None = None
+    keys: KeyPlaces | None = None
+    claim_headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of all methods it speaks of, in their order."""
+        return method_names((*self.any_of, *self.all_of))
 
 
 @dataclass(frozen=True, slots=True)

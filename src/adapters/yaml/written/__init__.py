@@ -5,6 +5,7 @@ kinds in `scalars.py`; the defaults are those of the domain's policies, so that 
 """
 
 from spork.adapters.yaml.written.answers import Maintenance, Respond
+from spork.adapters.yaml.written.auth import Auth, CredentialGroup, KeyPlaces, TokenPlaces
 from spork.adapters.yaml.written.cache import Cache, CacheQuery, RouteCache
 from spork.adapters.yaml.written.callers import (
     ClaimNames,
@@ -16,7 +17,6 @@ from spork.adapters.yaml.written.callers import (
     Plan,
 )
 from spork.adapters.yaml.written.routes import (
-    Auth,
     Compression,
     Cors,
     Decode,
@@ -99,6 +99,7 @@ __all__ = [
     "ConsumerClaim",
     "Cors",
     "CostFromAnswer",
+    "CredentialGroup",
     "Credentials",
     "Decode",
     "Document",
@@ -113,6 +114,7 @@ __all__ = [
     "HmacCredentials",
     "Issuer",
     "JsonOperation",
+    "KeyPlaces",
     "Limit",
     "ListenerTls",
     "Maintenance",
@@ -149,6 +151,7 @@ __all__ = [
     "TargetTls",
     "Telemetry",
     "Timeouts",
+    "TokenPlaces",
     "Traces",
     "Transform",
     "TransformWhen",

@@ -22,6 +22,7 @@ from spork.adapters.yaml.scalars import (
     Slashed,
 )
 from spork.adapters.yaml.written.answers import Maintenance, Respond
+from spork.adapters.yaml.written.auth import Auth, AuthMethod
 from spork.adapters.yaml.written.cache import RouteCache
 from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
@@ -32,8 +33,6 @@ from spork.adapters.yaml.written.transforms import Transform
 from spork.adapters.yaml.written.webhooks import Webhook
 from spork.adapters.yaml.written.websocket import Stream, WebSocket
 from spork.domain.http.coding import COMPRESSED_TYPES
-
-AuthMethod = Literal["jwt", "introspection", "api_key", "basic", "signature", "mtls", "auth_service", "anonymous"]
 
 
 class Match(Written, frozen=True):
@@ -75,27 +74,6 @@ class RewriteBack(Written, frozen=True):
 
     location: Annotated[bool, "Location and Content-Location that name a target or a path of its own."] = True
     cookies: Annotated[bool, "Path and Domain of the cookies it sets."] = True
-
-
-class Auth(Written, frozen=True):
-    """Credentials a route takes, and what their holder must have."""
-
-    any_of: Annotated[tuple[AuthMethod, ...], "One of these credentials suffices; default jwt."] = ()
-    all_of: Annotated[tuple[AuthMethod, ...], "Every one of these is needed."] = ()
-    issuers: Annotated[tuple[str, ...], "Only tokens of these issuers; empty: all configured."] = ()
-    roles: Annotated[tuple[str, ...], "One of these roles is needed."] = ()
-    scopes: Annotated[tuple[str, ...], "All of these scopes are needed."] = ()
-    claims: Annotated[dict[str, str], "Claims that must have exactly this value."] = msgspec.field(default_factory=dict)
-    permissions: Annotated[
-        dict[str, tuple[str, ...]],
-        "Per method, or * for the others: permissions that are all needed (`DELETE: [users:delete]`).",
-    ] = msgspec.field(default_factory=dict)
-    mfa: Annotated[bool, "The token must show a second factor; otherwise a step-up challenge (RFC 9470)."] = False
-    acr: Annotated[tuple[str, ...], "Accepted authentication context classes."] = ()
-    max_age: Annotated[Duration | None, "Longest time since the login; older: a step-up challenge."] = None
-    tenant: Annotated[str, "Path parameter or header that must equal the token's tenant."] = ""
-    forward_credentials: Annotated[bool, "Pass the client's credential on to the target."] = False
-    signed_identity: Annotated[bool, "Send the target a short-lived JWT with the verified identity."] = False
 
 
 class Cors(Written, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
+from spork.application.configuration.checks.presentation import check_presentation
 from spork.application.configuration.model import Configuration
 from spork.application.configuration.name_spaces import name_spaces
 from spork.application.configuration.problems import Diagnostic, child, did_you_mean
@@ -104,6 +105,7 @@ def check_auth(configuration: Configuration, unread: Collection[str], is_file: I
         path = f"routes[{index}]"
         if route.auth is not None:
             yield from _check_policy(route.auth, configuration, f"{path}.auth", unread)
+            yield from check_presentation(route, route.auth, f"{path}.auth")
         if route.cors is not None:
             yield from _check_cors(route.cors, f"{path}.cors")
         security = route.security
@@ -124,7 +126,7 @@ def _check_policy(
 ) -> Iterator[Diagnostic]:
     issuers = {issuer.name for issuer in configuration.issuers}
     unread_issuers = any(p.startswith("issuers") for p in unread)
-    methods = (*auth.any_of, *auth.all_of)
+    methods = auth.methods
     for method in ("jwt", "introspection"):
         if method in methods and not issuers and not unread_issuers:
             yield Diagnostic(
