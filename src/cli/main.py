@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "support": ("spork.cli.commands.support", "support", "One file with what helpers need, without secrets."),
     "openapi": ("spork.cli.commands.openapi", "openapi", "OpenAPI documents: what a new version breaks."),
     "import": ("spork.cli.commands.importing", "importing", "Routes from what other tools wrote."),
+    "export": ("spork.cli.commands.export", "export", "Configuration of a proxy in front that asks for decisions."),
     "schema": ("spork.cli.commands.check", "schema", "JSON Schema of the configuration, for editors."),
 }
 

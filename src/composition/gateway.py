@@ -42,6 +42,7 @@ from spork.composition.answers import answer_stages
 from spork.composition.caching import CacheSide
 from spork.composition.callers import CallerSide
 from spork.composition.codings import codings
+from spork.composition.decisions import Deciding
 from spork.composition.lazily import LazyTokenEndpoint, LazyTransport
 from spork.composition.limits import LimitSide
 from spork.composition.upstreams import UpstreamSide
@@ -234,9 +235,17 @@ class GatewayContainer(containers.DeclarativeContainer):
         cached=caching.provided.stop,
         messages=providers.Singleton(MemoryRateLimiter, 50_000),
     )
+    deciding = providers.Singleton(
+        Deciding,
+        admission=admission,
+        forwarder=gateway,
+        refusals=refusals,
+        current=current,
+    )
+    data_gateway = deciding.provided.beside.call(gateway, configuration.provided.decisions)
     data_app = providers.Singleton(
         data_application,
-        gateway,
+        data_gateway,
         refusals,
         lifecycle,
         configuration.provided.expose,

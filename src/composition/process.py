@@ -25,6 +25,7 @@ from spork.application.fleet.lifecycle import Lifecycle
 from spork.application.kernel.tasks import end
 from spork.application.live.registry import LiveExchanges
 from spork.composition.gateway import GatewayContainer
+from spork.domain.decisions.fronts import DECIDE
 from spork.domain.upstreams.circuit import Transition, TransitionListener
 
 log = logging.getLogger("spork")
@@ -40,9 +41,12 @@ class Sockets:
 
     data: socket.socket
     admin: socket.socket | None
+    decisions: socket.socket | None = None
 
     def close(self) -> None:
         self.data.close()
+        if self.decisions is not None:
+            self.decisions.close()
         if self.admin is not None:
             self.admin.close()
 
@@ -86,6 +90,8 @@ async def serve(
         operators.controls.connections = live
         operators.monitoring.add(live)
         container.configurator().on_swap.append(lambda _before, _after: live.consumers_changed())
+        if configuration.decisions is not None:
+            operators.monitoring.add(container.deciding().counts)
         await stack.enter_async_context(operators.running())
         await stack.enter_async_context(watching(live, lifecycle))
         server = _server(container, configuration, sockets, lambda: reload(operators.live))
@@ -116,13 +122,14 @@ def _server(
     own = [path for name in configuration.expose for path in EXPOSED.get(name, ())]
     edge = Edge(
         container.refusals(),
-        gateway=container.gateway(),
+        gateway=container.data_gateway(),
         limits=configuration.edge,
         own_paths=own,
         any_host_paths=[path for name in configuration.expose if name in PROBED for path in EXPOSED[name]],
         hosts=configuration.hosts,
         on_refused=container.gateway().refused,
         reading=reading_of(configuration),
+        exact_below=DECIDE if configuration.decisions is not None else b"",
     )
 
     def follow(_before: object, after: object) -> None:
@@ -134,6 +141,9 @@ def _server(
     if sockets.admin is not None:
         admin_edge = Edge(container.refusals(), limits=configuration.edge, reading=Reading(slashes=True))
         listeners.append(Listener("admin", sockets.admin, admin_edge, container.admin_app(), None, "off"))
+    if sockets.decisions is not None:
+        decision_edge = container.deciding().edge(configuration)
+        listeners.append(Listener("decisions", sockets.decisions, decision_edge, container.data_app(), None, "off"))
     server = EdgeServer(
         listeners,
         drain_delay=configuration.edge.drain_delay,

@@ -89,8 +89,11 @@ class Edge:
         on_refused: Refused | None = None,
         linger: float = 2.0,
         reading: Reading | None = None,
+        exact_below: bytes = b"",
     ) -> None:
         self._read_by(reading or Reading())
+        #: Below this path a request target must be canonical as it stands; b"" for nowhere.
+        self.exact_below = exact_below
         self.refusals = refusals
         self.gateway = gateway
         self.limits = limits or EdgeLimits()

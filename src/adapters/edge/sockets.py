@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import socket
+import stat
+from pathlib import Path
 
 
 class CannotListen(Exception):
@@ -14,6 +18,8 @@ class CannotListen(Exception):
         self.port = port
         self.busy = error.errno == errno.EADDRINUSE
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if host.startswith("unix:"):
+            where = host
         why = "another program is listening there" if self.busy else error.strerror or str(error)
         super().__init__(f"cannot listen on {where}: {why}")
 
@@ -38,3 +44,33 @@ def listening_socket(host: str, port: int, backlog: int = 2048) -> socket.socket
     sock.setblocking(False)
     sock.set_inheritable(True)
     return sock
+
+
+def unix_socket(path: str, backlog: int = 2048) -> socket.socket:
+    """A bound, listening, inheritable unix socket at `path`, for this user and group; one that a process left behind is
+    replaced. Raises CannotListen."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.stat(path).st_mode) and not _answers(path):
+                os.unlink(path)
+        sock.bind(path)
+        os.chmod(path, 0o660)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise CannotListen(f"unix:{path}", 0, error) from error
+    sock.setblocking(False)
+    sock.set_inheritable(True)
+    return sock
+
+
+def _answers(path: str) -> bool:
+    """Whether a process listens at `path`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True

@@ -26,6 +26,7 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.Traces, "traces"),
     (written.Force, "force"),
     (written.Events, "events"),
+    (written.Decisions, "decisions"),
     (written.Objective, "objectives"),
     (written.Issuer, "issuers"),
     (written.ClaimNames, "claim_names"),

@@ -180,6 +180,18 @@ def _check_network(text: str) -> None:
         raise ValueError(f"{text} has host bits set|did you mean {repaired}?") from None
 
 
+def _check_decision_listen(text: str) -> None:
+    if not text.startswith("unix:"):
+        split_address(text)
+    elif not 0 < len(text.removeprefix("unix:").encode()) <= 100:
+        raise ValueError("a unix socket's path has 1 to 100 bytes|write unix:.spork/decide.sock")
+
+
+def _check_decision_peer(text: str) -> None:
+    if text != "unix":
+        _check_network(text)
+
+
 def _check_host(text: str) -> None:
     name = text[2:] if text.startswith("*.") else text
     if "://" in text or "/" in text:
@@ -339,6 +351,10 @@ Instant = Annotated[
     Kind("a date", parse_instant, format_instant, {"type": "string", "examples": ["2027-03-01", "2027-03-01T10:00Z"]}),
 ]
 Address = Annotated[str, _text("an address", split_address, pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):[0-9]+$")]
+DecisionListen = Annotated[
+    str, _text("an address", _check_decision_listen, examples=["127.0.0.1:8200", "unix:.spork/decide.sock"])
+]
+DecisionPeer = Annotated[str, _text("a network", _check_decision_peer, examples=["127.0.0.0/8", "unix"])]
 NameServer = Annotated[str, _text("a name server", split_name_server, examples=["10.0.0.2", "127.0.0.1:5353"])]
 Network = Annotated[str, _text("a network", _check_network, examples=["10.0.0.0/8"])]
 Host = Annotated[str, _text("a host", _check_host, examples=["api.example.com", "*.example.com"])]

@@ -14,6 +14,7 @@ from spork.adapters.yaml.routes import translate_routes
 from spork.adapters.yaml.scalars import split_address, split_name_server
 from spork.adapters.yaml.telemetry import translate_telemetry
 from spork.adapters.yaml.upstreams import translate_upstream
+from spork.application.configuration.decisions import Decisions
 from spork.application.configuration.model import (
     AdminListener,
     AdminToken,
@@ -68,6 +69,7 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
         discovery_file=document.discovery_file,
         name_servers=tuple(split_name_server(text) for text in document.name_servers if text is not FAILED),
         telemetry=translate_telemetry(document.telemetry),
+        decisions=_decisions(document.decisions),
         hub=EventHub(document.events.url, document.events.kinds),
         quarantine=document.quarantine,
         cache=translate_settings(document.cache),
@@ -89,6 +91,20 @@ def _admin(admin: written.Admin, findings: Findings) -> AdminListener:
     tokens = [_token(t, f"admin.tokens[{i}]", findings) for i, t in enumerate(admin.tokens) if t is not FAILED]
     hosts = tuple(name.lower() for name in admin.hosts if name is not FAILED)
     return AdminListener(host, port, tuple(tokens), admin.enabled, hosts, admin.readers)
+
+
+def _decisions(decisions: written.Decisions | None) -> Decisions | None:
+    if decisions is None:
+        return None
+    normalize = (decisions.normalize,) if isinstance(decisions.normalize, str) else decisions.normalize
+    return Decisions(
+        listen=decisions.listen,
+        peers=decisions.from_,
+        fronts=tuple(dict.fromkeys(decisions.fronts)),
+        secret=decisions.secret,
+        unknown=decisions.unknown,
+        normalize=tuple(dict.fromkeys(normalize)),
+    )
 
 
 def _token(token: written.AdminToken, path: str, findings: Findings) -> AdminToken:

@@ -37,6 +37,11 @@ AT_START = (
 )
 
 
+def _listen(configuration: Configuration) -> str | None:
+    """Where decisions are asked; None where there are none."""
+    return None if configuration.decisions is None else configuration.decisions.listen
+
+
 class ReadResult(Protocol):
     """A configuration that was read. `text` is canonical with secrets replaced, `full` with secrets."""
 
@@ -440,6 +445,8 @@ class LiveConfiguration:
         found = [called for name, called in AT_START if getattr(first, name) != getattr(running, name)]
         if replace(first.admin, tokens=()) != replace(running.admin, tokens=()):
             found.append("admin.listen")
+        if _listen(first) != _listen(running):
+            found.append("decisions.listen")
         return tuple(dict.fromkeys(found))
 
     async def view(self) -> ConfigView:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from spork.application.configuration.decisions import Decisions
 from spork.application.configuration.telemetry import RouteTrace, Telemetry
 from spork.domain.http.answers_back import RewriteBack
 from spork.domain.http.caching.policy import CachePolicy
@@ -193,6 +194,8 @@ class Configuration:
     discovery_file: str = ""
     #: (address, port) of the DNS servers that look names of targets up; empty for the system's.
     name_servers: tuple[tuple[str, int], ...] = ()
+    #: Decisions for other proxies; None: there are none.
+    decisions: Decisions | None = None
     hub: EventHub = EventHub()
     quarantine: bool = False
     cache: CacheSettings = CacheSettings()

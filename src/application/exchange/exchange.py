@@ -309,6 +309,19 @@ class RoutePlan:
         self.tracing = tracing
         self.trusts_traces = config.trace.trust
 
+    def with_guards(self, guards: tuple[Guard, ...]) -> RoutePlan:
+        """The same plan with these guards in place of its own."""
+        return RoutePlan(
+            self.config,
+            guards,
+            self.upstream,
+            self.body_bytes,
+            self.gateway_owned_fields,
+            self.tracing,
+            self.answer,
+            self.cache,
+        )
+
     def __repr__(self) -> str:
         return f"<RoutePlan {self.name} {self.config.match.path.text} -> {self.config.upstream}>"
 

@@ -56,6 +56,12 @@ FAMILIES = (
         "Credentials accepted (`success`) or refused, with the reason slug as result.",
     ),
     Family(
+        "gateway_decisions_total",
+        "counter",
+        ("front", "route", "result"),
+        "Decisions for other proxies: allow, deny, or answer (a redirect).",
+    ),
+    Family(
         "gateway_version_requests_total",
         "counter",
         ("api", "version", "state"),

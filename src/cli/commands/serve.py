@@ -31,6 +31,7 @@ def serve(config: Path | None, workers: int) -> None:
     from spork.application.configuration.problems import check_report
     from spork.application.pipeline import forwarder as forward
     from spork.composition.callers import RecordsNotReady
+    from spork.composition.decisions import decision_socket
     from spork.composition.material import material_problems
     from spork.composition.process import Sockets, run
 
@@ -51,9 +52,18 @@ def serve(config: Path | None, workers: int) -> None:
     try:
         data = listening_socket(configuration.host, configuration.port)
         admin = configuration.admin
-        sockets = Sockets(data, listening_socket(admin.host, admin.port) if admin.enabled else None)
+        sockets = Sockets(
+            data,
+            listening_socket(admin.host, admin.port) if admin.enabled else None,
+            decision_socket(configuration.decisions),
+        )
     except CannotListen as error:
-        option = "listen" if (error.host, error.port) == (configuration.host, configuration.port) else "admin.listen"
+        asked = (error.host, error.port)
+        option = "decisions.listen"
+        if asked == (configuration.host, configuration.port):
+            option = "listen"
+        elif asked == (admin.host, admin.port):
+            option = "admin.listen"
         raise click.ClickException(f"{error}. End it, or set another address with {option}.") from error
 
     def started() -> None:

@@ -16,6 +16,7 @@ from spork.adapters.yaml.written.callers import (
     Limit,
     Plan,
 )
+from spork.adapters.yaml.written.decisions import Decisions
 from spork.adapters.yaml.written.routes import (
     Compression,
     Cors,
@@ -101,6 +102,7 @@ __all__ = [
     "CostFromAnswer",
     "CredentialGroup",
     "Credentials",
+    "Decisions",
     "Decode",
     "Document",
     "Edge",

@@ -27,6 +27,7 @@ from spork.adapters.yaml.scalars import (
 )
 from spork.adapters.yaml.written.cache import Cache
 from spork.adapters.yaml.written.callers import Consumer, Issuer, Limit, Plan
+from spork.adapters.yaml.written.decisions import Decisions
 from spork.adapters.yaml.written.form import Written
 from spork.adapters.yaml.written.routes import Route
 from spork.adapters.yaml.written.telemetry import Telemetry
@@ -174,6 +175,7 @@ class Document(Written, frozen=True):
         tuple[NameServer, ...],
         "Asked for the names of dns:// and srv:// targets and of registered ones; empty: as the system does.",
     ] = ()
+    decisions: Annotated[Decisions | None, "Decisions for other proxies; left out: there are none."] = None
     telemetry: Annotated[Telemetry | None, "Tracing, and telemetry sent to a collector; left out: nothing is."] = None
     events: Annotated[Events, "Where events go besides the log."] = Events()
     environment_services: Annotated[

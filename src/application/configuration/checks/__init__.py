@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from spork.application.configuration.checks.caching import check_caches
 from spork.application.configuration.checks.callers import check_auth, check_consumers, check_issuers
 from spork.application.configuration.checks.closing import check_closing
+from spork.application.configuration.checks.decisions import check_decisions
 from spork.application.configuration.checks.limits import check_limits
 from spork.application.configuration.checks.objectives import check_objectives
 from spork.application.configuration.checks.routes import check_routes
@@ -42,6 +43,7 @@ def check(
         *check_limits(configuration),
         *check_objectives(configuration, unread),
         *check_telemetry(configuration),
+        *check_decisions(configuration),
     ]
 
 

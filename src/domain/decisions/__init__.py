@@ -1,0 +1,1 @@
+"""Decisions for other proxies: what each front says of a request."""
