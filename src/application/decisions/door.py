@@ -34,6 +34,7 @@ log = logging.getLogger("spork.decide")
 #: How a peer on a unix socket is named in `decisions.from`.
 UNIX: Final = "unix"
 _INTERNAL: Final = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
+_NOT_SAID: Final = Denial("no_route", "The gateway answers this by itself, which the proxy that asks cannot pass on.")
 _EMPTY: Final[dict[bytes, bytes]] = dict.fromkeys(IDENTITY_FIELDS, b"")
 
 
@@ -197,6 +198,10 @@ class DecisionDoor:
         plan = exchange.plan or plan
         if verdict is None and plan.redirect is not None:
             return redirect(plan.redirect, exchange)
+        if verdict is None:
+            verdict = plan.respond
+        if isinstance(verdict, LocalResponse) and verdict.kind != "preflight" and (verdict.status or 200) < 300:
+            return _NOT_SAID  # a front would take it for leave to forward
         return verdict
 
     def _say(self, denial: Denial, sink: ResponseSink) -> None:
