@@ -340,7 +340,7 @@ class RequestParsing(Line):
                 path, query = target
                 if edge.keeps_slashes and edge.gateway is not None and b"%2F" in path and edge.is_own(path):
                     denial = BAD_TARGET
-                elif edge.exact_below and path.startswith(edge.exact_below) and not self.url.startswith(path):
+                if edge.exact_below and path.startswith(edge.exact_below) and not self.url.startswith(path):
                     denial = BAD_TARGET
             else:
                 denial = cast(Denial, target)
