@@ -45,6 +45,7 @@ from spork.application.admin.health import ConfigurationHealth, DiskHealth, LogH
 from spork.application.admin.monitoring import Monitoring
 from spork.application.admin.queries import Queries
 from spork.application.admin.stream import Revisions, Stream
+from spork.application.admin.turns import Turns
 from spork.application.admin.upstreams import RegistryControl
 from spork.application.admin.versions import VersionReport, versions_of
 from spork.application.configuration.live import KeptExchange, LiveConfiguration
@@ -120,6 +121,19 @@ def objective_ledger(board: RedisNodes | None, engine: AsyncEngine | None) -> Ob
     from spork.adapters.memory.objective_ledger import MemoryObjectives
 
     return MemoryObjectives()
+
+
+def turns_of(board: RedisNodes | None, state_dir: str | Path) -> Turns | None:
+    """Where writes take turns: in what the fleet shares, else among the workers of this gateway."""
+    if board is not None:
+        from spork.adapters.redis.fleet.turns import RedisTurns
+
+        return RedisTurns(board.client)
+    if "SPORK_WORKER" in os.environ:
+        from spork.adapters.files.turns import FileTurns
+
+        return FileTurns(state_dir)
+    return None
 
 
 def own_records(configuration: Configuration) -> str:
@@ -216,7 +230,14 @@ class OperatorSide:
 
             kept = RedisIdempotency(board.client)
         self.operations = Operations(
-            self.revisions, events, clock.unix, self.node, self.audit, kept=kept, own_records=own_records(configuration)
+            self.revisions,
+            events,
+            clock.unix,
+            self.node,
+            self.audit,
+            kept=kept,
+            own_records=own_records(configuration),
+            turns=turns_of(board, configuration.state_dir),
         )
         self.queries = Queries(
             self.reporter, self.controls, events, self.traffic, self.revisions, self.operations.substances, clock
@@ -247,6 +268,10 @@ class OperatorSide:
             "api" if board is None else "fleet",
         )
         self.queries.show_config(self.live.view)
+        self._board = board
+        self.operations.sync += [self.live.follow, self.reporter.beat]
+        if limits is not None:
+            self.operations.sync.append(lambda: limits.overrides.refresh(clock.unix()))
         self.actions = Actions(self.controls, self.queries.fresh, clock.monotonic)
         worker = f"{self.node.replace('/', '_')}-{os.getpid()}"
         self.shelf = WorkerFiles(configuration.state_dir, gateway_run(), worker)
@@ -586,6 +611,8 @@ class OperatorSide:
         while True:
             try:
                 await self.reporter.beat()
+                if self._board is not None:
+                    self.revisions.skew = self._board.skew
                 if self.stream.watchers:
                     await self.queries.refresh()
                 self.queries.forget()

@@ -134,6 +134,7 @@ class UpstreamSide:
         operators.upstreams.prober = self.probes
         self.probes.states = lambda: {view.name: view.state for view in operators.queries.overview().services()}
         operators.upstreams.drains = self.drains
+        operators.operations.sync.append(self.drains.follow)
         operators.monitoring.add(self.mirrors)
         if self.delivery is not None:
             operators.monitoring.add(self.delivery)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -64,3 +65,49 @@ def test_a_fleet_agrees_by_revision_after_its_store_came_back_empty(tmp_path: Pa
             redis.start()
             late = stack.enter_context(gateway_process(text, tmp_path / "late", written_at=OLD))
             wait_until(lambda: [status(each) for each in (one, two, late)] == [200] * 3, 15, "one revision")
+
+
+def race(gateways: list[GatewayProcess], texts: list[str]) -> list[int]:
+    """The statuses of one apply per text, all with the revision that was shown before, all at once."""
+    shown = [httpx.get(f"{g.admin_url}/admin/v1/config/history", headers=auth(g)).json()["rev"] for g in gateways]
+
+    async def run() -> list[int]:
+        async with httpx.AsyncClient(timeout=30) as client:
+            asked = (
+                client.put(
+                    f"{gateway.admin_url}/admin/v1/config",
+                    content=text,
+                    headers=auth(gateway) | {"if-match": f'"{max(shown)}"'},
+                )
+                for gateway, text in zip(gateways, texts, strict=True)
+            )
+            return [answer.status_code for answer in await asyncio.gather(*asked)]
+
+    return sorted(asyncio.run(run()))
+
+
+def auth(gateway: GatewayProcess) -> dict[str, str]:
+    return {"authorization": f"Bearer {gateway.admin_token}"}
+
+
+def test_of_several_applies_with_one_if_match_one_is_taken_by_the_fleet(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        echo, redis = stack.enter_context(echo_service()), stack.enter_context(redis_process())
+        more = f"shared: {redis.url}\n"
+        text = config(echo, more=more)
+        pair = [stack.enter_context(gateway_process(text, tmp_path / name, written_at=OLD)) for name in ("one", "two")]
+        for round in range(2):
+            gateways = pair * 3
+            texts = [whole(gateway, echo, f"echo r{round}x{number}", more) for number, gateway in enumerate(gateways)]
+            assert race(gateways, texts) == [200, *[412] * 5]
+
+
+def test_of_several_applies_with_one_if_match_one_is_taken_by_the_workers_of_a_gateway(tmp_path: Path) -> None:
+    alone = lambda text: text.replace(", breaker: {}", "")  # noqa: E731 - circuits of several workers need a store
+    with (
+        echo_service() as echo,
+        gateway_process(alone(config(echo)), tmp_path, "--workers", "2", written_at=OLD) as gateway,
+    ):
+        for round in range(2):
+            texts = [alone(whole(gateway, echo, f"echo r{round}x{number}")) for number in range(6)]
+            assert race([gateway] * 6, texts) == [200, *[412] * 5]

@@ -1,8 +1,8 @@
 """Operators' writes: every one is prepared (found, measured, described), then carried out once, audited and told.
 
 Preparing changes nothing, so a dry run is a prepared action that is not carried out. A write that names the revision its
-author saw (`If-Match`) is refused when the object has changed in substance since; one that carries an idempotency key is
-carried out once however often it is sent.
+author saw (`If-Match`) is refused when the object has changed in substance since, at any gateway of the fleet: writes to
+one object take turns (`turns`). One that carries an idempotency key is carried out once however often it is sent.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from spork.application.admin.access import Operator
 from spork.application.admin.stream import Revisions
+from spork.application.admin.turns import Busy, ProcessTurns, Turn, Turns, turn_of
+from spork.application.admin.turns import StoreGone as TurnsGone
 from spork.application.guards.idempotency import Begun, IdempotencyStore, InFlight, KeptAnswer, Mismatch, StoreGone
 from spork.application.telemetry.audit import AuditEntry, AuditTrail
 from spork.application.telemetry.event_log import EventLog
@@ -76,6 +79,10 @@ class Prepared:
     secrets: list[str] = field(default_factory=list)
 
 
+#: Seconds after which what one gateway changed is seen on every other.
+SHOWN_LATE = 5.0
+#: Seconds within which what was written here shows in what is prepared.
+SEEN_LATE = 1.0
 #: First words of actions on what the records hold.
 _OF_RECORDS = frozenset(("key", "consumer", "session", "subject", "token", "revocation"))
 
@@ -86,6 +93,8 @@ class ObjectVersions:
     def __init__(self, revisions: Revisions, kept: int = 20_000) -> None:
         self._revisions = revisions
         self._known: OrderedDict[str, tuple[object, int]] = OrderedDict()
+        self._noticed: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._written: dict[str, int] = {}
         self._kept = kept
 
     def changed(self, name: str, substance: object, since: float = 0.0) -> int:
@@ -94,10 +103,44 @@ class ObjectVersions:
         if known is not None and known[0] == substance:
             return known[1]
         rev = int(since * 1_000_000) if known is None else self._revisions.next()
+        written = self._written.pop(name, 0)
+        if rev - written < SEEN_LATE * 1_000_000:  # it is what was written here a moment ago
+            rev = written
         self._known[name] = (substance, rev)
         if len(self._known) > self._kept:
             self._known.popitem(last=False)
         return rev
+
+    def notice(self, name: str, version: int, age: float) -> bool:
+        """The fleet's version of `name` is this, since `age` seconds; whether that is news here.
+
+        Revisions that were given out here while it changed elsewhere may have shown what was before: they count as
+        older than the change.
+        """
+        known = self._noticed.get(name)
+        if known is None and not version:
+            return False
+        if known is not None and known[0] == version:
+            return False
+        fresh = known is not None or age < SHOWN_LATE
+        rev = self._revisions.ahead() if fresh else self._revisions.next() - int(age * 1_000_000)
+        self._noticed[name] = (version, rev)
+        if len(self._noticed) > self._kept:
+            self._noticed.popitem(last=False)
+        return True
+
+    def wrote(self, name: str, version: int) -> None:
+        """`name` was written to here, and `version` is the fleet's of it now. What is given out from now on is later."""
+        rev = self._revisions.ahead()
+        self._noticed[name] = (version, rev)
+        if len(self._written) > 1000:
+            self._written.clear()
+        self._written[name] = rev
+
+    def noticed(self, name: str) -> int:
+        """The revision at which another version of `name` was noticed; 0 for none."""
+        known = self._noticed.get(name)
+        return 0 if known is None else known[1]
 
 
 class Operations:
@@ -114,8 +157,14 @@ class Operations:
         remember_for: float = 86400.0,
         kept: IdempotencyStore | None = None,
         own_records: str = "",
+        turns: Turns | None = None,
     ) -> None:
-        """`kept` is where a fleet keeps idempotency keys; without it, or while it is gone, each process has its own."""
+        """`kept` is where a fleet keeps idempotency keys; without it, or while it is gone, each process has its own.
+        `turns` are where those who may write at once take turns; left out: this process alone."""
+        self._own_turns = ProcessTurns(unix)
+        self._turns: Turns = turns or self._own_turns
+        #: Bring what others did into this process, before a write that would otherwise be made from an old picture.
+        self.sync: list[Callable[[], Awaitable[object]]] = []
         #: Said in the answer of each act on records when they are this node's own while others serve, too.
         self._own_records = own_records
         self._revisions = revisions
@@ -134,7 +183,7 @@ class Operations:
     async def carry_out(self, write: Write, prepare: Callable[[], Awaitable[Prepared]]) -> ActionResult:
         """Do it, or answer what was done for the same idempotency key. Raises OperationRefused."""
         if not write.idempotency_key or write.dry_run:
-            return await self._carry_out(write, await prepare())
+            return await self._carry_out(write, prepare)
         key = (write.operator.name, write.idempotency_key)
         self._forget()
         known = self._done.get(key)
@@ -164,7 +213,7 @@ class Operations:
             members = json.loads(begun.body)
             return ActionResult(**(members | {"warnings": tuple(members["warnings"])}))
         try:
-            result = await self._carry_out(write, await prepare())
+            result = await self._carry_out(write, prepare)
         except BaseException:
             await self._settle(name, begun, None)
             raise
@@ -197,24 +246,67 @@ class Operations:
         except StoreGone as error:
             log.warning("an idempotency key is not kept: %s", error)
 
-    async def _carry_out(self, write: Write, prepared: Prepared) -> ActionResult:
+    async def _carry_out(self, write: Write, prepare: Callable[[], Awaitable[Prepared]]) -> ActionResult:
+        prepared = await prepare()
+        if write.dry_run:
+            self._matching(write, prepared)
+            return self._result(prepared, prepared.after, False, None, prepared.warnings)
+        async with AsyncExitStack() as stack:
+            turn = await self._turn(stack, prepared.object, write.if_match is not None)
+            # What was read before the turn came may be of the past.
+            if self.substances.notice(prepared.object, turn.version, turn.age):
+                for bring in self.sync:
+                    await bring()
+            prepared = await prepare()
+            self._matching(write, prepared)
+            result = await self._act(write, prepared, turn)
+        if turn.changed:
+            self.substances.wrote(prepared.object, turn.version)
+        return replace(result, revision=self._revisions.next())
+
+    async def _turn(self, stack: AsyncExitStack, object: str, compared: bool) -> Turn:
+        """The right to write to `object`; while the store of turns is gone, this process's alone, unless the write is
+        `compared` with what the fleet did. Raises OperationRefused."""
+        try:
+            return await stack.enter_async_context(turn_of(self._turns, object))
+        except Busy:
+            raise OperationRefused("conflict", f"Somebody else is changing {object}; ask again.", current="") from None
+        except TurnsGone as error:
+            if compared:
+                raise OperationRefused(
+                    "unavailable",
+                    f"If-Match cannot be compared over the fleet: {error}. Nothing was done; leave If-Match out to act "
+                    "on this gateway's word alone.",
+                ) from error
+            log.warning("turns are this process's own for now: %s", error)
+        try:
+            return await stack.enter_async_context(turn_of(self._own_turns, object))
+        except Busy:
+            raise OperationRefused("conflict", f"Somebody else is changing {object}; ask again.", current="") from None
+
+    def _matching(self, write: Write, prepared: Prepared) -> None:
+        """Raises OperationRefused when the object has changed since its author saw it."""
         changed = self.substances.changed(prepared.object, prepared.substance, prepared.since)
+        changed = max(changed, self.substances.noticed(prepared.object))
         if write.if_match is not None and changed > write.if_match:
             raise OperationRefused(
                 "precondition_failed", f"{prepared.object} has changed since.", rev=changed, current=prepared.before
             )
-        if write.dry_run:
-            return self._result(prepared, prepared.after, False, None, prepared.warnings)
+
+    async def _act(self, write: Write, prepared: Prepared, turn: Turn) -> ActionResult:
         if self._audit is not None and not await self._audit_ready():
             raise OperationRefused(
                 "unavailable",
                 "Nothing was done: its audit record could be kept neither in the records nor in state_dir.",
             )
         try:
+            turn.changed = True  # also when it fails half way
             after = await prepared.perform() or prepared.after
+            turn.changed = after != prepared.before
             for hear in self.on_done:
                 hear()
         except OperationRefused as refused:
+            turn.changed = False
             await self._record(write, prepared, prepared.before, "refused", refused.detail)
             raise
         except Exception as error:

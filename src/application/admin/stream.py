@@ -22,6 +22,9 @@ AT_ONCE = 500
 #: Rows that are looked at before requests have their turn again.
 _PIECE = 50
 
+#: Microseconds by which the clocks of gateways may differ once they follow the fleet's.
+CLOCKS_APART = 100_000
+
 #: Rows of one topic by key.
 Rows = Mapping[str, object]
 Encode = Callable[[object], bytes]
@@ -42,9 +45,16 @@ class Revisions:
     def __init__(self, unix: Callable[[], float]) -> None:
         self._unix = unix
         self._last = 0
+        #: Seconds by which the fleet's clock is ahead of this process's: revisions of all gateways are of one clock.
+        self.skew = 0.0
 
     def next(self) -> int:
-        self._last = max(self._last + 1, int(self._unix() * 1_000_000))
+        self._last = max(self._last + 1, int((self._unix() + self.skew) * 1_000_000))
+        return self._last
+
+    def ahead(self) -> int:
+        """A revision that is later than any a gateway has given out, though clocks are not quite one."""
+        self._last = self.next() + CLOCKS_APART
         return self._last
 
     @property

@@ -9,6 +9,7 @@ apply is told to every replica, and the answer waits until all that speak serve 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,6 +22,9 @@ from spork.application.kernel.events import EventSink
 from spork.application.views import ConfigRevisionView, ConfigView
 
 log = logging.getLogger("spork.configuration")
+
+#: Seconds by which what is applied is at least later than what it replaces.
+_STEP = 0.001
 
 #: Settings that only take effect at start, with how they are called.
 AT_START = (
@@ -342,7 +346,12 @@ class LiveConfiguration:
     async def _offer(self, configuration: Configuration, loaded: ReadResult, author: str, note: str) -> None:
         if self._exchange is None:
             return
-        shared = Shared(configuration.revision, self._unix(), author, note, loaded.full or loaded.text)
+        # Later than what it replaces, also when that came from a node whose clock is ahead of this one's.
+        at = max(self._unix(), self._heard_at + _STEP)
+        with contextlib.suppress(OSError):
+            if (latest := await self._exchange.latest()) is not None:
+                at = max(at, latest.at + _STEP)
+        shared = Shared(configuration.revision, at, author, note, loaded.full or loaded.text)
         self._heard_at = shared.at
         await self._exchange.offer(shared)
 

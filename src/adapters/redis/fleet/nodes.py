@@ -24,6 +24,8 @@ from spork.application.views import ComponentHealth
 log = logging.getLogger("spork.nodes")
 _LUA = Path(__file__).parent / "lua"
 _KEEP = int(FORGOTTEN_AFTER)
+#: Seconds within which an answer must come to say what the server's clock is.
+_CLOCK_READ_IN = 0.1
 #: Routes from which on packing is worth a thread.
 _MANY = 500
 
@@ -46,6 +48,8 @@ class RedisNodes:
         self._hear = client.register_script((_LUA / "hear_nodes.lua").read_text())
         self._heard: list[NodeState] = []
         self._lost = False
+        #: Seconds by which the server's clock is ahead of this process's, as last measured.
+        self.skew = 0.0
         #: Operations that failed, for metrics.
         self.failures = 0
 
@@ -61,13 +65,17 @@ class RedisNodes:
 
     async def nodes(self) -> Sequence[NodeState]:
         """Reports with their age by the server's clock; while the server is gone, the last known grow old."""
+        asked = time.time()
         try:
-            rows = await self._hear(keys=[self._index], args=[self._report, _KEEP])
+            micros, *rows = await self._hear(keys=[self._index], args=[self._report, _KEEP])
         except (RedisError, OSError) as error:
             self._failed(error)
             self._heard = [heard.older(1.0) for heard in self._heard]
             return self._heard
         self._lost = False
+        answered = time.time()
+        if 0 <= answered - asked < _CLOCK_READ_IN:
+            self.skew = int(micros) / 1e6 - (asked + answered) / 2
         self._heard = [_unpack(*rows[at : at + 3]) for at in range(0, len(rows), 3)]
         return self._heard
 

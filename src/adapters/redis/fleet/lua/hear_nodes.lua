@@ -1,10 +1,10 @@
 -- Every known node's latest report and its age in microseconds. KEYS: the index of nodes. ARGV: the prefix of reports,
--- seconds until forgotten. Answers name, report, age, name, report, age, ...
+-- seconds until forgotten. Answers the server's clock in microseconds, then name, report, age, name, report, age, ...
 local now = redis.call('TIME')
 local seconds = tonumber(now[1]) + tonumber(now[2]) / 1000000
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', seconds - tonumber(ARGV[2]))
 local known = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
-local found = {}
+local found = {tonumber(now[1]) * 1000000 + tonumber(now[2])}
 for i = 1, #known, 2 do
     local report = redis.call('GET', ARGV[1] .. known[i])
     if report then
