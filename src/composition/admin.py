@@ -30,8 +30,7 @@ from spork.adapters.sqlalchemy.audit import SqlAuditTrail
 from spork.adapters.sqlalchemy.health import RecordsHealth
 from spork.adapters.sqlalchemy.usage import SqlUsage
 from spork.adapters.structlog.access_log import AccessLog, line_fields
-from spork.adapters.structlog.application_log import level as log_level
-from spork.adapters.structlog.application_log import own_sink, set_level
+from spork.adapters.structlog.application_log import own_sink
 from spork.adapters.structlog.redaction import redact
 from spork.adapters.system.process import ProcessMeter
 from spork.adapters.yaml.load import load, loads
@@ -56,7 +55,9 @@ from spork.application.fleet import concern_rules
 from spork.application.fleet.heartbeat import LoopLag, Reporter
 from spork.application.fleet.lifecycle import Lifecycle
 from spork.application.fleet.nodes import NodeRegistry, SingleNodeRegistry
+from spork.application.fleet.settings import FleetSettings, SettingsStore
 from spork.application.kernel.clock import Clock
+from spork.application.limits.reports import LimitReport
 from spork.application.pipeline.configurator import Configurator
 from spork.application.telemetry.audit import AuditEntry
 from spork.application.telemetry.event_log import EventLog
@@ -72,6 +73,7 @@ from spork.application.telemetry.waiting_audit import WaitingAuditTrail
 from spork.application.upstreams.registry import UpstreamRegistry
 from spork.application.views import ComponentHealth
 from spork.composition.limits import LimitSide
+from spork.composition.log_settings import FleetLogging
 from spork.composition.material import material_problems
 from spork.composition.telemetry import TelemetryExport
 from spork.domain.identity.consumers import Consumer
@@ -79,7 +81,6 @@ from spork.domain.upstreams.circuit import Transition
 from spork.domain.upstreams.model import Target
 
 if TYPE_CHECKING:
-    from spork.adapters.litestar.admin.logging import LogSettings, LogState
     from spork.adapters.redis.fleet.nodes import RedisNodes
 
 log = logging.getLogger("spork.operators")
@@ -134,6 +135,17 @@ def turns_of(board: RedisNodes | None, state_dir: str | Path) -> Turns | None:
 
         return FileTurns(state_dir)
     return None
+
+
+def settings_store(board: RedisNodes | None, state_dir: str | Path) -> SettingsStore:
+    """Where the settings that operators make are kept: in what the fleet shares, else in a file of the gateway's."""
+    if board is not None:
+        from spork.adapters.redis.fleet.settings import RedisSettings
+
+        return RedisSettings(board.client)
+    from spork.adapters.files.settings import FileSettings
+
+    return FileSettings(str(state_dir))
 
 
 def own_records(configuration: Configuration) -> str:
@@ -210,7 +222,10 @@ class OperatorSide:
             self.controls.upstreams,
             self.in_flight,
             lambda: self.usage.consumers(),
+            LimitReport if limits is None else limits.report,
         )
+        if limits is not None:
+            limits.control.others = self.reporter.other_limits
         configurator.on_swap.append(self.configuration_swapped)
         lifecycle.remarks = self.remarks
         self.revisions = Revisions(clock.unix)
@@ -269,7 +284,10 @@ class OperatorSide:
         )
         self.queries.show_config(self.live.view)
         self._board = board
-        self.operations.sync += [self.live.follow, self.reporter.beat]
+        self.settings = FleetSettings(settings_store(board, configuration.state_dir))
+        written = configuration.access_log != "off"
+        self.logging = FleetLogging(self.access_log, self.settings, self.node, written)
+        self.operations.sync += [self.live.follow, self.reporter.beat, self.settings.follow]
         if limits is not None:
             self.operations.sync.append(lambda: limits.overrides.refresh(clock.unix()))
         self.actions = Actions(self.controls, self.queries.fresh, clock.monotonic)
@@ -373,21 +391,6 @@ class OperatorSide:
         if any("left out" in problem.suggestion for problem in problems):
             return ["parts of the configuration have errors and are left out"]
         return []
-
-    def log_state(self) -> LogState:
-        from spork.adapters.litestar.admin.logging import LogState
-
-        sink = self.access_log.sink
-        return LogState(log_level(), self.access_log.enabled, list(self.access_log.fields), sink.lost + sink.failed)
-
-    def change_logging(self, wanted: LogSettings) -> None:
-        """Raises ValueError for a field that does not exist; then nothing is changed."""
-        if wanted.fields is not None:
-            self.access_log.choose(wanted.fields)
-        if wanted.access_log is not None:
-            self.access_log.enabled = wanted.access_log and self.configuration.access_log != "off"
-        if wanted.level is not None:
-            set_level(wanted.level)
 
     def circuit_moved(self, name: str, transition: Transition) -> None:
         """Hears every move of every circuit, for the metrics."""
@@ -501,7 +504,7 @@ class OperatorSide:
                 *streaming_handlers(self.stream, lambda operator: self.operators.still(operator, self.clock.unix())),
                 *profiling_handlers(Profiler(), self.node, self.note_profile),
                 *caching_handlers(self.queries, self.controls, self.actions, self.operations),
-                *logging_handlers(self.operations, self.log_state, self.change_logging),
+                *logging_handlers(self.operations, self.logging.state, self.logging.change),
                 *accounting_handlers(
                     self.queries,
                     self.operations,
@@ -534,6 +537,7 @@ class OperatorSide:
         if os.environ.get("SPORK_WORKER", "0") == "0":
             await asyncio.to_thread(self.shelf.clear_old)
         await self.live.adopt(await self.live.read_file())
+        await self.settings.follow()
         await self.live.follow(newer_than=newest_change(self.live.sources))
         loops: list[Callable[[], Any]] = [
             self._beat,
@@ -622,6 +626,7 @@ class OperatorSide:
                 if "SPORK_WORKER" in os.environ:
                     await asyncio.to_thread(self.shelf.put, await self.monitoring.report())
                 await self.live.follow()
+                await self.settings.follow()
                 await self.levels.tick()
                 await self.usage.tick()
                 routes = self._current.snapshot.configuration.routes

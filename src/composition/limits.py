@@ -13,6 +13,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
+from spork.adapters.files.raises import FileOverrides
 from spork.adapters.memory.rate_limiter import MemoryRateLimiter
 from spork.application.admin.quotas import QuotaControl
 from spork.application.configuration.model import Configuration
@@ -22,7 +23,8 @@ from spork.application.guards.policy import Policy
 from spork.application.guards.shedding import SheddingPolicy
 from spork.application.kernel.clock import Clock
 from spork.application.limits.heavy_hitters import HeavyHitters
-from spork.application.limits.overrides import LimitOverrides
+from spork.application.limits.overrides import LimitOverrides, OverrideStore
+from spork.application.limits.reports import LimitReport, limit_report
 from spork.application.views import ComponentHealth
 from spork.domain.limits.limit import RateLimiter
 
@@ -58,10 +60,10 @@ class LimitSide:
         self.leases: LeasingRateLimiter | None = None
         self._connection: RedisConnection | None = None
         self.limiter: RateLimiter = self.memory
-        overrides = LimitOverrides()
+        kept: OverrideStore = FileOverrides(configuration.state_dir)
         if configuration.shared != "memory":
-            overrides = self._share(configuration.shared)
-        self.overrides = overrides
+            kept = self._share(configuration.shared)
+        self.overrides = LimitOverrides(kept, lambda bucket, id: self.control.identity_of(bucket, id))
         self.insight = HeavyHitters()
         self.guards = LimitGuards(self.limiter, self.insight, self.overrides, plan_of)
         self.shedding = SheddingPolicy(clock.monotonic, chance)
@@ -74,7 +76,7 @@ class LimitSide:
             clock.unix,
         )
 
-    def _share(self, url: str) -> LimitOverrides:
+    def _share(self, url: str) -> OverrideStore:
         """Count in Redis. Answers the overrides that all who count there have in common."""
         from spork.adapters.redis.limits.leases import LeasingRateLimiter
         from spork.adapters.redis.limits.overrides import RedisOverrides
@@ -84,11 +86,16 @@ class LimitSide:
         connection = self._connection = connect(url)
         self.redis = RedisRateLimiter(connection, self.memory, nodes=lambda: self.nodes(), timeout=connection.operation)
         self.limiter = self.leases = LeasingRateLimiter(self.redis)
-        return LimitOverrides(RedisOverrides(connection))
+        return RedisOverrides(connection)
 
     def policies(self) -> tuple[Policy, ...]:
         """The policies of routes that count or bound something."""
         return (EarlyLimits(self.guards), LateLimits(self.guards), self.shedding)
+
+    def report(self) -> LimitReport:
+        """What this process tells the others of its limits."""
+        self.insight.fold(self._clock.unix())
+        return limit_report(self.insight)
 
     def store(self) -> str:
         if self.redis is None:
@@ -118,6 +125,7 @@ class LimitSide:
     async def running(self) -> AsyncIterator[None]:
         if self.redis is not None:
             await self.redis.open()
+        await self.overrides.refresh(self._clock.unix())
         tasks = [asyncio.create_task(self._upkeep()), asyncio.create_task(self.shedding.own_delay.watch())]
         try:
             yield

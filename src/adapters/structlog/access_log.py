@@ -99,6 +99,12 @@ class AccessLog:
         self._readers = None if chosen == DEFAULT_FIELDS else [(name, _reader(name)) for name in chosen]
         self.fields = chosen
 
+    @staticmethod
+    def check(fields: Sequence[str]) -> None:
+        """Raises ValueError for a field that does not exist."""
+        for name in fields:
+            _reader(name)
+
     def closed(self, exchange: Exchange) -> None:
         if not self.enabled:
             return

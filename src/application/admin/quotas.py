@@ -1,14 +1,14 @@
 """What operators see of limits, and may do to them: limits in force, the busiest windows, reset, raise.
 
-Implements `insight.QuotaControl`. Who is busy is known from this process's own counts; what is left of a window is asked
-of the limiter itself, so with a shared store it is the fleet's.
+Implements `controls.QuotaControl`. Who is busy is known from this process's own counts and from what the others report
+of theirs; what is left of a window is asked of the limiter itself, so with a shared store it is the fleet's.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import blake2b
+from dataclasses import dataclass
 
 from spork.application.admin.controls import Act
 from spork.application.configuration.model import Configuration
@@ -16,8 +16,9 @@ from spork.application.guards.limits import limits_of, plan_limits
 from spork.application.kernel.tasks import now_or_later
 from spork.application.limits.heavy_hitters import HeavyHitters, LimitHits
 from spork.application.limits.overrides import LimitOverrides, Override
+from spork.application.limits.reports import LimitReport, handle, secret, shown
 from spork.application.views import ConsumerView, LimitView, QuotaView
-from spork.domain.limits.identity import masked
+from spork.domain.limits.identity import DISGUISE
 from spork.domain.limits.limit import Charge, Limit, LimitState, RateLimiter
 
 #: Windows looked at to find the fullest: the busiest of the last five minutes.
@@ -25,7 +26,6 @@ LOOKED_AT = 1000
 #: Windows measured for the metrics.
 MEASURED = 50
 _KINDS = {"consumer": "user", "ip": "ip", "key": "key", "tenant": "tenant", "route": "route", "global": "global"}
-_SECRET_KINDS = frozenset(("key", "header", "claim"))
 
 
 class QuotaControl:
@@ -48,6 +48,8 @@ class QuotaControl:
         self._store = store
         self._unix = unix
         self.owner_of = owner_of
+        #: What the other processes of the fleet have counted.
+        self.others: Callable[[], Sequence[LimitReport]] = lambda: ()
         self._usage: dict[str, float] = {}
 
     # ---------------------------------------------------------------------------------------------------------- limits
@@ -58,10 +60,14 @@ class QuotaControl:
         found: dict[str, tuple[str, Limit, list[str]]] = {}
         for name, limit, route in self._in_force():
             found.setdefault(limit.bucket, (name, limit, []))[2].append(route)
-        tallies = {tally.limit.bucket: tally for tally in self._insight.tallies()}
+        totals = {tally.limit.bucket: (tally.total_admitted, tally.total_refused) for tally in self._insight.tallies()}
+        for report in self.others():
+            for bucket, admitted, refused in report.totals:
+                known = totals.get(bucket, (0, 0))
+                totals[bucket] = (known[0] + admitted, known[1] + refused)
         store = self._store()
         return [
-            _limit_view(name, limit, tuple(routes), tallies.get(bucket), store)
+            _limit_view(name, limit, tuple(routes), totals.get(bucket, (0, 0)), store)
             for bucket, (name, limit, routes) in sorted(found.items(), key=lambda item: item[1][0])
         ]
 
@@ -80,21 +86,19 @@ class QuotaControl:
 
     async def quotas(self, top: int, sort: str, text: str, offset: int) -> tuple[Sequence[QuotaView], int]:
         """Windows, the fullest first (`used`) or the most often refused (`refused`); and how many there are."""
-        self._insight.fold(self._unix())
-        rows = self._insight.top(LOOKED_AT, refused=sort == "refused")
-        if sort != "refused":  # who is only ever refused is full, too
-            seen = {(tally, identity) for tally, identity, _ in rows}
-            rows += [row for row in self._insight.top(LOOKED_AT, refused=True) if (row[0], row[1]) not in seen]
         wanted = text.lower()
         chosen = [
-            (tally, identity)
-            for tally, identity, _ in rows
-            if not wanted or wanted in _searched(tally.limit, identity).lower() or wanted in tally.limit.name.lower()
+            window
+            for window in self._windows()
+            if not wanted or wanted in _searched(window).lower() or wanted in window.limit.name.lower()
         ]
         if sort == "refused":
+            chosen.sort(key=lambda window: -window.refused)
             views = await self._views(chosen[offset : offset + top])
         else:
-            views = sorted(await self._views(chosen), key=_fullness, reverse=True)[offset : offset + top]
+            chosen.sort(key=lambda window: -window.admitted)
+            fullest = sorted(await self._views(chosen[:LOOKED_AT]), key=_fullness, reverse=True)
+            views = fullest[offset : offset + top]
         return views, len(chosen)
 
     async def quota(self, id: str) -> QuotaView | None:
@@ -103,19 +107,17 @@ class QuotaControl:
 
     async def reset(self, id: str, act: Act) -> None:
         """Raises LookupError when there is no such window, OSError when the store did not do it."""
-        tally, identity = self._found(id)
-        await self._forget(tally.limit, identity)
-
-    async def _forget(self, limit: Limit, identity: str) -> None:
-        done = self._limiter.reset(limit, identity)
+        window = self._found(id)
+        done = self._limiter.reset(window.limit, window.identity)
         if done is not None:
             await done
 
     async def raise_to(self, id: str, quota: int, act: Act) -> None:
         """Another quota for one window until `act.ttl` is over. Raises as `reset`."""
-        tally, identity = self._found(id)
+        window = self._found(id)
         until = self._unix() + (act.ttl or 3600.0)
-        await self._overrides.put(Override(tally.limit.bucket, identity, quota, until, act.reason, act.by))
+        identity = "" if window.identity.startswith(DISGUISE) else window.identity
+        await self._overrides.put(Override(window.limit.bucket, identity, quota, until, act.reason, act.by, window.id))
 
     # ------------------------------------------------------------------------------------------------------- consumers
 
@@ -145,7 +147,10 @@ class QuotaControl:
     async def measure(self) -> None:
         """Ask how full the busiest windows are, for the metrics. Every few seconds."""
         usage: dict[str, float] = {}
-        chosen = [(tally, identity) for tally, identity, _ in self._insight.top(MEASURED)]
+        chosen = [
+            _Window(tally.limit, identity, "", handle(tally.limit.bucket, identity), 0, 0)
+            for tally, identity, _ in self._insight.top(MEASURED)
+        ]
         for view in await self._views(chosen):
             usage[view.limit] = max(usage.get(view.limit, 0.0), _fullness(view)[0])
         self._usage = usage
@@ -157,24 +162,18 @@ class QuotaControl:
 
     # ----------------------------------------------------------------------------------------------------------- views
 
-    async def _views(self, chosen: Sequence[tuple[LimitHits, str]]) -> list[QuotaView]:
-        charges = [Charge(self._raised(tally.limit, identity), identity) for tally, identity in chosen]
+    async def _views(self, chosen: Sequence[_Window]) -> list[QuotaView]:
+        charges = [Charge(self._raised(window), window.identity) for window in chosen]
         states = await now_or_later(self._limiter.peek(charges, None if self._limiter.keeps_time else self._unix()))
-        counted = {tally: (tally.counts(), tally.counts(refused=True)) for tally, _ in chosen}
-        return [
-            self._view(tally, identity, state, *counted[tally])
-            for (tally, identity), state in zip(chosen, states, strict=True)
-        ]
+        return [self._view(window, state) for window, state in zip(chosen, states, strict=True)]
 
-    def _view(
-        self, tally: LimitHits, identity: str, state: LimitState, admitted: dict[str, int], refused: dict[str, int]
-    ) -> QuotaView:
+    def _view(self, window: _Window, state: LimitState) -> QuotaView:
         limit = state.limit
-        kind = _kind(limit)
-        override = self._overrides.of(limit.bucket, identity)
+        kind = _KINDS.get(limit.by) or limit.by.partition(":")[0]
+        override = self._overrides.of(limit.bucket, window.identity, window.id)
         capacity = _capacity(limit)
         return QuotaView(
-            subject=_subject(limit, identity),
+            subject=window.shown,
             kind=kind,
             plan=limit.scope.removeprefix("plan ") if limit.scope.startswith("plan ") else None,
             limit=limit.name,
@@ -184,45 +183,98 @@ class QuotaControl:
             used=capacity - state.remaining,
             remaining=state.remaining,
             resets_in=state.reset_after,
-            admitted_5m=admitted.get(identity, 0),
-            refused_5m=refused.get(identity, 0),
-            owner=self.owner_of(identity) or None if kind == "user" else None,
+            admitted_5m=window.admitted,
+            refused_5m=window.refused,
+            owner=self.owner_of(window.identity) or None if kind == "user" else None,
             override=None if override is None else _said(override),
-            id=_handle(limit.bucket, identity),
+            id=window.id,
         )
 
-    def _raised(self, limit: Limit, identity: str) -> Limit:
-        return self._overrides.apply([Charge(limit, identity)])[0].limit
+    def _raised(self, window: _Window) -> Limit:
+        limit = window.limit
+        override = self._overrides.of(limit.bucket, window.identity, window.id)
+        return limit if override is None else self._overrides.raised(limit, override)
 
-    def _known(self) -> Iterator[tuple[LimitHits, str]]:
-        for tally in self._insight.tallies():
-            for identity in tally.counts().keys() | tally.counts(refused=True).keys():
-                yield tally, identity
-
-    def _find(self, id: str) -> tuple[LimitHits, str] | None:
+    def _windows(self) -> list[_Window]:
+        """The windows that are busiest somewhere, each once: what all processes that speak have counted, added up."""
         self._insight.fold(self._unix())
-        return next(((t, who) for t, who in self._known() if _handle(t.limit.bucket, who) == id), None)
+        chosen = {(tally.limit.bucket, who): tally for tally, who, _ in self._insight.top(LOOKED_AT)}
+        chosen |= {(tally.limit.bucket, who): tally for tally, who, _ in self._insight.top(LOOKED_AT, refused=True)}
+        counted = {t.limit.bucket: (t.counts(), t.counts(refused=True)) for t in chosen.values()}
+        found = {
+            window.id: window
+            for window in (_own(tally, who, *counted[bucket]) for (bucket, who), tally in chosen.items())
+        }
+        reports = self.others()
+        if not reports:
+            return list(found.values())
+        limits = {limit.bucket: limit for _, limit, _ in self._in_force()}
+        for report in reports:
+            for hits in report.windows:
+                known = found.get(hits.id)
+                if known is not None:
+                    known.admitted += hits.admitted
+                    known.refused += hits.refused
+                elif hits.bucket in limits:
+                    found[hits.id] = _Window(
+                        limits[hits.bucket], hits.identity, hits.shown, hits.id, hits.admitted, hits.refused
+                    )
+        return list(found.values())
 
-    def _found(self, id: str) -> tuple[LimitHits, str]:
+    def identity_of(self, bucket: str, id: str) -> str | None:
+        """Whose window a handle names, if this process has counted it."""
+        for tally in self._insight.tallies():
+            if tally.limit.bucket == bucket:
+                for identity in tally.counts().keys() | tally.counts(refused=True).keys():
+                    if handle(bucket, identity) == id:
+                        return identity
+        return None
+
+    def _find(self, id: str) -> _Window | None:
+        found = next((window for window in self._windows() if window.id == id), None)
+        if found is None:  # one of few requests
+            for tally in self._insight.tallies():
+                who = self.identity_of(tally.limit.bucket, id)
+                if who is not None:
+                    return _own(tally, who, tally.counts(), tally.counts(refused=True))
+        return found
+
+    def _found(self, id: str) -> _Window:
         found = self._find(id)
         if found is None:
             raise LookupError(f"no window {id} is being counted")
         return found
 
 
-def _kind(limit: Limit) -> str:
-    return _KINDS.get(limit.by) or limit.by.partition(":")[0]
+@dataclass(slots=True)
+class _Window:
+    """One caller's window of one limit. `identity` may be disguised where another process has counted it."""
+
+    limit: Limit
+    identity: str
+    shown: str
+    id: str
+    admitted: int
+    refused: int
 
 
-def _subject(limit: Limit, identity: str) -> str:
-    """Whose window it is, as operators may see it."""
-    return masked(identity) if _kind(limit) in _SECRET_KINDS else identity
+def _own(tally: LimitHits, identity: str, admitted: dict[str, int], refused: dict[str, int]) -> _Window:
+    """A window as this process has counted it."""
+    limit = tally.limit
+    return _Window(
+        limit,
+        identity,
+        shown(limit.by, identity),
+        handle(limit.bucket, identity),
+        admitted.get(identity, 0),
+        refused.get(identity, 0),
+    )
 
 
-def _searched(limit: Limit, identity: str) -> str:
+def _searched(window: _Window) -> str:
     """What a text is looked for in. Of what clients send only what is shown: else a viewer could find a secret out letter
     by letter. A key's id is no secret."""
-    return _subject(limit, identity) if _kind(limit) in ("header", "claim") else identity
+    return window.shown if secret(window.limit.by) else window.identity
 
 
 def _capacity(limit: Limit) -> int:
@@ -234,17 +286,12 @@ def _fullness(view: QuotaView) -> tuple[float, int]:
     return (view.used / view.quota if view.quota else 1.0, view.refused_5m)
 
 
-def _handle(bucket: str, identity: str) -> str:
-    """An opaque name of a window that says nothing about whose it is."""
-    return blake2b(f"{bucket}\0{identity}".encode("utf-8", "replace"), digest_size=9).hexdigest()
-
-
 def _said(override: Override) -> str:
     until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(override.expires_at))
     return f"{override.quota} until {until} by {override.actor}: {override.reason}"
 
 
-def _limit_view(name: str, limit: Limit, routes: tuple[str, ...], tally: LimitHits | None, store: str) -> LimitView:
+def _limit_view(name: str, limit: Limit, routes: tuple[str, ...], totals: tuple[int, int], store: str) -> LimitView:
     concurrent = limit.algorithm == "concurrency"
     return LimitView(
         name=name,
@@ -255,7 +302,7 @@ def _limit_view(name: str, limit: Limit, routes: tuple[str, ...], tally: LimitHi
         by=limit.by,
         routes=routes,
         on_store_error=limit.on_store_error,
-        admitted=0 if tally is None else tally.total_admitted,
-        refused=0 if tally is None else tally.total_refused,
+        admitted=totals[0],
+        refused=totals[1],
         store=store,
     )

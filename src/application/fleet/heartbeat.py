@@ -10,9 +10,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from spork.application.fleet.nodes import FleetState, LocalNodeState, NodeRegistry, NodeReport, NodeState, RouteReport
+from spork.application.fleet.nodes import (
+    SILENT_AFTER,
+    FleetState,
+    LocalNodeState,
+    NodeRegistry,
+    NodeReport,
+    NodeState,
+    RouteReport,
+)
 from spork.application.fleet.overview import Overview, routes_by_upstream
 from spork.application.kernel.clock import Clock
+from spork.application.limits.reports import LimitReport
 from spork.application.telemetry.event_log import EventLog
 from spork.application.telemetry.rolling import BOUNDS, PIECE, SIZE
 from spork.application.telemetry.tally import RequestCounters
@@ -97,6 +106,7 @@ class Reporter:
         upstreams: UpstreamFacts | None,
         in_flight: Callable[[], int],
         consumers: Callable[[], Sequence[ConsumerView]] | None = None,
+        limits: Callable[[], LimitReport] = LimitReport,
     ) -> None:
         self.node = node
         self._clock = clock
@@ -107,6 +117,8 @@ class Reporter:
         self._upstreams = upstreams
         self._in_flight = in_flight
         self._consumers = consumers or (lambda: ())
+        self._limits = limits
+        self._limit_report = LimitReport()
         self._others: list[NodeState] = []
         self._silent: frozenset[str] = frozenset()
         self.started = clock.unix()
@@ -137,6 +149,7 @@ class Reporter:
             probed=upstreams.probed(now) if upstreams is not None else {},
             consumers=list(self._consumers()),
             events=self._events.latest(200),
+            limits=self._limit_report,
         )
 
     async def routes(self) -> RouteReport:
@@ -160,6 +173,10 @@ class Reporter:
             self._routes_of = (configuration, routes_by_upstream(configuration))
         return Overview(self.fleet_state(), configuration, self._routes_of[1])
 
+    def other_limits(self) -> list[LimitReport]:
+        """What the other processes that speak have counted of limits."""
+        return [heard.report.limits for heard in self._others if heard.age <= SILENT_AFTER]
+
     def revisions(self) -> dict[str, str]:
         """Which revision each speaking node serves."""
         return {report.node: report.revision for report in self.fleet_state().reports}
@@ -170,6 +187,7 @@ class Reporter:
             await asyncio.sleep(0)
         if self._registry.alone:
             return
+        self._limit_report = self._limits()
         await self._registry.announce(self.report(), await self.routes())
         self._others = [heard for heard in await self._registry.nodes() if heard.report.node != self.node]
         silent = frozenset(FleetState(self._others).nodes.silent)

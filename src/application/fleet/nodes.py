@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
+from spork.application.limits.reports import LimitReport
 from spork.application.telemetry.rolling import SIZE, Window, WindowRow, Windows
 from spork.application.views import BreakerOnNode, BreakerView, ConsumerView, EventView, Nodes, TargetOnNode, TargetView
 
@@ -46,6 +47,7 @@ class NodeReport:
     probed: dict[str, tuple[int, int]] = field(default_factory=dict)
     consumers: list[ConsumerView] = field(default_factory=list)
     events: list[EventView] = field(default_factory=list)
+    limits: LimitReport = field(default_factory=LimitReport)
 
 
 @dataclass(slots=True)

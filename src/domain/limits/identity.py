@@ -9,6 +9,8 @@ from typing import Final
 
 #: The longest identity kept as it is, in characters.
 LONGEST: Final = 96
+#: Begins an identity that is given by its digest. No text of a client has it.
+DISGUISE: Final = "\0"
 
 
 @lru_cache(maxsize=65536)
@@ -30,9 +32,26 @@ def network_of(address: str) -> str:
 
 def bounded(identity: str) -> str:
     """An identity of bounded length: what a client may choose freely must not decide how much is remembered of it."""
+    if DISGUISE in identity:
+        identity = identity.replace(DISGUISE, "\ufffd")
     if len(identity) <= LONGEST:
         return identity
-    return f"{identity[:24]}…{blake2b(identity.encode('utf-8', 'replace'), digest_size=16).hexdigest()}"
+    return f"{identity[:24]}…{digest(identity)}"
+
+
+def digest(identity: str) -> str:
+    """What stands for an identity where its text must not."""
+    return blake2b(identity.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def disguised(identity: str) -> str:
+    """An identity that a shared store knows as the same one, and nobody can read."""
+    return identity if identity.startswith(DISGUISE) else DISGUISE + digest(identity)
+
+
+def store_name(identity: str) -> str:
+    """What an identity, disguised or not, is called in a shared store."""
+    return identity[1:] if identity.startswith(DISGUISE) else digest(identity)
 
 
 def masked(identity: str) -> str:

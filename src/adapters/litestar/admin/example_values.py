@@ -425,7 +425,7 @@ BODIES: tuple[Any, ...] = (
     Rollback("bffe033f408e", "INC-4711"),
     Question("http://api.example.com/api/v1/orders/42", "GET", {"x-api-key": "spk_..."}, "203.0.113.7"),
     ProfileSettings(5.0, 100, "speedscope", "INC-4711"),
-    LogSettings("debug", True, ["at", "method", "path", "status", "ms"], "INC-4711"),
+    LogSettings("debug", True, ["at", "method", "path", "status", "ms"], False, "INC-4711", 600),
     Announcement("orders", "http://10.1.2.3:8080", 30.0, 1, 0, "/health", {"version": "2.4.1"}),
 )
 

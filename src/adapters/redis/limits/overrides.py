@@ -12,9 +12,12 @@ from spork.adapters.redis.store.connection import RedisConnection
 from spork.adapters.redis.store.scripts import StoreError
 from spork.application.limits.overrides import Override
 
+#: A field that tells a hash without overrides from a store that was emptied.
+_MARK = b""
+
 
 class RedisOverrides:
-    """Implements `application.limit_overrides.OverrideStore`."""
+    """Implements `application.limits.overrides.OverrideStore`."""
 
     def __init__(
         self, connection: RedisConnection, prefix: bytes = b"spork", clock: Callable[[], float] = time.time
@@ -24,11 +27,13 @@ class RedisOverrides:
         self._clock = clock
         self._decode = msgspec.json.Decoder(Override).decode
 
-    async def load(self) -> Iterable[Override]:
-        """What has not expired; what has is removed."""
+    async def load(self) -> Iterable[Override] | None:
+        """What has not expired; what has is removed. None: the hash is not there, and Redis may have lost it."""
         try:
             fields = await self._client.hgetall(self._key)
-            found = {name: self._decode(text) for name, text in fields.items()}
+            if _MARK not in fields:
+                return None
+            found = {name: self._decode(text) for name, text in fields.items() if name != _MARK}
             stale = [name for name, override in found.items() if override.expires_at <= self._clock()]
             if stale:
                 await self._client.hdel(self._key, *stale)
@@ -37,20 +42,12 @@ class RedisOverrides:
         return [override for name, override in found.items() if name not in stale]
 
     async def put(self, override: Override) -> None:
-        try:
-            await self._client.hset(
-                self._key, _field(override.bucket, override.identity), msgspec.json.encode(override)
-            )
-            # The hash lives as long as its longest override, and a year at most.
-            left = int(override.expires_at - self._clock()) + 60
-            known = await self._client.ttl(self._key)
-            await self._client.expire(self._key, min(max(left, known, 60), 366 * 86_400))
-        except StoreError as error:
-            raise OSError("the shared store did not take it") from error
+        await self.found([override])
 
-    async def drop(self, bucket: str, identity: str) -> None:
+    async def found(self, overrides: Iterable[Override]) -> None:
+        rows = {_field(*override.name): msgspec.json.encode(override) for override in overrides}
         try:
-            await self._client.hdel(self._key, _field(bucket, identity))
+            await self._client.hset(self._key, mapping={_MARK: b"1", **rows})
         except StoreError as error:
             raise OSError("the shared store did not take it") from error
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from redis.crc import key_slot
 
+from spork.domain.limits.identity import store_name
 from spork.domain.limits.limit import Charge
 from spork.domain.limits.terms import Terms
 
@@ -92,7 +93,7 @@ class Wire:
 
     def _make_key(self, bucket: str, identity: str) -> bytes:
         place = blake2b(bucket.encode(), digest_size=8).hexdigest()
-        tag = place if identity == "*" else blake2b(identity.encode("utf-8", "replace"), digest_size=16).hexdigest()
+        tag = place if identity == "*" else store_name(identity)
         return b"%b:limit:{%b}:%b" % (self._prefix, tag.encode(), place.encode())
 
     def _numbers(self, terms: Terms, now: int, lease: int) -> tuple[int, int, int, int, int]:
