@@ -225,7 +225,7 @@ class CallerSide:
     def _introspection(self, issuer: Issuer) -> TokenVerifier:
         from spork.adapters.httpx.introspection import IntrospectionVerifier
 
-        return IntrospectionVerifier(issuer, self._authority(issuer.name))
+        return IntrospectionVerifier(issuer, self._authority(issuer.name, issuer.ca))
 
     def _judged_by(self, service: str) -> TokenVerifier:
         from spork.adapters.httpx.introspection import AuthServiceVerifier
@@ -235,11 +235,11 @@ class CallerSide:
     def _remember(self, verifier: TokenVerifier) -> TokenCache:
         return TokenCache(verifier, self.revoked, self.consumers.of)
 
-    def _authority(self, name: str) -> Authority:
+    def _authority(self, name: str, ca: str = "") -> Authority:
         from spork.adapters.httpx.introspection import Authority
 
         circuit = self._breakers.circuit(name, AUTHORITY_BREAKER, self._clock.monotonic())
-        return Authority(self.calls.made, circuit, self._clock.monotonic)
+        return Authority(self.calls.made, circuit, self._clock.monotonic, ca)
 
     def methods(self, name: str, route: str, configuration: Configuration) -> list[Method]:
         """The method objects behind one name of `any_of` or `all_of`."""

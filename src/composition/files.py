@@ -24,6 +24,8 @@ def file_problems(configuration: Configuration) -> Iterator[Diagnostic]:
     if tls is not None:
         yield from _pair_problems("tls", tls.cert, tls.key)
         yield from _trust_problems("tls.client_ca", tls.client_ca)
+    for issuer in configuration.issuers:
+        yield from _trust_problems(child(child("issuers", issuer.name), "ca"), issuer.ca)
     for upstream in configuration.upstreams:
         path = child("upstreams", upstream.name)
         wanted = [(f"{path}.tls", upstream.tls)]

@@ -57,8 +57,8 @@ class LazyProber(LazyAdapter):
 class LazyFetcher(LazyAdapter):
     """A fetcher of documents (`application.identity.DocumentFetch`) that is made for the first one."""
 
-    async def fetch(self, url: str) -> bytes:
-        document: bytes = await self.made.fetch(url)
+    async def fetch(self, url: str, ca: str = "", plain: bool = False) -> bytes:
+        document: bytes = await self.made.fetch(url, ca, plain)
         return document
 
 

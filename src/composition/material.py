@@ -21,7 +21,7 @@ from spork.domain.security.cors import Cors
 class _NoFetch:
     """Checking fetches nothing."""
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, ca: str = "", plain: bool = False) -> bytes:
         raise AssertionError("checking fetches nothing")
 
 

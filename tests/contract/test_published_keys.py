@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,8 @@ from spork.domain.identity.revocation import RevocationSet
 from spork.domain.identity.tokens import Issuer, Refused, TokenOutcome, Unverifiable, Verified
 from spork.domain.upstreams.circuit import BreakerPolicy
 from tests.authorities import Authority, authority
+from tests.contract.upstream_transport.certificates import Authority as CertificateAuthority
+from tests.contract.upstream_transport.certificates import Pair
 from tests.tokens import AUDIENCE, ISSUER, NOW, claims, public_jwk, token
 
 
@@ -286,3 +290,46 @@ async def test_a_reload_keeps_the_keys_of_an_issuer_that_is_down(issuer: Authori
     after = JwtVerifier([trust(declared(issuer, leeway=5.0), calls, published=published)])
     assert isinstance(await verify(after, token()), Verified)
     assert isinstance(await verify(JwtVerifier([trust(declared(issuer), calls)]), token()), Unverifiable)
+
+
+async def _jwks_server(tls: Pair | None) -> tuple[asyncio.Server, str]:
+    """A server of key sets at the machine's own name, over TLS or plainly."""
+    document = json.dumps({"keys": [public_jwk("rsa", "k1")]}).encode()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(document) + document)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=None if tls is None else tls.context())
+    return server, f"{'http' if tls is None else 'https'}://localhost:{server.sockets[0].getsockname()[1]}/jwks"
+
+
+async def test_keys_come_from_a_server_of_a_private_authority_where_its_file_is_named(
+    calls: HttpCalls, tmp_path: Path
+) -> None:
+    ours, theirs = CertificateAuthority(tmp_path, "ours"), CertificateAuthority(tmp_path, "theirs")
+    server, url = await _jwks_server(ours.issue("localhost"))
+    async with server:
+        for ca, good in (("", False), (theirs.ca, False), (ours.ca, True)):
+            issuer = Issuer("idp", ISSUER, (AUDIENCE,), jwks_url=url, ca=ca)
+            outcome = await verify(JwtVerifier([trust(issuer, calls)]), token())
+            assert isinstance(outcome, Verified) is good, ca
+        mended = tmp_path / "mended.pem"
+        mended.write_bytes(Path(theirs.ca).read_bytes())
+        issuer = Issuer("idp", ISSUER, (AUDIENCE,), jwks_url=url, ca=str(mended))
+        assert isinstance(await verify(JwtVerifier([trust(issuer, calls)]), token()), Unverifiable)
+        mended.write_bytes(Path(ours.ca).read_bytes())
+        os.utime(mended, (1.0, 1.0))
+        assert isinstance(await verify(JwtVerifier([trust(issuer, calls)]), token()), Verified)
+        mended.unlink()
+        with pytest.raises(FetchFailed, match="CA file"):
+            await calls.fetch(url, str(mended))
+
+
+async def test_plain_http_is_let_in_beyond_this_machine_by_choice_only(calls: HttpCalls) -> None:
+    assert check_address("http://keys.identity.svc:8080/jwks", plain=True) is None
+    for url in ("http://keys.identity.svc:8080/jwks", "http://u:p@keys/jwks"):
+        with pytest.raises(FetchFailed):
+            check_address(url, plain="u:p" in url)

@@ -21,6 +21,7 @@ edge: {{header_underscores: allow, methods: [FOO, FOOBAR]}}
 access_log: "off"
 upstreams:
   t: {{<<: *retrying, x-note: ours, targets: ["{url}"]}}
+  sticky: {{targets: ["{url}", "{url}/b"], sticky: {{cookie: stuck, ttl: 1h, same_site: strict}}, address_family: ipv4}}
 routes:
   - {{name: several, x-owner: me, match: {{paths: [/one/*, /two/*], methods: [GET, FOO]}}, upstream: t}}
   - {{name: numbers, match: {{path: /one/*, path_regexp: "/one/[0-9]+"}}, respond: {{body: {{kind: number}}}}}}
@@ -33,6 +34,7 @@ routes:
   - {{name: slashes, match: "/files/{{name}}/*", upstream: t, encoded_slashes: keep, rewrite: "/f/{{name}}{{rest}}"}}
   - {{name: back, match: /shop/*, upstream: t, strip_prefix: /shop, add_prefix: /v1, rewrite_back: true}}
   - {{name: hasty, match: /slow, upstream: t, timeouts: {{first_byte: 150ms}}}}
+  - {{name: kept, match: /kept, upstream: sticky}}
   - {{name: silent, match: /silent, upstream: t, timeouts: {{idle: 150ms}}}}
 """
 
@@ -175,3 +177,18 @@ def test_deadlines_of_a_route(running: Running) -> None:
         with pytest.raises((EOFError, ConnectionResetError)):
             client.read_exactly(4)
         assert time.monotonic() - begun < 0.9, "before the target itself closed"
+
+
+def test_a_cookie_of_the_gateways_own_keeps_a_client_on_its_target(running: Running) -> None:
+    _, head, _ = running.ask("GET /kept")
+    issued = next(line for line in head.split(b"\r\n") if b"stuck=" in line).decode().partition(": ")[2]
+    assert issued.endswith("; Path=/; Max-Age=3600; HttpOnly; SameSite=Strict")
+    first = running.sent().split(b" ")[1]
+    cookie = "Cookie: other=1; " + issued.partition(";")[0]
+    for _ in range(4):
+        _, head, _ = running.ask("GET /kept", cookie)
+        assert b"stuck=" not in head, "it is told once"
+        assert running.sent().split(b" ")[1] == first
+    assert {running.ask("GET /kept") and running.sent().split(b" ")[1] for _ in range(4)} == {b"/kept", b"/b/kept"}
+    _, head, _ = running.ask("GET /kept", "Cookie: stuck=nonsense")
+    assert b"stuck=" in head

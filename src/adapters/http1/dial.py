@@ -17,6 +17,8 @@ from spork.domain.upstreams.model import Target, TlsToTarget
 
 #: How long one address may keep silent before the next is tried beside it (RFC 8305 8).
 STAGGER = 0.25
+#: What `Target.family` asks the resolver for.
+FAMILIES = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 
 
 def tls_context(tls: TlsToTarget) -> ssl.SSLContext:
@@ -78,7 +80,8 @@ class Dialer:
     async def _resolve(self, loop: asyncio.AbstractEventLoop) -> list[str]:
         """The addresses of the target's name, families in turn; those it had last when resolution fails."""
         try:
-            found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
+            family = FAMILIES[self._target.family]
+            found = await loop.getaddrinfo(self._target.host, self._target.port, family=family, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             if self._addresses:
                 return self._addresses

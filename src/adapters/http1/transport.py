@@ -29,7 +29,7 @@ from spork.domain.upstreams.model import PoolPolicy, Target, TlsToTarget
 #: A body up to this size goes out in one write with its head.
 _WORTH_COPYING: Final = 65536
 
-_Key = tuple[str, str, int, str | None, TlsToTarget | None, tuple[str, ...], PoolPolicy]
+_Key = tuple[str, str, int, str | None, TlsToTarget | None, tuple[str, ...], str, PoolPolicy]
 
 
 class _Route:
@@ -194,7 +194,16 @@ class HttptoolsTransport:
 
     def _route(self, target: Target, policy: PoolPolicy) -> _Route:
         """The pool of a target: targets of the same address, TLS and policy share one, whatever revision named them."""
-        key = (target.scheme, target.host, target.port, target.unix_path, target.tls, target.allow, policy)
+        key = (
+            target.scheme,
+            target.host,
+            target.port,
+            target.unix_path,
+            target.tls,
+            target.allow,
+            target.family,
+            policy,
+        )
         found = self._pools.get(key)
         if found is None:
             found = TargetPool(label_of(target), policy, self._clock), Dialer(target)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,14 +38,14 @@ class FetchedDocument:
     body: bytes
 
 
-def check_address(url: str) -> None:
-    """Raises FetchFailed unless `url` is https, or http to this very machine."""
+def check_address(url: str, plain: bool = False) -> None:
+    """Raises FetchFailed unless `url` is https, or http to this very machine, or http where `plain` lets it in."""
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname and not parts.username:
         return
     if parts.scheme != "http" or not parts.hostname or parts.username:
         raise FetchFailed(f"{parts.scheme or 'no'} address: https is needed")
-    if parts.hostname == "localhost":
+    if plain or parts.hostname == "localhost":
         return
     try:
         loopback = ipaddress.ip_address(parts.hostname).is_loopback
@@ -55,8 +56,8 @@ def check_address(url: str) -> None:
 
 
 @lru_cache
-def _trust(ca: str | None) -> ssl.SSLContext:
-    """Certificate authorities: the system's, or those of one PEM file. Costly to read, so read once."""
+def _trust(ca: str | None, stamp: float = 0.0) -> ssl.SSLContext:
+    """Certificate authorities: the system's, or those of one PEM file as it was at `stamp`. Costly to read, so read once."""
     return ssl.create_default_context(cafile=ca) if ca else httpx.create_ssl_context(trust_env=False)
 
 
@@ -65,21 +66,43 @@ class HttpCalls:
 
     def __init__(self, patience: float = PATIENCE, ca: str | None = None, connections: int = 20) -> None:
         self._patience = patience
-        self._client = httpx.AsyncClient(
+        self._connections = connections
+        self._client = self._made(_trust(ca))
+        #: Clients that trust other authorities, by file and when it was written.
+        self._others: dict[tuple[str, float], httpx.AsyncClient] = {}
+
+    def _made(self, trust: ssl.SSLContext) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
             follow_redirects=False,
             trust_env=False,
-            verify=_trust(ca),
-            timeout=patience,
-            limits=httpx.Limits(max_connections=connections, keepalive_expiry=30.0),
+            verify=trust,
+            timeout=self._patience,
+            limits=httpx.Limits(max_connections=self._connections, keepalive_expiry=30.0),
             headers={"user-agent": "spork", "accept-encoding": "identity"},
         )
 
     async def close(self) -> None:
-        await self._client.aclose()
+        for client in (self._client, *self._others.values()):
+            await client.aclose()
 
-    async def fetch(self, url: str) -> bytes:
-        check_address(url)
-        reply = await self.call("GET", url, headers={"accept": "application/json"})
+    async def _trusting(self, ca: str) -> httpx.AsyncClient:
+        """The client that verifies by the authorities in `ca`. Raises FetchFailed for a file that cannot be used."""
+        if not ca:
+            return self._client
+        try:
+            stamp = os.stat(ca).st_mtime
+            known = self._others.get((ca, stamp))
+            if known is None:
+                known = self._others[ca, stamp] = self._made(_trust(ca, stamp))
+                for old in [key for key in self._others if key[0] == ca and key[1] != stamp]:
+                    await self._others.pop(old).aclose()
+        except OSError as error:  # an ssl.SSLError, too
+            raise FetchFailed(f"the CA file {ca} cannot be used") from error
+        return known
+
+    async def fetch(self, url: str, ca: str = "", plain: bool = False) -> bytes:
+        check_address(url, plain)
+        reply = await self.call("GET", url, headers={"accept": "application/json"}, ca=ca)
         if reply.status != 200:
             raise FetchFailed(f"answered {reply.status}")
         return reply.body
@@ -93,12 +116,14 @@ class HttpCalls:
         body: bytes = b"",
         basic: tuple[str, str] | None = None,
         patience: float | None = None,
+        ca: str = "",
     ) -> FetchedDocument:
         """One call and its whole answer, of whatever status. Raises FetchFailed."""
+        client = await self._trusting(ca)
         try:
             async with asyncio.timeout(patience or self._patience):
-                request = self._client.build_request(method, url, headers=dict(headers or {}), content=body)
-                response = await self._client.send(request, auth=basic or httpx.USE_CLIENT_DEFAULT, stream=True)
+                request = client.build_request(method, url, headers=dict(headers or {}), content=body)
+                response = await client.send(request, auth=basic or httpx.USE_CLIENT_DEFAULT, stream=True)
                 try:
                     return FetchedDocument(response.status_code, _headers(response), await _bounded(response))
                 finally:

@@ -56,7 +56,10 @@ def is_token(token: bytes) -> bool:
 class Authority:
     """Calls to one authority, behind its circuit. `breaker` None means none."""
 
-    def __init__(self, calls: HttpCalls, breaker: CircuitBreaker | None, monotonic: Monotonic = time.monotonic) -> None:
+    def __init__(
+        self, calls: HttpCalls, breaker: CircuitBreaker | None, monotonic: Monotonic = time.monotonic, ca: str = ""
+    ) -> None:
+        self._ca = ca
         self._calls = calls
         self._breaker = breaker
         self._monotonic = monotonic
@@ -86,7 +89,9 @@ class Authority:
             return Unverifiable("authority_circuit_open", permit.retry_after)
         result = CallResult.IGNORED
         try:
-            reply = await self._calls.call("POST", url, headers=headers, body=body, basic=basic, patience=PATIENCE)
+            reply = await self._calls.call(
+                "POST", url, headers=headers, body=body, basic=basic, patience=PATIENCE, ca=self._ca
+            )
             result = CallResult.FAILED if reply.status >= 500 else CallResult.OK
         except FetchFailed:
             result = CallResult.FAILED

@@ -30,7 +30,7 @@ from spork.domain.upstreams.model import PoolPolicy, Target, TlsToTarget
 #: Streams of an HTTP/2 connection that httpcore uses at most.
 _STREAMS = 100
 
-_Key = tuple[str, str, int, str | None, TlsToTarget | None, PoolPolicy]
+_Key = tuple[str, str, int, str | None, TlsToTarget | None, str, PoolPolicy]
 
 
 class _Origin:
@@ -164,7 +164,7 @@ class HttpxTransport:
     # ---------------------------------------------------------------------------------------------------- origins
 
     def _origin(self, target: Target, policy: PoolPolicy) -> _Origin:
-        key = (target.scheme, target.host, target.port, target.unix_path, target.tls, policy)
+        key = (target.scheme, target.host, target.port, target.unix_path, target.tls, target.family, policy)
         origin = self._origins.get(key)
         if origin is None:
             origin = self._origins[key] = _Origin(target, policy, self._make(target, policy))
@@ -184,7 +184,12 @@ class HttpxTransport:
             limits=limits,
             proxy=policy.proxy or None,
             uds=target.unix_path,
+            local_address=_ANY_OF.get(target.family),
         )
+
+
+#: The local address that makes connections of one family only (httpx has no other way to say it).
+_ANY_OF = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S104 - not listened on
 
 
 def _timer(seconds: float) -> float | None:

@@ -54,7 +54,12 @@ class PublishedKeys:
     `issuer` must equal the discovery document's `issuer` exactly (OpenID Connect Discovery 4.3).
     """
 
-    def __init__(self, fetch: DocumentFetch, *, jwks_url: str = "", issuer: str = "") -> None:
+    def __init__(
+        self, fetch: DocumentFetch, *, jwks_url: str = "", issuer: str = "", ca: str = "", plain: bool = False
+    ) -> None:
+        """`ca` and `plain` as in `DocumentFetch.fetch`."""
+        self._ca = ca
+        self._plain = plain
         self._fetch = fetch
         self._jwks_url = jwks_url
         self._issuer = issuer
@@ -98,7 +103,7 @@ class PublishedKeys:
         """A newer key set if it can be had; else the one we have."""
         try:
             url = self._jwks_url or await self._discover()
-            keys = read_key_set(await self._fetch.fetch(url))
+            keys = read_key_set(await self._fetch.fetch(url, self._ca, self._plain))
             if not len(keys):
                 raise KeyRefused("the key set has no usable key: " + "; ".join(keys.left_out))
             self._keys, self._had_at, self.failure = keys, now, ""
@@ -111,7 +116,7 @@ class PublishedKeys:
 
     async def _discover(self) -> str:
         url = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
-        document = json_object(await self._fetch.fetch(url), "discovery_malformed")
+        document = json_object(await self._fetch.fetch(url, self._ca, self._plain), "discovery_malformed")
         if document.get("issuer") != self._issuer:
             raise KeyRefused("the discovery document names another issuer")
         jwks_url = document.get("jwks_uri")

@@ -44,8 +44,8 @@ class TrustedIssuer:
     type: str = ""
 
 
-#: Key sets by where they are published: the JWKS address ("" for discovery) and the issuer.
-Published = dict[tuple[str, str], PublishedKeys]
+#: Key sets by where and how they are fetched: the JWKS address ("" for discovery), the issuer, its CA, plain http.
+Published = dict[tuple[str, str, str, bool], PublishedKeys]
 
 
 def trust(
@@ -56,9 +56,11 @@ def trust(
     source: KeySource
     if issuer.jwks_url or issuer.discovery:
         known = {} if published is None else published
-        place = (issuer.jwks_url, issuer.issuer)
+        place = (issuer.jwks_url, issuer.issuer, issuer.ca, issuer.plain_http)
         if place not in known:
-            known[place] = PublishedKeys(fetch, jwks_url=issuer.jwks_url, issuer=issuer.issuer)
+            known[place] = PublishedKeys(
+                fetch, jwks_url=issuer.jwks_url, issuer=issuer.issuer, ca=issuer.ca, plain=issuer.plain_http
+            )
         source = known[place]
         allowed = {name for name in issuer.algorithms if not name.startswith("HS")}
     else:

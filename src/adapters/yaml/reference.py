@@ -38,6 +38,7 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.Upstream, "upstreams"),
     (written.Target, "targets"),
     (written.HashBalance, "balance by hash"),
+    (written.Sticky, "sticky"),
     (written.Probe, "probe"),
     (written.Outliers, "outliers"),
     (written.Breaker, "breaker"),

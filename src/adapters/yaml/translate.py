@@ -133,6 +133,8 @@ def _issuer(name: str, issuer: written.Issuer) -> Issuer:
         introspection_url=issuer.introspection_url,
         client_id=issuer.client_id,
         client_secret=issuer.client_secret,
+        ca=issuer.ca,
+        plain_http=issuer.plain_http,
     )
 
 

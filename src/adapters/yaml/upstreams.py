@@ -21,6 +21,7 @@ from spork.domain.upstreams.model import (
     Balance,
     Fallback,
     PoolPolicy,
+    StickyCookie,
     Target,
     Timeouts,
     TlsToTarget,
@@ -39,9 +40,11 @@ def translate_upstream(name: str, upstream: written.Upstream, findings: Findings
     return Upstream(
         name=name,
         targets=tuple(
-            replace(_target(t, index, tls), allow=upstream.allow) for index, t in enumerate(upstream.targets)
+            replace(_target(t, index, tls), allow=upstream.allow, family=upstream.address_family)
+            for index, t in enumerate(upstream.targets)
         ),
         balance=Balance(balance) if isinstance(balance, str) else Balance("hash", balance.hash),
+        sticky=_sticky(upstream.sticky),
         timeouts=_timeouts(upstream.timeouts),
         pool=PoolPolicy(**_fields(upstream.pool), proxy=upstream.proxy),
         probe=_probe(upstream.probe),
@@ -83,6 +86,14 @@ def _target(target: Any, index: int, upstreams: TlsToTarget) -> Target:
 def _timeouts(timeouts: written.Timeouts) -> Timeouts:
     total = math.inf if timeouts.total is None else timeouts.total
     return Timeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, total)
+
+
+def _sticky(sticky: bool | written.Sticky | None) -> StickyCookie | None:
+    if isinstance(sticky, written.Sticky):
+        return StickyCookie(
+            sticky.cookie, sticky.ttl, sticky.path or "/", sticky.secure, sticky.http_only, sticky.same_site
+        )
+    return StickyCookie() if sticky else None
 
 
 def _tls(tls: written.TargetTls) -> TlsToTarget:

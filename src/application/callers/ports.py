@@ -23,8 +23,8 @@ class FetchFailed(Exception):
 class DocumentFetch(Protocol):
     """Fetches a small public document (a key set, a discovery document) over https, or http on loopback."""
 
-    async def fetch(self, url: str) -> bytes:
-        """The body. No redirects, at most 1 MiB. Raises FetchFailed."""
+    async def fetch(self, url: str, ca: str = "", plain: bool = False) -> bytes:
+        """The body. `ca` is a PEM file of authorities in place of the system's; `plain` lets http in everywhere. No redirects, at most 1 MiB. Raises FetchFailed."""
 
 
 class Conflict(Exception):

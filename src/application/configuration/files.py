@@ -19,7 +19,7 @@ def _names(configuration: Configuration) -> Iterator[str | None]:
     if configuration.signing_key and "-----BEGIN" not in configuration.signing_key:
         yield configuration.signing_key
     for issuer in configuration.issuers:
-        yield issuer.jwks_file
+        yield from (issuer.jwks_file, issuer.ca)
     for upstream in configuration.upstreams:
         for to_target in (upstream.tls, *(target.tls for target in upstream.targets)):
             if to_target is not None:

@@ -31,9 +31,10 @@ from spork.application.upstreams.target import LiveTarget
 from spork.application.upstreams.transport import UpstreamRequest, UpstreamResponse, UpstreamTransport
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.domain.http import forwarding
-from spork.domain.http.head import Header, canonical_path
+from spork.domain.http.head import Header, canonical_path, cookie
 from spork.domain.limits.limit import Charge, RateLimiter, Throttled
 from spork.domain.outcomes import Denial, Fault, FaultKind, LocalResponse, Side, cause
+from spork.domain.upstreams.balancing import token_of
 from spork.domain.upstreams.circuit import CallResult, Open, Permit, result_of_fault
 from spork.domain.upstreams.credentials import Credential
 from spork.domain.upstreams.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
@@ -258,6 +259,11 @@ class Sender:
         now = self._monotonic()
         seconds = now - began
         exchange.upstream_seconds += seconds
+        sticky = target.upstream.declared.sticky
+        if sticky is not None:
+            token = token_of(target.name)
+            if cookie(exchange.head.headers, sticky.name.encode("ascii")) != token:
+                exchange.response_headers.append(sticky.field(token, exchange.head.scheme))
         if permit.probe:
             target.upstream.answered(target, permit, response.status, seconds, now)
         return response, target, permit, seconds

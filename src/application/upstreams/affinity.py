@@ -7,7 +7,7 @@ from typing import Protocol
 
 from spork.domain.http.head import RequestHead
 from spork.domain.identity.tokens import Principal
-from spork.domain.upstreams.model import Balance
+from spork.domain.upstreams.model import Balance, StickyCookie
 
 
 class Request(Protocol):
@@ -21,11 +21,15 @@ class Request(Protocol):
 KeyReader = Callable[[Request], bytes | None]
 
 
-def key_reader(balance: Balance) -> KeyReader | None:
-    """Reads the key that `balance` hashes on: consumer, ip, header:X or cookie:X. None when nothing is hashed.
+def key_reader(balance: Balance, sticky: StickyCookie | None = None) -> KeyReader | None:
+    """Reads the key that `balance` hashes on: consumer, ip, header:X or cookie:X; or the token in the cookie of `sticky`. None
+    when nothing is hashed.
 
     An exchange that lacks it (no consumer, no such header) reads as None and is balanced without affinity.
     """
+    if sticky is not None:
+        issued = sticky.name.encode("ascii")
+        return lambda exchange: _cookie(exchange, issued)
     if balance.algorithm != "hash":
         return None
     kind, _, name = balance.hash_on.partition(":")

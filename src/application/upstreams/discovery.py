@@ -112,7 +112,7 @@ class Names:
         return found or self._last_good.get(name.url, ())
 
     async def _addresses(self, name: Target) -> tuple[Target, ...]:
-        addresses = await self._resolver.addresses(name.host)
+        addresses = of_family(name.family, await self._resolver.addresses(name.host))
         return tuple(found_at(name, name.host, address, name.port) for address in sorted(addresses))
 
     async def _records(self, name: Target) -> tuple[Target, ...]:
@@ -120,11 +120,17 @@ class Names:
         records = await self._resolver.services(name.host)
         levels = sorted({record.priority for record in records})
         for record in sorted(records, key=lambda r: (r.priority, r.host, r.port)):
-            for address in sorted(await self._resolver.addresses(record.host)):
+            addresses = of_family(name.family, await self._resolver.addresses(record.host))
+            for address in sorted(addresses):
                 target = found_at(name, record.host, address, record.port)
                 level = name.priority + levels.index(record.priority)
                 found.append(replace(target, weight=max(1, record.weight), priority=level))
         return tuple(found)
+
+
+def of_family(family: str, addresses: Sequence[str]) -> list[str]:
+    """Those of the textual addresses that are of the family: any, ipv4 or ipv6."""
+    return [address for address in addresses if family == "any" or (":" in address) is (family == "ipv6")]
 
 
 def found_at(name: Target, host: str, address: str, port: int) -> Target:

@@ -14,7 +14,7 @@ from typing import Final
 from spork.application.upstreams.affinity import Request, key_reader
 from spork.application.upstreams.target import LiveTarget, Owner
 from spork.domain.http.edits import HeaderTransform
-from spork.domain.upstreams.balancing import Balancer, HashRing, WeightedRotation, balancer_for, first_level
+from spork.domain.upstreams.balancing import Balancer, HashRing, Sticky, WeightedRotation, balancer_for, first_level
 from spork.domain.upstreams.circuit import BreakerPolicy, CallResult, Open, Permit
 from spork.domain.upstreams.circuit_machine import Circuit, CircuitBreakers
 from spork.domain.upstreams.health import Ejection, ProbeHistory, ProbeRecord, may_eject
@@ -137,7 +137,7 @@ class LiveUpstream(Owner):
             self.refresh(now)
         key = None if self._read_key is None else self._read_key(exchange)
         balancer = self._balancer
-        rotation = balancer.rotation if isinstance(balancer, HashRing) else balancer
+        rotation = balancer.rotation if isinstance(balancer, HashRing | Sticky) else balancer
         turn = rotation.turn if isinstance(rotation, WeightedRotation) else 0
         picked = balancer.pick(key, now, ())
         if isinstance(rotation, WeightedRotation):
@@ -265,11 +265,14 @@ class LiveUpstream(Owner):
         before, self.declared = self.declared, declared
         self.request_edit = HeaderTransform.compile(declared.request_headers)
         self.response_edit = HeaderTransform.compile(declared.response_headers)
-        if first or before.balance != declared.balance:
+        sticky = declared.sticky is not None
+        if first or before.balance != declared.balance or sticky is not (before.sticky is not None):
             self._balancer = balancer_for(declared.balance.algorithm, self._registry.chance)
+            if sticky:
+                self._balancer = Sticky(self._balancer)
             self._pick = self._balancer.pick
         breaker = declared.breaker
-        self._read_key = key_reader(declared.balance)
+        self._read_key = key_reader(declared.balance, declared.sticky)
         self._failures = (502, 503, 504) if breaker is None else breaker.statuses
         if breaker is not None and not breaker.per_target:
             self.breaker = self._registry.circuit(self.name, breaker, now)

@@ -64,7 +64,7 @@ class AuthPolicy:
 
 @dataclass(frozen=True, slots=True)
 class CorsPolicy:
-    """Exact origins only; `*` alone means any origin and then never with credentials. `max_age` in seconds."""
+    """Origins exactly or as `https://*.example.com`; `*` alone means any origin and then never with credentials. `max_age` in seconds."""
 
     origins: tuple[str, ...] = ()
     credentials: bool = False

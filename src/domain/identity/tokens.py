@@ -112,6 +112,10 @@ class Issuer:
     introspection_url: str = ""
     client_id: str = ""
     client_secret: str = ""
+    #: PEM file with the authorities that its own servers are verified by, instead of the system's; "" for those.
+    ca: str = ""
+    #: Whether its keys may be fetched over plain http beyond loopback.
+    plain_http: bool = False
 
 
 #: Reasons that mean "not a token of mine": another verifier of the route may try.

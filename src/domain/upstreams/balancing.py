@@ -263,6 +263,30 @@ def first_level(levels: Sequence[tuple[Sequence[C], Sequence[C]]], panic: float)
     return [], False
 
 
+def token_of(name: str) -> bytes:
+    """What stands for a target in a cookie: not its address, and the same in every process."""
+    return hashlib.sha256(b"spork target\0" + name.encode()).hexdigest()[:16].encode()
+
+
+class Sticky(Generic[C]):
+    """Keeps whoever shows a target's token on it while it is available; else `rotation` picks."""
+
+    def __init__(self, rotation: Balancer[C]) -> None:
+        self.rotation = rotation
+        self._by_token: dict[bytes, C] = {}
+
+    def arrange(self, available: Sequence[C], everyone: Sequence[C]) -> None:
+        self._by_token = {token_of(target.name): target for target in available}
+        self.rotation.arrange(available, everyone)
+
+    def pick(self, key: bytes | None, now: float, exclude: Collection[C]) -> C | None:
+        if key is not None:
+            target = self._by_token.get(key)
+            if target is not None and target not in exclude:
+                return target
+        return self.rotation.pick(None, now, exclude)
+
+
 def balancer_for(algorithm: str, chance: Callable[[], float]) -> Balancer[C]:
     """The balancer of that name in `Balance.algorithm`. Raises ValueError for an unknown one."""
     if algorithm in ("round_robin", "weighted"):

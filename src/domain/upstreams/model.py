@@ -50,6 +50,8 @@ class Target:
     tls: TlsToTarget | None = None
     known_as: str = ""
     lookup: str = ""
+    #: Which addresses of its name are used: any, ipv4 or ipv6.
+    family: str = "any"
     #: Networks its address must be in, or `public`; empty: any. Names are judged by what they resolve to.
     allow: tuple[str, ...] = ()
 
@@ -205,12 +207,40 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
+class StickyCookie:
+    """A cookie by which the gateway keeps a client on its target. `ttl` in seconds, None ends it with the browser.
+
+    `secure` is auto (where the client came by https), always or never; `same_site` lax, strict or none.
+    """
+
+    name: str = "spork-target"
+    ttl: float | None = None
+    path: str = "/"
+    secure: str = "auto"
+    http_only: bool = True
+    same_site: str = "lax"
+
+    def field(self, token: bytes, scheme: str) -> tuple[bytes, bytes]:
+        """The Set-Cookie field that puts a client on the target of this token (RFC 6265 4.1)."""
+        parts = [f"{self.name}={token.decode('ascii')}", f"Path={self.path}"]
+        if self.ttl is not None:
+            parts.append(f"Max-Age={round(self.ttl)}")
+        if self.secure == "always" or (self.secure == "auto" and scheme == "https"):
+            parts.append("Secure")
+        if self.http_only:
+            parts.append("HttpOnly")
+        parts.append(f"SameSite={self.same_site.capitalize()}")
+        return b"set-cookie", "; ".join(parts).encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
     """A named pool of targets with the policies of talking to it."""
 
     name: str
     targets: tuple[Target, ...]
     balance: Balance = Balance()
+    sticky: StickyCookie | None = None
     timeouts: Timeouts = Timeouts()
     pool: PoolPolicy = PoolPolicy()
     probe: ProbePolicy | None = None

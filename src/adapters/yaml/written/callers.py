@@ -142,6 +142,10 @@ class Issuer(Written, frozen=True):
     type: Annotated[str, "Required `typ` header, e.g. at+jwt; empty: any."] = ""
     required: Annotated[tuple[str, ...], "Claims that must be present beside aud and exp."] = ()
     claim_names: Annotated[ClaimNames, "Where the caller's parts stand in a token."] = ClaimNames()
+    ca: Annotated[str, "PEM file of the CA that its servers' certificates are verified by; empty: the system's."] = ""
+    plain_http: Annotated[
+        bool, "Let keys be fetched over plain http: inside a cluster, where whoever is on the network is trusted."
+    ] = False
     introspection_url: Annotated[HttpUrl, "RFC 7662 introspection endpoint, for opaque tokens."] = ""
     client_id: Annotated[str, "The gateway's client id at the introspection endpoint."] = ""
     client_secret: Annotated[Secret, "The gateway's client secret there; write it as ${VAR}."] = ""

@@ -77,10 +77,12 @@ class RewriteBack(Written, frozen=True):
 
 
 class Cors(Written, frozen=True):
-    """Cross-origin access of browsers; origins are compared exactly."""
+    """Cross-origin access of browsers."""
 
     origins: Annotated[
-        tuple[str, ...], "Accepted origins such as https://app.example.com; * alone: any, never with credentials."
+        tuple[str, ...],
+        "Accepted origins: https://app.example.com exactly, https://*.example.com for the names below, capacitor://localhost;"
+        ' "null" in quotes for sandboxed pages; * alone: any, never with credentials.',
     ]
     credentials: Annotated[bool, "Let browsers send cookies and credentials."] = False
     methods: Annotated[tuple[Method, ...], "Methods allowed to other origins."] = (

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from spork.adapters.yaml.scalars import (
+    CookieName,
     Count,
     Duration,
     HashKey,
@@ -16,6 +17,7 @@ from spork.adapters.yaml.scalars import (
     Ratio,
     Secret,
     Size,
+    Slashed,
     Status,
     Statuses,
     TargetUrl,
@@ -56,6 +58,19 @@ class HashBalance(Written, frozen=True):
     """Keep each caller on one target by a hash ring."""
 
     hash: Annotated[HashKey, "What is hashed: consumer, ip, header:NAME or cookie:NAME."]
+
+
+class Sticky(Written, frozen=True):
+    """Keep each client on one target by a cookie that the gateway sets; where it does not point, `balance` decides."""
+
+    cookie: Annotated[CookieName, "The cookie's name."] = "spork-target"
+    ttl: Annotated[Duration | None, "How long the client keeps it; left out: until the browser ends."] = None
+    path: Annotated[Slashed, "Paths that it is sent for."] = "/"
+    secure: Annotated[Literal["auto", "always", "never"], "Only over https: auto where the client came by https."] = (
+        "auto"
+    )
+    http_only: Annotated[bool, "Hide it from scripts."] = True
+    same_site: Annotated[Literal["lax", "strict", "none"], "Whether other sites' requests carry it."] = "lax"
 
 
 class Probe(Written, frozen=True):
@@ -229,6 +244,13 @@ class Upstream(Written, frozen=True):
         "Addresses, as URL or with weight and priority; left out where services register or a file names them.",
     ] = ()
     balance: Annotated[Balancing | HashBalance, "How a target is chosen."] = "round_robin"
+    sticky: Annotated[
+        bool | Sticky | None, "Keep each client on one target by a cookie that the gateway sets; `true` is enough."
+    ] = None
+    address_family: Annotated[
+        Literal["any", "ipv4", "ipv6"],
+        "Which addresses of targets' names are used; any: both, the first that connects.",
+    ] = "any"
     probe: Annotated[Probe | None, "Active health check; left out: none."] = None
     outliers: Annotated[Outliers | None, "Passive ejection; left out: none."] = None
     breaker: Annotated[Breaker | None, "Circuit breaker; left out: none."] = None

@@ -23,6 +23,7 @@ def check_upstreams(
         yield from _check_tls(upstream, path, is_file)
         yield from _check_proxy(upstream, path)
         yield from _check_external(upstream, path)
+        yield from _check_sticky(upstream, path)
         fallback = upstream.fallback
         if fallback is not None and fallback.upstream is not None:
             where = f"{path}.fallback.upstream"
@@ -30,6 +31,21 @@ def check_upstreams(
             if fallback.upstream == upstream.name:
                 yield Diagnostic(where, "is the upstream itself")
     yield from _unused(configuration)
+
+
+def _check_sticky(upstream: Upstream, path: str) -> Iterator[Diagnostic]:
+    sticky = upstream.sticky
+    if sticky is None:
+        return
+    where = child(path, "sticky")
+    if upstream.balance.algorithm == "hash":
+        yield Diagnostic(
+            where, "stands beside balance by hash, which keeps callers together too", "keep one of the two"
+        )
+    if not sticky.path.startswith("/") or not sticky.path.isascii() or any(c in sticky.path for c in " ;,"):
+        yield Diagnostic(child(where, "path"), f"{sticky.path!r} is not a path that a cookie can have", "such as /shop")
+    if sticky.same_site == "none" and sticky.secure == "never":
+        yield Diagnostic(child(where, "same_site"), "browsers take none only with Secure", "write secure: always")
 
 
 def unknown_upstream(name: str, known: Collection[str], path: str, unread: Collection[str]) -> Iterator[Diagnostic]:

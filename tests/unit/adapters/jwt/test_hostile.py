@@ -21,7 +21,7 @@ from tests.tokens import ALGORITHM, AUDIENCE, ISSUER, NOW, b64, claims, private_
 class NoNetwork:
     """A fetcher that must not be used: a token never makes the gateway call out."""
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, ca: str = "", plain: bool = False) -> bytes:
         raise AssertionError(f"asked for {url}")
 
 

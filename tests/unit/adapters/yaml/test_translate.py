@@ -38,7 +38,11 @@ PAIRS: list[tuple[Any, Any, set[str]]] = [
     (written.Pool, PoolPolicy, {"proxy"}),
     (written.Fallback, Fallback, set()),
     (written.TargetTls, TlsToTarget, {"stamp"}),
-    (written.Target, Target, {"scheme", "host", "port", "unix_path", "base_path", "known_as", "lookup", "allow"}),
+    (
+        written.Target,
+        Target,
+        {"scheme", "host", "port", "unix_path", "base_path", "known_as", "lookup", "allow", "family"},
+    ),
     (written.Upstream, Upstream, {"name", "request_headers", "response_headers"}),
     (written.Edge, EdgeLimits, set()),
     (written.ListenerTls, ListenerTls, set()),

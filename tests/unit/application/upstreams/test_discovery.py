@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -204,3 +205,19 @@ async def test_a_watched_file_is_seen_to_change(tmp_path: Path) -> None:
 def test_what_a_file_must_not_say(text: str) -> None:
     with pytest.raises(ValueError):
         read_targets(text)
+
+
+@pytest.mark.parametrize(
+    ("family", "addresses"), [("ipv4", ["10.0.0.1"]), ("ipv6", ["fd00::1"]), ("any", ["10.0.0.1", "fd00::1"])]
+)
+async def test_addresses_of_one_family_by_choice(family: str, addresses: list[str]) -> None:
+    pool, answers = registry(), Answers()
+    targets = tuple(replace(parse_target(url), family=family) for url in ("dns://a:80", "srv://_http._tcp.b"))
+    declared = Upstream("users", targets)
+    pool.sync([declared], 0)
+    answers.names = {"a": ["fd00::1", "10.0.0.1"], "b1": ["10.0.0.1", "fd00::1"]}
+    answers.records = {"_http._tcp.b": [ServiceRecord("b1", 81, 0, 1)]}
+    await Names(pool, answers, SystemClock(), lambda: [declared]).refresh()
+    assert sorted(row[:2] for row in found(pool, "users")) == sorted(
+        (address, port) for address in addresses for port in (80, 81)
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ from spork.domain.identity.signatures import (
     sign_request,
     signature_base,
 )
-from spork.domain.security.cors import Cors
+from spork.domain.security.cors import Cors, origin_problem
 from spork.domain.security.csrf import (
     COOKIE,
     HEADER,
@@ -108,6 +110,53 @@ def test_an_unknown_origin_is_never_echoed(origin: str) -> None:
         *(cors.preflight(head("OPTIONS", origin=origin, access_control_request_method="GET")) or ()),
     ]
     assert not [name for name, _ in said if name.startswith(b"access-control")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "origin", "allowed"),
+    [
+        ("https://*.example.com", "https://a.example.com", True),
+        ("https://*.example.com", "https://a.b-c.example.com", True),
+        ("https://*.example.com", "https://example.com", False),
+        ("https://*.example.com", "https://.example.com", False),
+        ("https://*.example.com", "https://evil-example.com", False),
+        ("https://*.example.com", "http://a.example.com", False),
+        ("https://*.example.com", "https://a.example.com:8443", False),
+        ("https://*.example.com", "https://evil.com/.example.com", False),
+        ("https://*.example.com", "https://evil.com#.example.com", False),
+        ("https://*.example.com", "https://u@a.example.com", False),
+        ("https://*.example.com", "https://a..example.com", False),
+        ("https://*.example.com:8443", "https://a.example.com:8443", True),
+        ("capacitor://localhost", "capacitor://localhost", True),
+        ("capacitor://localhost", "ionic://localhost", False),
+        ("https://*.example.com", "null", False),
+        ("capacitor://localhost", "null", False),
+        ("null", "null", True),
+    ],
+)
+def test_patterns_stand_for_whole_labels_and_null_is_met_by_none(pattern: str, origin: str, allowed: bool) -> None:
+    assert origin_problem(pattern) == ""
+    cors = Cors(CorsPolicy((pattern,), credentials=True))
+    assert cors.allows(origin.encode()) is allowed
+    assert ((b"access-control-allow-origin", origin.encode()) in cors.actual(head(origin=origin))) is allowed
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "app.example.com", "https://", "https://a/b", "https://*", "https://*.com", "https://a.*.com", "https://*a.com",
+     "https://**.a.com", "https://*.*.a.com", "https://A.com", "https://a.com:443", "http://a.com:80", "data://x", "blob://x",
+     "https://a b", "https://é.com", "*.example.com", "https://a?b", "https://u@a", "1x://a", "https://*.com:8443"],
+)  # fmt: skip
+def test_what_no_browser_sends_or_lets_in_too_many_is_no_origin(text: str) -> None:
+    assert origin_problem(text) != ""
+
+
+@given(st.text(st.characters(codec="ascii", exclude_characters="\r\n\0"), max_size=40))
+def test_whatever_a_pattern_takes_is_a_host_below_it(text: str) -> None:
+    cors = Cors(CorsPolicy(("https://*.example.com",)))
+    origin = f"https://{text}.example.com"
+    if cors.allows(origin.encode()):
+        assert urlsplit(origin).hostname == f"{text}.example.com".lower()
 
 
 def test_any_origin_is_a_star_and_never_with_credentials() -> None:

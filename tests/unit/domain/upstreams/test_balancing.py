@@ -13,12 +13,14 @@ from spork.domain.upstreams.balancing import (
     HashRing,
     LeastRequest,
     PeakEwma,
+    Sticky,
     WeightedRotation,
     balancer_for,
     first_level,
     peak_average,
     ring_position,
     smooth_weighted,
+    token_of,
 )
 
 
@@ -187,3 +189,16 @@ def test_panic_uses_everyone_when_too_few_are_healthy() -> None:
     assert first_level([([a, b, c], [])], 0.5) == ([a, b, c], True)
     assert first_level([([a, b, c], [c])], 0.3) == ([c], False)
     assert first_level([], 0.5) == ([], False)
+
+
+def test_a_shown_token_keeps_its_target_while_that_is_available() -> None:
+    first, second = Spot("10.0.0.1:80"), Spot("10.0.0.2:80")
+    sticky: Sticky[Spot] = Sticky(WeightedRotation())
+    sticky.arrange([first, second], [first, second])
+    token = token_of(second.name)
+    assert second.name.encode() not in token
+    assert [sticky.pick(token, 0.0, ()) for _ in range(5)] == [second] * 5
+    assert sticky.pick(token, 0.0, (second,)) is first, "tried before: another one"
+    assert {sticky.pick(b"made up", 0.0, ()), sticky.pick(b"made up", 0.0, ())} == {first, second}
+    sticky.arrange([first], [first, second])
+    assert sticky.pick(token, 0.0, ()) is first
