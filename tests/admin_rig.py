@@ -19,8 +19,9 @@ from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from spork.adapters.prometheus.exposition import expose
 from spork.application.admin.access import Operators
 from spork.application.admin.actions import Actions
-from spork.application.admin.commands import Operations
+from spork.application.admin.commands import ObjectVersions, Operations
 from spork.application.admin.controls import Controls
+from spork.application.admin.current_overview import CurrentOverview
 from spork.application.admin.monitoring import Monitoring
 from spork.application.admin.queries import Queries
 from spork.application.admin.stream import Revisions, Stream
@@ -118,14 +119,23 @@ class AdminRig:
             lambda: 0,
         )
         self.revisions = Revisions(self.clock.unix)
-        self.operations = Operations(self.revisions, self.events, self.clock.unix, self.node, self.audit)
+        self.versions = ObjectVersions(self.revisions)
+        self.current = CurrentOverview(self.reporter, self.versions, self.clock)
+        self.operations = Operations(
+            self.versions,
+            self.revisions,
+            self.events,
+            self.clock.unix,
+            self.node,
+            self.audit,
+            on_done=self.current.forget,
+        )
         self.queries = Queries(
-            self.reporter,
+            self.current,
             self.controls,
             self.events,
             self.traffic,
             self.revisions,
-            self.operations.substances,
             self.clock,
         )
         self.stream = Stream(
@@ -137,9 +147,7 @@ class AdminRig:
             lambda: self.traffic.rate,
             most=self.streams,
         )
-        self.queries.prime = self.stream.prime
-        self.operations.on_done.append(self.queries.forget)
-        self.actions = Actions(self.controls, self.queries.fresh, self.clock.monotonic)
+        self.actions = Actions(self.controls, self.current.fresh, self.clock.monotonic)
         self.monitoring = Monitoring(self.node, self.clock, self.tally, self.queries.overview)
         self.monitoring.add(self.reporter)
         self.monitoring.add(self.events)
@@ -149,7 +157,9 @@ class AdminRig:
         self.witnessed: list[tuple[str, str, str, str]] = []
         self.app: Any = admin_application(
             [
-                *reading_handlers(self.queries, self.controls, "test", "0.1.0", self.node, History()),
+                *reading_handlers(
+                    self.queries, self.controls, "test", "0.1.0", self.node, History(), self.stream.prime
+                ),
                 *acting_handlers(self.actions, self.operations),
                 *streaming_handlers(
                     self.stream, lambda operator: self.operators.still(operator, self.clock.unix()), heartbeat=0.2

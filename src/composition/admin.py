@@ -1,7 +1,4 @@
-"""The operators' side of one gateway process, put together: what observes, what answers, what beats.
-
-Part of the composition root, beside container.py. Building opens nothing; `running()` does, for as long as its block lasts.
-"""
+"""Operators of one gateway process: what they see, what they may do, what is written down of it, and what keeps it current."""
 
 from __future__ import annotations
 
@@ -9,644 +6,513 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import os
-import socket
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from dependency_injector import containers, providers
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from spork.adapters.cryptography.certificates import CertificateHealth
-from spork.adapters.files.applied import AppliedFile
-from spork.adapters.files.line_sink import line_sink
-from spork.adapters.files.state_files import RevisionFiles, WorkerFiles, admin_token, file_signature, newest_change
+from spork.adapters.files.state_files import WorkerFiles, admin_token, file_signature, newest_change
 from spork.adapters.files.waiting_audit import WaitingAuditFile
-from spork.adapters.prometheus.exposition import expose
 from spork.adapters.sqlalchemy.audit import SqlAuditTrail
 from spork.adapters.sqlalchemy.health import RecordsHealth
-from spork.adapters.sqlalchemy.usage import SqlUsage
-from spork.adapters.structlog.access_log import AccessLog, line_fields
+from spork.adapters.structlog.access_log import AccessLog
 from spork.adapters.structlog.application_log import own_sink
-from spork.adapters.structlog.redaction import redact
 from spork.adapters.system.process import ProcessMeter
-from spork.adapters.yaml.load import load, loads
 from spork.application.admin.access import Operators
 from spork.application.admin.actions import Actions
-from spork.application.admin.commands import Operations
-from spork.application.admin.configuration import ConfigurationActions
-from spork.application.admin.controls import Component, Controls
-from spork.application.admin.explain import Explainer
+from spork.application.admin.callers import CallerControl
+from spork.application.admin.commands import ObjectVersions, Operations
+from spork.application.admin.component_health import Components
+from spork.application.admin.concern_watch import ConcernWatch
+from spork.application.admin.controls import CacheControl, Component, ConnectionControl, Controls
+from spork.application.admin.current_overview import CurrentOverview
 from spork.application.admin.health import ConfigurationHealth, DiskHealth, LogHealth, LoopHealth, UpstreamsHealth
+from spork.application.admin.heartbeat import OperatorHeartbeat
 from spork.application.admin.monitoring import Monitoring
 from spork.application.admin.queries import Queries
+from spork.application.admin.quotas import QuotaControl
+from spork.application.admin.security_notes import SecurityNotes
 from spork.application.admin.stream import Revisions, Stream
 from spork.application.admin.turns import Turns
 from spork.application.admin.upstreams import RegistryControl
 from spork.application.admin.versions import VersionReport, versions_of
-from spork.application.configuration.live import KeptExchange, LiveConfiguration
+from spork.application.callers.consumers import Consumers
+from spork.application.configuration.live import LiveConfiguration
 from spork.application.configuration.model import AdminToken, Configuration
-from spork.application.configuration.problems import errors
-from spork.application.exchange.exchange import Current, Observer, Snapshot
-from spork.application.fleet import concern_rules
+from spork.application.exchange.exchange import Current
 from spork.application.fleet.heartbeat import LoopLag, Reporter
-from spork.application.fleet.lifecycle import Lifecycle
-from spork.application.fleet.nodes import NodeRegistry, SingleNodeRegistry
-from spork.application.fleet.settings import FleetSettings, SettingsStore
+from spork.application.fleet.settings import FleetSettings
 from spork.application.kernel.clock import Clock
-from spork.application.limits.reports import LimitReport
-from spork.application.pipeline.configurator import Configurator
-from spork.application.telemetry.audit import AuditEntry
+from spork.application.limits.heavy_hitters import HeavyHitters
+from spork.application.limits.overrides import LimitOverrides
+from spork.application.limits.upkeep import LimitStores
 from spork.application.telemetry.event_log import EventLog
-from spork.application.telemetry.history import History
-from spork.application.telemetry.objective_ledger import ObjectiveLedger
-from spork.application.telemetry.objectives import ObjectiveTracker
-from spork.application.telemetry.security_log import SecurityDecisions
 from spork.application.telemetry.tail import Traffic
 from spork.application.telemetry.tally import RequestCounters
-from spork.application.telemetry.usage import UsageMeter
+from spork.application.telemetry.usage import UsageMeter, UsageStore
 from spork.application.telemetry.versions import VersionCounters
 from spork.application.telemetry.waiting_audit import WaitingAuditTrail
-from spork.application.upstreams.registry import UpstreamRegistry
-from spork.application.views import ComponentHealth
-from spork.composition.limits import LimitSide
+from spork.application.upstreams.drains import FleetDrains
+from spork.composition.admin_api import Discovery, admin_application
+from spork.composition.identity import ProcessIdentity
 from spork.composition.log_settings import FleetLogging
-from spork.composition.material import material_problems
+from spork.composition.records import own_records
 from spork.composition.telemetry import TelemetryExport
-from spork.domain.identity.consumers import Consumer
-from spork.domain.upstreams.circuit import Transition
-from spork.domain.upstreams.model import Target
+from spork.domain.limits.limit import RateLimiter
 
+# A gateway that shares nothing does not import a Redis client.
 if TYPE_CHECKING:
+    from spork.adapters.redis.fleet.idempotency import RedisIdempotency
     from spork.adapters.redis.fleet.nodes import RedisNodes
 
 log = logging.getLogger("spork.operators")
-#: Beats between looks for concerns while nobody watches.
-CONCERNS_EVERY = 5
 
 
-def _in_redis(nodes: NodeRegistry) -> RedisNodes | None:
-    """The registry, if it is the one in Redis; a lone node does not load a Redis client to know that it is not."""
-    if isinstance(nodes, SingleNodeRegistry):
+class AdminTokens:
+    """The tokens of the configuration in force, or the one that is made when none is configured."""
+
+    def __init__(self, configuration: Configuration, current: Current) -> None:
+        self._configuration = configuration
+        self._current = current
+        self._generated: AdminToken | None = None
+
+    def __call__(self) -> Sequence[AdminToken]:
+        configured = self._current.snapshot.configuration.admin.tokens or self._configuration.admin.tokens
+        if configured:
+            return configured
+        return (self._generated,) if self._generated is not None else ()
+
+    def generate(self) -> None:
+        """Make the token file when no token is configured."""
+        if not self._configuration.admin.tokens:
+            token = admin_token(self._configuration.state_dir)
+            self._generated = AdminToken("generated", hashlib.sha256(token.encode()).hexdigest(), "admin")
+
+
+def _kept_operations(board: RedisNodes | None) -> RedisIdempotency | None:
+    """Where a fleet keeps which writes were carried out; None for a process that serves alone."""
+    if board is None:
         return None
-    from spork.adapters.redis.fleet.nodes import RedisNodes
+    from spork.adapters.redis.fleet.idempotency import RedisIdempotency
 
-    return nodes if isinstance(nodes, RedisNodes) else None
-
-
-def node_name(configuration: Configuration) -> str:
-    """How this process is called in the fleet; stable over restarts. Workers add their number."""
-    worker = os.environ.get("SPORK_WORKER", "")
-    name = f"{os.environ.get('SPORK_NODE') or socket.gethostname()}:{configuration.port}"
-    return f"{name}/{worker}" if worker else name
+    return RedisIdempotency(board.client)
 
 
-def gateway_run() -> str:
-    """What the workers of one run of the gateway have in common, and no other run has."""
-    return os.environ.get("SPORK_RUN") or f"{os.getpid()}-{int(time.time() * 1000)}"
-
-
-def objective_ledger(board: RedisNodes | None, engine: AsyncEngine | None) -> ObjectiveLedger:
-    """Where counts of objectives are kept: what the fleet shares, else the records, else this process."""
-    if board is not None:
-        from spork.adapters.redis.fleet.objective_ledger import RedisObjectives
-
-        return RedisObjectives(board.client)
-    if engine is not None:
-        from spork.adapters.sqlalchemy.objective_ledger import SqlObjectives
-
-        return SqlObjectives(engine)
-    from spork.adapters.memory.objective_ledger import MemoryObjectives
-
-    return MemoryObjectives()
-
-
-def turns_of(board: RedisNodes | None, state_dir: str | Path) -> Turns | None:
+def _turns(board: RedisNodes | None, state_dir: str, identity: ProcessIdentity) -> Turns | None:
     """Where writes take turns: in what the fleet shares, else among the workers of this gateway."""
     if board is not None:
         from spork.adapters.redis.fleet.turns import RedisTurns
 
         return RedisTurns(board.client)
-    if "SPORK_WORKER" in os.environ:
+    if identity.worker:
         from spork.adapters.files.turns import FileTurns
 
         return FileTurns(state_dir)
     return None
 
 
-def settings_store(board: RedisNodes | None, state_dir: str | Path) -> SettingsStore:
-    """Where the settings that operators make are kept: in what the fleet shares, else in a file of the gateway's."""
-    if board is not None:
-        from spork.adapters.redis.fleet.settings import RedisSettings
-
-        return RedisSettings(board.client)
-    from spork.adapters.files.settings import FileSettings
-
-    return FileSettings(str(state_dir))
+def _logging(access_log: AccessLog, settings: FleetSettings, node: str, place: str) -> FleetLogging:
+    """`place` is where access lines go; `off` keeps them off whatever an operator wants."""
+    return FleetLogging(access_log, settings, node, place != "off")
 
 
-def own_records(configuration: Configuration) -> str:
-    """What is wrong with records that are one node's own beside a store that a fleet shares; empty when nothing is."""
-    if configuration.shared == "memory" or configuration.records.startswith("postgres"):
-        return ""
-    return (
-        "Records are this node's own (SQLite): other gateways of the shared store do not see its keys, plans and usage. "
-        "Set `records: postgresql://...` for a fleet."
+def _audit(engine: AsyncEngine, state_dir: str, node: str) -> WaitingAuditTrail:
+    return WaitingAuditTrail(SqlAuditTrail(engine), WaitingAuditFile(state_dir, node))
+
+
+def _operations(
+    versions: ObjectVersions,
+    revisions: Revisions,
+    events: EventLog,
+    clock: Clock,
+    node: str,
+    audit: WaitingAuditTrail,
+    kept: RedisIdempotency | None,
+    configuration: Configuration,
+    overview: CurrentOverview,
+    turns: Turns | None,
+    live: LiveConfiguration,
+    reporter: Reporter,
+    settings: FleetSettings,
+    drains: FleetDrains,
+    overrides: LimitOverrides,
+) -> Operations:
+    return Operations(
+        versions,
+        revisions,
+        events,
+        clock.unix,
+        node,
+        audit,
+        kept=kept,
+        own_records=own_records(configuration),
+        on_done=overview.forget,
+        turns=turns,
+        sync=(
+            live.follow,
+            reporter.beat,
+            settings.follow,
+            lambda: overrides.refresh(clock.unix()),
+            drains.follow,
+        ),
     )
 
 
-def own_version() -> str:
-    try:
-        return version("spork-gateway")
-    except PackageNotFoundError:
-        return "0"
+def _quotas(
+    limiter: RateLimiter,
+    insight: HeavyHitters,
+    overrides: LimitOverrides,
+    current: Current,
+    stores: LimitStores,
+    clock: Clock,
+    consumers: Consumers,
+    reporter: Reporter,
+) -> QuotaControl:
+    return QuotaControl(
+        limiter,
+        insight,
+        overrides,
+        lambda: current.snapshot.configuration,
+        stores.state,
+        clock.unix,
+        lambda name: consumers.plan_and_owner(name)[1] or "",
+        reporter.other_limits,
+    )
 
 
-class OperatorSide:
-    """Everything operators see and use of this process. `tally`, `traffic` and `access_log` observe exchanges."""
+def _controls(
+    upstreams: RegistryControl,
+    quotas: QuotaControl,
+    callers: CallerControl,
+    connections: ConnectionControl,
+    cache: CacheControl,
+) -> Controls:
+    return Controls(upstreams, quotas, callers, callers, callers, connections, cache)
 
-    def __init__(
-        self,
-        configuration: Configuration,
-        clock: Clock,
-        current: Current,
-        registry: UpstreamRegistry,
-        configurator: Configurator,
-        lifecycle: Lifecycle,
-        events: EventLog,
-        path: Path | None = None,
-        nodes: NodeRegistry | None = None,
-        engine: AsyncEngine | None = None,
-        controls: Controls | None = None,
-        limits: LimitSide | None = None,
-        connections: Callable[[Target], int] | None = None,
-    ) -> None:
-        self.clock = clock
-        self.configuration = configuration
-        self.events = events
-        self.node = events.node
-        self.lifecycle = lifecycle
-        self._current = current
-        self._registry = registry
-        self.tally = RequestCounters()
-        self.traffic = Traffic(redact=redact)
-        self.access_log = AccessLog(line_sink(configuration.access_log))
-        self.access_log.enabled = configuration.access_log != "off"
-        self.controls = controls or Controls()
-        self.nodes = nodes or SingleNodeRegistry()
-        board = _in_redis(self.nodes)
-        counted = None if connections is None else (lambda live: connections(live.declared))
-        self.upstreams = RegistryControl(registry, clock.monotonic, connections=counted)
-        self.controls.upstreams = self.controls.upstreams or self.upstreams
-        if limits is not None:
-            self.controls.quotas = self.controls.quotas or limits.control
-        self.lag = LoopLag()
-        self.export = TelemetryExport(
-            self.node,
-            own_version(),
-            lambda: self.monitoring.report(),
-            lambda exchange: line_fields(self.access_log.line(exchange)),
-        )
-        events.listen(self.export.heard)
-        configurator.on_swap.append(self.export.swapped)
-        self.reporter = Reporter(
-            self.node,
-            clock,
-            self.tally,
-            events,
-            self.nodes,
-            lambda: current.snapshot,
-            self.controls.upstreams,
-            self.in_flight,
-            lambda: self.usage.consumers(),
-            LimitReport if limits is None else limits.report,
-        )
-        if limits is not None:
-            limits.control.others = self.reporter.other_limits
-        configurator.on_swap.append(self.configuration_swapped)
-        lifecycle.remarks = self.remarks
-        self.revisions = Revisions(clock.unix)
-        self.audit: WaitingAuditTrail | None = None
-        if engine is not None:
-            self.audit = WaitingAuditTrail(SqlAuditTrail(engine), WaitingAuditFile(configuration.state_dir, self.node))
-        self.usage_store = SqlUsage(engine) if engine is not None else None
-        self.usage = UsageMeter(clock.unix, self.usage_store)
-        self.versions = VersionCounters(events)
-        ledger = objective_ledger(board, engine)
-        run = f"{os.getpid()}-{clock.unix():.6f}"
-        self.levels = ObjectiveTracker(configuration.objectives, clock.unix, ledger, self.node, run)
-        self.security = SecurityDecisions(clock.unix, self.node)
-        kept = None
-        if board is not None:
-            from spork.adapters.redis.fleet.idempotency import RedisIdempotency
 
-            kept = RedisIdempotency(board.client)
-        self.operations = Operations(
-            self.revisions,
-            events,
-            clock.unix,
-            self.node,
-            self.audit,
-            kept=kept,
-            own_records=own_records(configuration),
-            turns=turns_of(board, configuration.state_dir),
-        )
-        self.queries = Queries(
-            self.reporter, self.controls, events, self.traffic, self.revisions, self.operations.substances, clock
-        )
-        self.stream = Stream(
-            self.revisions,
-            msgspec.json.Encoder().encode,
-            self.queries.rows,
-            self.queries.tick,
-            self.traffic.since,
-            lambda: self.traffic.rate,
-        )
-        self.queries.prime = self.stream.prime
-        self.operations.on_done.append(self.queries.forget)
-        applied = AppliedFile(configuration.state_dir)
-        self.live = LiveConfiguration(
-            lambda: load(path, os.environ, material_problems),
-            lambda text: loads(
-                text, str(path or "spork.yaml"), os.environ, str(path.parent if path else "."), material_problems
-            ),
-            configurator.apply_in_slices,
-            RevisionFiles(configuration.state_dir),
-            clock.unix,
-            events,
-            applied if board is None else KeptExchange(applied, board),
-            self.reporter.revisions,
-            self.reporter.beat,
-            "api" if board is None else "fleet",
-        )
-        self.queries.show_config(self.live.view)
-        self._board = board
-        self.settings = FleetSettings(settings_store(board, configuration.state_dir))
-        written = configuration.access_log != "off"
-        self.logging = FleetLogging(self.access_log, self.settings, self.node, written)
-        self.operations.sync += [self.live.follow, self.reporter.beat, self.settings.follow]
-        if limits is not None:
-            self.operations.sync.append(lambda: limits.overrides.refresh(clock.unix()))
-        self.actions = Actions(self.controls, self.queries.fresh, clock.monotonic)
-        worker = f"{self.node.replace('/', '_')}-{os.getpid()}"
-        self.shelf = WorkerFiles(configuration.state_dir, gateway_run(), worker)
-        self.monitoring = Monitoring(worker, clock, self.tally, self.queries.overview, self.shelf, self.lag)
-        logs = [LogHealth(self.access_log.sink, lambda: self.access_log.enabled)]
-        if (sink := own_sink()) is not None:
-            logs.append(LogHealth(sink, log="application"))
-        process = ProcessMeter()
-        meters: list[Any] = [
-            self.reporter, events, self.stream, self.live, self.lag, process, self.upstreams, self.usage,
-            self.levels, self.security, self.audit, self.nodes, self.controls.quotas, self.queries.concern_ledger,
-            self.export, *logs,
-        ]  # fmt: skip
-        for meter in meters:
-            if hasattr(meter, "samples"):
-                self.monitoring.add(meter)
-        self.monitoring.add(self.versions)
-        self.history = History()
-        self._certificates = CertificateHealth(self._certificate_files, clock.unix)
-        components: list[Component] = [
-            process,
-            self._certificates,
-            LoopHealth(self.lag),
-            ConfigurationHealth(self.live),
-            DiskHealth(configuration.state_dir),
-            *logs,
-            UpstreamsHealth(self.queries.overview),
-        ]
-        if engine is not None:
-            components.append(RecordsHealth(engine))
-        if board is not None:
-            from spork.adapters.redis.fleet.nodes import RedisHealth
+def _stream(revisions: Revisions, queries: Queries, traffic: Traffic) -> Stream:
+    encode = msgspec.json.Encoder().encode
+    return Stream(revisions, encode, queries.rows, queries.tick, traffic.since, lambda: traffic.rate)
 
-            components.append(RedisHealth(board.client))
-        for component in components:
-            self.queries.add_component(component)
-        if limits is not None:
-            self.monitoring.add(limits)
-            self.add_component(limits)
-        self.operators = Operators(self.admin_tokens, limiter=limits.redis if limits is not None else None)
-        self._generated: AdminToken | None = None
-        self._beats = 0
-        self._component_rows: Sequence[ComponentHealth] = ()
-        self._notes: set[asyncio.Future[Any]] = set()
 
-    def in_flight(self) -> int:
-        """Requests that targets are serving for this process."""
-        return sum(target.active for upstream in self._registry for target in upstream.targets)
-
-    @property
-    def observers(self) -> list[Observer]:
-        """What sees each exchange when it is over, in this order."""
-        return [
-            *self.export.observers,
-            self.tally,
-            self.traffic,
-            self.usage,
-            self.versions,
-            self.levels,
-            self.security,
-            self.access_log,
-        ]
-
-    def version_report(self) -> VersionReport:
-        """Who still calls which version."""
-        return VersionReport(
-            lambda: versions_of(self._current.snapshot.configuration.routes),
-            self.usage_store,
-            self.usage.flush,
-            self.versions,
-            lambda name: self.usage.plan_of(name)[0] or "",
-        )
-
-    def know_consumers(self, named: Callable[[str], Consumer | None]) -> None:
-        """Where plan and owner of a consumer are found, for the views of consumers."""
-
-        def plan_of(name: str) -> tuple[str | None, str | None]:
-            consumer = named(name)
-            return (None, None) if consumer is None else (consumer.plan or None, consumer.owner or None)
-
-        self.usage.plan_of = plan_of
-
-    def configuration_swapped(self, before: Snapshot, after: Snapshot) -> None:
-        """A new configuration is in force."""
-        telemetry = after.configuration.telemetry
-        self.traffic.link = "" if telemetry is None else telemetry.traces.link
-        self.levels.adopt(after.configuration.objectives)
-        self.usage.forget_units()
-        self.tally.forget(frozenset(after.plans))
-
-    def remarks(self) -> list[str]:
-        """What readiness adds: ready, but not all of the configuration is in force, or records are not the fleet's."""
-        return [*self._of_configuration(), *filter(None, (own_records(self.configuration),))]
-
-    def _of_configuration(self) -> list[str]:
-        problems = self.live.problems
-        if errors(problems):
-            return ["the configuration on disk is refused; the last good one serves"]
-        if any("left out" in problem.suggestion for problem in problems):
-            return ["parts of the configuration have errors and are left out"]
-        return []
-
-    def circuit_moved(self, name: str, transition: Transition) -> None:
-        """Hears every move of every circuit, for the metrics."""
-        if transition.before is not transition.after:
-            self.upstreams.moved(name, transition.after.value)
-
-    def add_component(self, component: Component) -> None:
-        self.queries.add_component(component)
-
-    # ---------------------------------------------------------------------------------------------------- admin tokens
-
-    def admin_tokens(self) -> Sequence[AdminToken]:
-        """The tokens of the configuration in force, or the generated one when there are none."""
-        configured = self._current.snapshot.configuration.admin.tokens or self.configuration.admin.tokens
-        if configured:
-            return configured
-        return (self._generated,) if self._generated is not None else ()
-
-    def generate_token(self) -> None:
-        """Make the token file when no token is configured."""
-        if not self.configuration.admin.tokens:
-            token = admin_token(self.configuration.state_dir)
-            self._generated = AdminToken("generated", hashlib.sha256(token.encode()).hexdigest(), "admin")
-
-    def record_security_event(self, kind: str, who: str, client: str, detail: str) -> None:
-        """A security event on the admin listener: told, and audited."""
-        self.events.publish(kind, "admin", {"actor": who, "outcome": "refused", "detail": detail})
-        entry = AuditEntry(
-            self.clock.unix(),
-            kind,
-            actor=who,
-            object="admin",
-            outcome="refused",
-            detail=detail,
-            client=client,
-            node=self.node,
-        )
-        task = asyncio.ensure_future(self.operations.note(entry))
-        self._notes.add(task)
-        task.add_done_callback(self._notes.discard)
-
-    async def note_profile(self, actor: str, client: str, words: str, reason: str) -> None:
-        """Who took a profile of this node, in the audit trail."""
-        entry = AuditEntry(
-            self.clock.unix(),
-            "profile.take",
-            actor=actor,
-            object=self.node,
-            outcome="done",
-            detail=words,
-            reason=reason,
-            client=client,
-            node=self.node,
-        )
-        await self.operations.note(entry)
-
-    # ------------------------------------------------------------------------------------------------- the application
-
-    @property
-    def open_to_readers(self) -> bool:
-        """Whether what only reads needs no token: as configured, or because the admin listener is on loopback."""
-        admin = self.configuration.admin
-        if admin.readers != "auto":
-            return admin.readers == "open"
-        return admin.host in ("127.0.0.1", "::1", "localhost")
-
-    def _same_files(self, node: str) -> bool:
-        """Whether a node is a worker of this very gateway, and so reads the same files."""
-        return node.partition("/")[0] == self.node.partition("/")[0]
-
-    def admin_names(self) -> tuple[str, ...]:
-        """Names with a dot that the admin listener answers to: those configured now, and this machine's own."""
-        own = (self.configuration.admin.host.lower(), socket.gethostname().lower())
-        return (*self._current.snapshot.configuration.admin.hosts, *self.configuration.admin.hosts, *own)
-
-    def exposed_metrics(self) -> Sequence[Any]:
-        """Handlers for a data listener that exposes metrics: open, because the operator asked for it."""
-        from spork.adapters.litestar.admin.monitoring import metrics_handlers
-
-        return metrics_handlers(self.monitoring, expose)
-
-    def admin_app(self, explainer: Explainer, extra: Sequence[Any] = ()) -> Any:
-        """The ASGI application of the admin listener. `extra` handlers stand at its root."""
-        from spork.adapters.litestar.admin.access import Authenticated
-        from spork.adapters.litestar.admin.accounting import accounting_handlers
-        from spork.adapters.litestar.admin.acting import acting_handlers
-        from spork.adapters.litestar.admin.application import admin_application
-        from spork.adapters.litestar.admin.caching import caching_handlers
-        from spork.adapters.litestar.admin.configuring import configuring_handlers
-        from spork.adapters.litestar.admin.logging import logging_handlers
-        from spork.adapters.litestar.admin.monitoring import monitoring_handlers
-        from spork.adapters.litestar.admin.profiling import profiling_handlers
-        from spork.adapters.litestar.admin.reading import reading_handlers
-        from spork.adapters.litestar.admin.streaming import streaming_handlers
-        from spork.adapters.litestar.health import health_handlers
-        from spork.application.telemetry.profiler import Profiler
-
-        closed = None
-        if not self.open_to_readers:
-            closed = Authenticated(self.operators, self.clock.unix, self.record_security_event)
-        health = health_handlers(self.lifecycle, frozenset({"health", "ready", "startup"}))
-        configuring = configuring_handlers(
-            self.queries, ConfigurationActions(self.live, self._same_files), self.operations, explainer
-        )
-        gateway = os.environ.get("SPORK_NAME") or socket.gethostname()
-        return admin_application(
-            [
-                *reading_handlers(self.queries, self.controls, gateway, own_version(), self.node, self.history),
-                *acting_handlers(self.actions, self.operations),
-                *configuring,
-                *streaming_handlers(self.stream, lambda operator: self.operators.still(operator, self.clock.unix())),
-                *profiling_handlers(Profiler(), self.node, self.note_profile),
-                *caching_handlers(self.queries, self.controls, self.actions, self.operations),
-                *logging_handlers(self.operations, self.logging.state, self.logging.change),
-                *accounting_handlers(
-                    self.queries,
-                    self.operations,
-                    self.levels,
-                    self.audit,
-                    self.usage_store,
-                    self.usage.flush,
-                    self.version_report(),
-                    lambda: self.controls.cache,
-                ),
-            ],
-            [*health, *monitoring_handlers(self.monitoring, self.queries, expose, closed), *extra],
-            self.operators,
-            self.clock.unix,
-            self.record_security_event,
-            own_version(),
-            self.admin_names,
-        )
-
-    # --------------------------------------------------------------------------------------------------------- running
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Observe, beat and watch until the block ends; then flush and say goodbye."""
-        self.generate_token()
-        if remark := own_records(self.configuration):
-            log.warning("%s", remark)
-        self.access_log.sink.open()
-        self.export.open()
-        if os.environ.get("SPORK_WORKER", "0") == "0":
-            await asyncio.to_thread(self.shelf.clear_old)
-        await self.live.adopt(await self.live.read_file())
-        await self.settings.follow()
-        await self.live.follow(newer_than=newest_change(self.live.sources))
-        loops: list[Callable[[], Any]] = [
-            self._beat,
-            self.lag.watch,
-            self._watch_files,
-            self._end_streams,
-            self._watch_streams,
-        ]
-        if self.audit is not None:
-            loops.append(self.audit.settling)
-        tasks = [asyncio.create_task(loop()) for loop in loops]
-        try:
-            yield
-        finally:
-            self.stream.end()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self.nodes.leave(self.node)
-            await self.usage.flush()
-            if self.levels.any:
-                await self.levels.flush()
-            for entry in self.security.take():
-                await self.operations.note(entry)
-            if self._notes:
-                await asyncio.wait(self._notes, timeout=1.0)
-            await self.export.close()
-            await asyncio.to_thread(self.access_log.sink.close)
-
-    def _certificate_files(self) -> Sequence[str]:
+def _certificates(configuration: Configuration, current: Current, clock: Clock) -> CertificateHealth:
+    def files() -> Sequence[str]:
         """PEM files of certificates this gateway shows: to clients, and to targets."""
-        found = []
-        configuration = self._current.snapshot.configuration
-        for declared in (self.configuration, configuration):
-            tls = getattr(declared, "tls", None)
-            if tls is not None:
-                found.append(str(tls.cert))
-        for upstream in configuration.upstreams:
-            if upstream.tls is not None and upstream.tls.cert:
-                found.append(upstream.tls.cert)
-        return found
+        in_force = current.snapshot.configuration
+        shown = [str(declared.tls.cert) for declared in (configuration, in_force) if declared.tls is not None]
+        return shown + [each.tls.cert for each in in_force.upstreams if each.tls is not None and each.tls.cert]
 
-    async def _look_for_concerns(self) -> None:
-        """What is not as it should be, every few seconds; each second while somebody watches."""
-        self._beats += 1
-        if self._beats % CONCERNS_EVERY and not self.stream.watchers:
-            return
-        if self._beats % CONCERNS_EVERY == 0 or not self._component_rows:
-            self._component_rows = await self.queries.health()
-            if not self.stream.watchers:  # else they have just been read
-                with contextlib.suppress(OSError, TimeoutError):
-                    await asyncio.wait_for(self.queries.refresh(("quotas",)), 1.0)
-        overview = self.queries.overview()
-        found = concern_rules.everything(
-            overview.services(),
-            overview.targets(),
-            overview.breakers(),
-            self.queries.quota_rows,
-            overview.picture.nodes,
-            self._component_rows,
-            self.live.problems,
-            await self.levels.current() if self.levels.any else (),
-        )
-        self.queries.concern_ledger.observe(found, self.clock.unix())
+    return CertificateHealth(files, clock.unix)
 
-    async def _keep_history(self) -> None:
-        now = self.clock.unix()
-        if self.history.due(now):
-            for _ in self.tally.settling():
-                await asyncio.sleep(0)
-            self.history.sample(self.tally.last_windows(), now)
 
-    async def _beat(self) -> None:
-        """Each second: what this node is, what the others are, what changed, what the fleet was told."""
-        while True:
-            try:
-                await self.reporter.beat()
-                if self._board is not None:
-                    self.revisions.skew = self._board.skew
-                if self.stream.watchers:
-                    await self.queries.refresh()
-                self.queries.forget()
-                await self._look_for_concerns()
-                await self._keep_history()
-                await self.stream.beat()
-                if "SPORK_WORKER" in os.environ:
-                    await asyncio.to_thread(self.shelf.put, await self.monitoring.report())
-                await self.live.follow()
-                await self.settings.follow()
-                await self.levels.tick()
-                await self.usage.tick()
-                routes = self._current.snapshot.configuration.routes
-                self.versions.tick((version for _, version in versions_of(routes)), self.clock.unix())
-                for entry in self.security.due():
-                    await self.operations.note(entry)
-            except Exception:
-                log.exception("heartbeat")
-            await asyncio.sleep(1.0)
+def _log_health(access_log: AccessLog) -> tuple[LogHealth, ...]:
+    own = own_sink()
+    access = LogHealth(access_log.sink, lambda: access_log.enabled)
+    return (access,) if own is None else (access, LogHealth(own, log="application"))
 
-    async def _watch_streams(self) -> None:
-        """The stream of an operator whose token expired or was taken out of the configuration ends."""
-        while True:
-            self.stream.look()
-            await asyncio.sleep(0.5)
 
-    async def _end_streams(self) -> None:
-        """Shutdown has begun: streams would otherwise hold it up for the whole grace period."""
-        await self.lifecycle.draining()
-        self.stream.end()
+def _components(
+    process: ProcessMeter,
+    certificates: CertificateHealth,
+    lag: LoopLag,
+    live: LiveConfiguration,
+    configuration: Configuration,
+    logs: tuple[LogHealth, ...],
+    overview: CurrentOverview,
+    engine: AsyncEngine,
+    board: RedisNodes | None,
+    limits: LimitStores,
+) -> Components:
+    found: list[Component] = [
+        process,
+        certificates,
+        LoopHealth(lag),
+        ConfigurationHealth(live),
+        DiskHealth(configuration.state_dir),
+        *logs,
+        UpstreamsHealth(overview.overview),
+        RecordsHealth(engine),
+    ]
+    if board is not None:
+        from spork.adapters.redis.fleet.nodes import RedisHealth
 
-    async def _watch_files(self) -> None:
-        await self.live.watch(file_signature)
+        found.append(RedisHealth(board.client))
+    return Components((*found, limits))
+
+
+def _monitoring(
+    identity: ProcessIdentity,
+    clock: Clock,
+    tally: RequestCounters,
+    overview: CurrentOverview,
+    shelf: WorkerFiles,
+    lag: LoopLag,
+    logs: tuple[LogHealth, ...],
+    *meters: object,
+) -> Monitoring:
+    """A part that is not there, or has no numbers, is left out."""
+    asked: list[Any] = [meter for meter in (*meters, *logs) if hasattr(meter, "samples")]
+    return Monitoring(identity.label, clock, tally, overview.overview, shelf, lag, asked)
+
+
+def _version_report(
+    current: Current, store: UsageStore, usage: UsageMeter, counters: VersionCounters, consumers: Consumers
+) -> VersionReport:
+    return VersionReport(
+        lambda: versions_of(current.snapshot.configuration.routes),
+        store,
+        usage.flush,
+        counters,
+        lambda name: consumers.plan_and_owner(name)[0] or "",
+    )
+
+
+def _concerns(queries: Queries, live: LiveConfiguration, objectives: Any, stream: Stream, clock: Clock) -> ConcernWatch:
+    return ConcernWatch(queries, live, objectives, lambda: bool(stream.watchers), clock.unix)
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    configuration: Configuration,
+    identity: ProcessIdentity,
+    tokens: AdminTokens,
+    access_log: AccessLog,
+    export: TelemetryExport,
+    monitoring: Monitoring,
+    shelf: WorkerFiles,
+    live: LiveConfiguration,
+    settings: FleetSettings,
+    logs: FleetLogging,
+    heartbeat: OperatorHeartbeat,
+) -> AsyncIterator[None]:
+    """Observe, beat and watch until the block ends; then flush and leave the fleet."""
+    tokens.generate()
+    if remark := own_records(configuration):
+        log.warning("%s", remark)
+    access_log.sink.open()
+    export.open(monitoring.report)
+    if identity.first:
+        await asyncio.to_thread(shelf.clear_old)
+    await live.adopt(await live.read_file())
+    logs.listen()
+    await settings.follow()
+    await live.follow(newer_than=newest_change(live.sources))
+    try:
+        async with heartbeat.running():
+            yield
+    finally:
+        await export.close()
+        await asyncio.to_thread(access_log.sink.close)
+
+
+class AdminContainer(containers.DeclarativeContainer):
+    """`application` is the admin listener's; `running` keeps what it shows current."""
+
+    configuration: providers.Dependency[Configuration] = providers.Dependency()
+    clock: providers.Dependency[Any] = providers.Dependency()
+    identity: providers.Dependency[ProcessIdentity] = providers.Dependency()
+    current: providers.Dependency[Current] = providers.Dependency()
+    events: providers.Dependency[EventLog] = providers.Dependency()
+    engine: providers.Dependency[AsyncEngine] = providers.Dependency()
+    nodes: providers.Dependency[Any] = providers.Dependency()
+    board: providers.Dependency[Any] = providers.Dependency()
+    live_exchanges: providers.Dependency[Any] = providers.Dependency()
+    mirrors: providers.Dependency[Any] = providers.Dependency()
+    decisions: providers.Dependency[Any] = providers.Dependency()
+    explainer: providers.Dependency[Any] = providers.Dependency()
+    limits = providers.DependenciesContainer()
+    callers = providers.DependenciesContainer()
+    upstreams = providers.DependenciesContainer()
+    telemetry = providers.DependenciesContainer()
+    caching = providers.DependenciesContainer()
+    fleet = providers.DependenciesContainer()
+
+    tokens = providers.Singleton(AdminTokens, configuration, current)
+    operators = providers.Singleton(Operators, tokens, limiter=limits.shared)
+    audit = providers.Singleton(_audit, engine, configuration.provided.state_dir, identity.provided.node)
+    operations = providers.Singleton(
+        _operations,
+        fleet.versions,
+        fleet.revisions,
+        events,
+        clock,
+        identity.provided.node,
+        audit,
+        providers.Singleton(_kept_operations, board),
+        configuration,
+        fleet.overview,
+        providers.Singleton(_turns, board, configuration.provided.state_dir, identity),
+        fleet.live,
+        fleet.reporter,
+        fleet.settings,
+        upstreams.drains,
+        limits.limit_overrides,
+    )
+    notes = providers.Singleton(SecurityNotes, operations, events, clock.provided.unix, identity.provided.node)
+    quotas = providers.Singleton(
+        _quotas,
+        limits.limiter,
+        limits.insight,
+        limits.limit_overrides,
+        current,
+        limits.stores,
+        clock,
+        callers.consumers,
+        fleet.reporter,
+    )
+    controls = providers.Singleton(
+        _controls, upstreams.control, quotas, callers.control, live_exchanges, caching.operations
+    )
+    process = providers.Singleton(ProcessMeter)
+    certificates = providers.Singleton(_certificates, configuration, current, clock)
+    log_health = providers.Singleton(_log_health, telemetry.access_log)
+    components = providers.Singleton(
+        _components,
+        process,
+        certificates,
+        fleet.lag,
+        fleet.live,
+        configuration,
+        log_health,
+        fleet.overview,
+        engine,
+        board,
+        limits.stores,
+    )
+    queries = providers.Singleton(
+        Queries,
+        fleet.overview,
+        controls,
+        events,
+        telemetry.traffic,
+        fleet.revisions,
+        clock,
+        config=fleet.live.provided.view,
+        components=components,
+    )
+    stream = providers.Singleton(_stream, fleet.revisions, queries, telemetry.traffic)
+    actions = providers.Singleton(Actions, controls, fleet.overview.provided.fresh, clock.provided.monotonic)
+    shelf = providers.Singleton(
+        WorkerFiles, configuration.provided.state_dir, identity.provided.run, identity.provided.label
+    )
+    monitoring = providers.Singleton(
+        _monitoring,
+        identity,
+        clock,
+        telemetry.tally,
+        fleet.overview,
+        shelf,
+        fleet.lag,
+        log_health,
+        fleet.reporter,
+        events,
+        stream,
+        fleet.live,
+        fleet.lag,
+        process,
+        upstreams.control,
+        telemetry.usage,
+        telemetry.objectives,
+        telemetry.security,
+        audit,
+        nodes,
+        quotas,
+        queries.provided.concern_ledger,
+        telemetry.export,
+        telemetry.versions,
+        telemetry.delivery,
+        limits.stores,
+        limits.guards,
+        limits.shedding,
+        caching.cache,
+        live_exchanges,
+        mirrors,
+        decisions,
+    )
+    version_report = providers.Singleton(
+        _version_report, current, telemetry.usage_store, telemetry.usage, telemetry.versions, callers.consumers
+    )
+    logs = providers.Singleton(
+        _logging, telemetry.access_log, fleet.settings, identity.provided.node, configuration.provided.access_log
+    )
+    discovery = providers.Singleton(
+        Discovery, configuration, upstreams.registrations, upstreams.registry, queries, operators, notes, clock
+    )
+    concerns = providers.Singleton(_concerns, queries, fleet.live, telemetry.objectives, stream, clock)
+    heartbeat = providers.Singleton(
+        OperatorHeartbeat,
+        node=identity.provided.node,
+        current=current,
+        reporter=fleet.reporter,
+        overview=fleet.overview,
+        queries=queries,
+        stream=stream,
+        concerns=concerns,
+        live=fleet.live,
+        settings=fleet.settings,
+        quotas=quotas,
+        monitoring=monitoring,
+        shelf=providers.Selector(
+            providers.Callable(lambda worker: "several" if worker else "one", identity.provided.worker),
+            one=providers.Object(None),
+            several=shelf,
+        ),
+        tally=telemetry.tally,
+        history=telemetry.history,
+        objectives=telemetry.objectives,
+        usage=telemetry.usage,
+        versions=telemetry.versions,
+        security=telemetry.security,
+        operations=operations,
+        notes=notes,
+        audit=audit,
+        nodes=nodes,
+        lag=fleet.lag,
+        state_changes=fleet.state_changes,
+        lifecycle=fleet.lifecycle,
+        unix=clock.provided.unix,
+        signature=providers.Object(file_signature),
+    )
+    application = providers.Singleton(
+        admin_application,
+        configuration,
+        identity,
+        clock,
+        current,
+        queries,
+        controls,
+        actions,
+        operations,
+        operators,
+        notes,
+        stream,
+        fleet.live,
+        explainer,
+        monitoring,
+        telemetry.objectives,
+        audit,
+        telemetry.usage,
+        telemetry.usage_store,
+        telemetry.history,
+        version_report,
+        fleet.lifecycle,
+        logs,
+        discovery,
+    )
+    running = providers.Callable(
+        _running,
+        configuration,
+        identity,
+        tokens,
+        telemetry.access_log,
+        telemetry.export,
+        monitoring,
+        shelf,
+        fleet.live,
+        fleet.settings,
+        logs,
+        heartbeat,
+    )

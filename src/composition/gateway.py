@@ -1,28 +1,27 @@
-"""The only composition root: which adapter stands behind which port. Synchronous providers only, built once.
+"""The only composition root: which adapter stands behind which port, a container per room.
 
-Nothing here opens a socket or a file; what has a lifecycle is opened and closed by `composition/process.py` in one
-AsyncExitStack, in the order in which the graph needs it.
+Nothing here opens a socket or a file; `composition/process.py` enters each room's `running()` in one AsyncExitStack, in the
+order in which they need each other. Tests build the system from these containers too, with overrides where they
+need a part of their own.
 """
 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from dependency_injector import containers, providers
 
-from spork.adapters.http1.transport import HttptoolsTransport
 from spork.adapters.litestar.problems import JsonProblemResponses
 from spork.adapters.memory.rate_limiter import MemoryRateLimiter
 from spork.adapters.msgspec.json_values import MsgspecJson
 from spork.adapters.sqlalchemy.database import open_database
 from spork.adapters.system.clock import SystemClock
 from spork.application.admin.explain import Explainer
+from spork.application.callers.consumers import Consumers
 from spork.application.configuration.model import Configuration
-from spork.application.exchange.answers import Gateway, ProblemResponses
 from spork.application.exchange.exchange import Current, Snapshot
-from spork.application.fleet.lifecycle import Lifecycle
-from spork.application.fleet.nodes import NodeRegistry, SingleNodeRegistry
 from spork.application.guards.order import in_order
 from spork.application.guards.policy import Policy
 from spork.application.guards.transform import TransformingPolicy
@@ -34,23 +33,23 @@ from spork.application.pipeline.client_address import ClientAddress
 from spork.application.pipeline.configurator import Configurator
 from spork.application.pipeline.forwarder import Forwarder
 from spork.application.pipeline.sender import Sender
+from spork.application.telemetry.event_delivery import EventLines
 from spork.application.telemetry.event_log import EventLog
-from spork.application.upstreams.credentials import CredentialStore, TokenEndpoint
-from spork.application.upstreams.transport import UpstreamTransport
-from spork.composition.admin import OperatorSide, node_name
+from spork.composition.admin import AdminContainer
+from spork.composition.admin_api import data_application
 from spork.composition.answers import answer_stages
-from spork.composition.caching import CacheSide
-from spork.composition.callers import CallerSide
+from spork.composition.caching import CachingContainer
+from spork.composition.callers import CallersContainer
 from spork.composition.codings import codings
 from spork.composition.decisions import Deciding
-from spork.composition.lazily import LazyTokenEndpoint, LazyTransport
-from spork.composition.limits import LimitSide
-from spork.composition.upstreams import UpstreamSide
+from spork.composition.fleet import FleetContainer, NodesContainer
+from spork.composition.identity import read_identity
+from spork.composition.limits import LimitsContainer
+from spork.composition.signals import Signals
+from spork.composition.telemetry import TelemetryContainer
+from spork.composition.upstreams import UpstreamsContainer
+from spork.domain.identity.revocation import RevocationSet
 from spork.domain.routing.table import RouteTable
-
-# The web framework is imported where an application is built, so that `spork explain` does without.
-if TYPE_CHECKING:
-    from litestar import Litestar
 
 
 def empty_snapshot() -> Snapshot:
@@ -58,201 +57,191 @@ def empty_snapshot() -> Snapshot:
     return Snapshot("", Configuration(), RouteTable(()), {}, {})
 
 
-def data_application(
-    gateway: Gateway,
-    refusals: ProblemResponses,
-    lifecycle: Lifecycle,
-    expose: tuple[str, ...],
-    callers: CallerSide,
-    clients: ClientAddress,
-    operators: OperatorSide,
-    upstreams: UpstreamSide,
-) -> Litestar:
-    """The data listener's application: the proxy and the endpoints it exposes."""
-    from spork.adapters.litestar.applications import application
-    from spork.adapters.litestar.auth import auth_router, jwks_handler
-    from spork.adapters.litestar.health import health_handlers
-    from spork.adapters.litestar.proxy import proxy_mount
-
-    operators.know_consumers(callers.consumers.named)
-    handlers: list[Any] = [proxy_mount(gateway, refusals), *health_handlers(lifecycle, frozenset(expose))]
-    if "auth" in expose:
-        handlers.append(auth_router(callers.desk(), refusals, clients))
-    if "jwks" in expose:
-        handlers.append(jwks_handler(lambda: callers.signer.key_set()))
-    if "metrics" in expose:
-        handlers += operators.exposed_metrics()
-    if "discovery" in expose:
-        handlers += upstreams.routers(operators)
-    return application(handlers)
-
-
-def admin_application(operators: OperatorSide, explainer: Explainer, upstreams: UpstreamSide) -> Any:
-    """The admin listener's application."""
-    return operators.admin_app(explainer, upstreams.routers(operators))
-
-
-def event_log(configuration: Configuration, clock: Clock) -> EventLog:
-    return EventLog(node_name(configuration), clock.unix)
-
-
-def token_endpoint() -> TokenEndpoint:
-    """Where tokens for external APIs come from; imports and opens nothing before the first one."""
-    return LazyTokenEndpoint()
-
-
-def httpx_transport() -> UpstreamTransport:
-    from spork.adapters.httpx.transport import HttpxTransport
-
-    return HttpxTransport()
-
-
-def fleet(shared: str) -> NodeRegistry:
-    """Where the processes of a fleet hear of each other."""
-    if shared == "memory":
-        return SingleNodeRegistry()
-    from spork.adapters.redis.fleet.nodes import RedisNodes
-    from spork.adapters.redis.store.connection import connect
-
-    # Reports are larger than what the request path asks for; they may take a little longer.
-    return RedisNodes(connect(shared, connections=4, operation=1.0).client)
-
-
-def admission_policies(callers: CallerSide, limits: LimitSide, upstreams: UpstreamSide) -> tuple[Policy, ...]:
+def _policies(*rooms: tuple[Policy, ...]) -> tuple[Policy, ...]:
     """Every policy of routes, in the order of admission."""
-    return in_order(
-        (
-            *callers.policies(),
-            *limits.policies(),
-            *upstreams.policies(),
-            VersionPolicy(go_on),
-            TransformingPolicy(codings(), MsgspecJson()),
-        )
-    )
+    own = (VersionPolicy(go_on), TransformingPolicy(codings(), MsgspecJson()))
+    return in_order((*own, *(policy for room in rooms for policy in room)))
+
+
+def _live_exchanges(clock: Clock, revoked: RevocationSet, consumers: Consumers, node: str) -> LiveExchanges:
+    return LiveExchanges(clock, revoked, consumers.named, node)
+
+
+def _key_set(signer: Callable[[], Any]) -> Callable[[], Any]:
+    return lambda: signer().key_set()
 
 
 class GatewayContainer(containers.DeclarativeContainer):
-    """The object graph of one gateway process."""
+    """The object graph of one gateway process: its rooms, and the pipeline through them."""
 
     configuration: providers.Dependency[Configuration] = providers.Dependency(instance_of=Configuration)
     config_path: providers.Dependency[Any] = providers.Dependency(default=None)
 
+    identity = providers.Singleton(read_identity, configuration.provided.port)
     clock = providers.Singleton(SystemClock)
-    lifecycle = providers.Singleton(Lifecycle)
-    refusals = providers.Singleton(JsonProblemResponses)
+    chance = providers.Singleton(random.Random)
+    signals = providers.Singleton(Signals)
     current = providers.Singleton(Current, snapshot=providers.Callable(empty_snapshot))
-    random_numbers = providers.Singleton(random.Random)
-    events = providers.Singleton(event_log, configuration, clock)
-    upstream_side = providers.Singleton(
-        UpstreamSide, configuration=configuration, clock=clock, events=events, chance=random_numbers, current=current
-    )
-    breakers = upstream_side.provided.breakers
-    registry = upstream_side.provided.registry
-
-    pooled = providers.Singleton(HttptoolsTransport)
-    transports = providers.Dict(
-        httptools=pooled,
-        httpx=providers.Singleton(LazyTransport, httpx_transport),
-    )
+    events = providers.Singleton(EventLog, identity.provided.node, clock.provided.unix)
     database = providers.Singleton(open_database, configuration.provided.records, configuration.provided.state_dir)
-    limits = providers.Singleton(
-        LimitSide, configuration=configuration, clock=clock, current=current, chance=random_numbers.provided.random
-    )
-    callers = providers.Singleton(
-        CallerSide,
-        configuration=configuration,
-        clock=clock,
-        engine=database,
-        limiter=limits.provided.limiter,
-        events=events,
-    )
-    policies = providers.Callable(admission_policies, callers=callers, limits=limits, upstreams=upstream_side)
+    refusals = providers.Singleton(JsonProblemResponses)
     clients = providers.Singleton(ClientAddress, trusted=configuration.provided.trusted_proxies)
 
+    nodes = providers.Container(NodesContainer, configuration=configuration)
+    limits = providers.Container(
+        LimitsContainer, configuration=configuration, clock=clock, chance=chance, nodes=nodes.count
+    )
+    callers = providers.Container(
+        CallersContainer,
+        configuration=configuration,
+        clock=clock,
+        current=current,
+        engine=database,
+        limiter=limits.limiter,
+        events=events,
+    )
+    upstreams = providers.Container(
+        UpstreamsContainer,
+        configuration=configuration,
+        clock=clock,
+        chance=chance,
+        current=current,
+        events=events,
+        signals=signals,
+    )
+    telemetry = providers.Container(
+        TelemetryContainer,
+        configuration=configuration,
+        clock=clock,
+        identity=identity,
+        events=events,
+        engine=database,
+        board=nodes.board,
+        consumers=callers.consumers,
+    )
+
+    policies = providers.Callable(_policies, callers.policies, limits.policies, upstreams.policies)
     configurator = providers.Singleton(
         Configurator,
         current=current,
-        registry=registry,
+        registry=upstreams.registry,
         policies=policies,
         clock=clock,
         answer_maker=providers.Object(answer_stages),
+        swapped=signals.provided.swapped,
     )
-    operators = providers.Singleton(
-        OperatorSide,
-        configuration=configuration,
-        clock=clock,
-        current=current,
-        registry=registry,
-        configurator=configurator,
-        lifecycle=lifecycle,
-        events=events,
-        path=config_path,
-        limits=limits,
-        nodes=providers.Singleton(fleet, configuration.provided.shared),
-        engine=database,
-        connections=pooled.provided.connections,
-    )
-    live = providers.Singleton(
-        LiveExchanges,
-        clock,
-        callers.provided.revoked,
-        callers.provided.consumers.named,
-        events.provided.node,
-    )
+    live = providers.Singleton(_live_exchanges, clock, callers.revoked, callers.consumers, identity.provided.node)
+    admission = providers.Singleton(Admission, current=current, clock=clock, chance=chance, clients=clients)
     sender = providers.Singleton(
         Sender,
-        transports=transports,
+        transports=upstreams.transports,
         clock=clock,
         clients=clients,
-        chance=random_numbers,
-        mirrors=upstream_side.provided.mirrors,
-        stale=upstream_side.provided.stale,
-        credentials=providers.Singleton(
-            CredentialStore,
-            endpoint=providers.Singleton(token_endpoint),
-            monotonic=clock.provided.monotonic,
-            unix=clock.provided.unix,
-        ),
-        quotas=limits.provided.limiter,
+        chance=chance,
+        mirrors=upstreams.mirrors,
+        stale=upstreams.stale,
+        credentials=upstreams.credentials,
+        quotas=limits.limiter,
     )
-    admission = providers.Singleton(Admission, current=current, clock=clock, chance=random_numbers, clients=clients)
-    caching = providers.Singleton(
-        CacheSide,
+    caching = providers.Container(
+        CachingContainer,
         configuration=configuration,
         clock=clock,
-        chance=random_numbers,
+        chance=chance,
+        current=current,
         sender=sender,
-        node=events.provided.node,
+        node=identity.provided.node,
     )
     gateway = providers.Singleton(
         Forwarder,
         admission=admission,
         refusals=refusals,
         clock=clock,
-        observers=operators.provided.observers,
+        observers=telemetry.observers,
         sender=sender,
         live=live,
-        cached=caching.provided.stop,
+        cached=caching.stop,
         messages=providers.Singleton(MemoryRateLimiter, 50_000),
     )
-    deciding = providers.Singleton(
-        Deciding,
-        admission=admission,
-        forwarder=gateway,
-        refusals=refusals,
-        current=current,
-    )
+    deciding = providers.Singleton(Deciding, admission=admission, forwarder=gateway, refusals=refusals, current=current)
     data_gateway = deciding.provided.beside.call(gateway, configuration.provided.decisions)
+    explainer = providers.Singleton(Explainer, admission=admission, sender=sender, cache=caching.cache)
+
+    fleet = providers.Container(
+        FleetContainer,
+        configuration=configuration,
+        config_path=config_path,
+        clock=clock,
+        identity=identity,
+        current=current,
+        events=events,
+        nodes=nodes.nodes,
+        board=nodes.board,
+        count=nodes.count,
+        tally=telemetry.tally,
+        usage=telemetry.usage,
+        registry=upstreams.registry,
+        control=upstreams.control,
+        limit_report=limits.report,
+        configurator=configurator,
+    )
+    admin = providers.Container(
+        AdminContainer,
+        configuration=configuration,
+        clock=clock,
+        identity=identity,
+        current=current,
+        events=events,
+        engine=database,
+        nodes=nodes.nodes,
+        board=nodes.board,
+        live_exchanges=live,
+        mirrors=upstreams.mirrors,
+        explainer=explainer,
+        decisions=deciding.provided.counts,
+        limits=limits,
+        callers=callers,
+        upstreams=upstreams,
+        telemetry=telemetry,
+        caching=caching,
+        fleet=fleet,
+    )
+
+    lifecycle = fleet.lifecycle
     data_app = providers.Singleton(
         data_application,
+        configuration.provided.expose,
         data_gateway,
         refusals,
         lifecycle,
-        configuration.provided.expose,
-        callers,
+        callers.desk.provider,
+        providers.Callable(_key_set, callers.signer.provider),
         clients,
-        operators,
-        upstream_side,
+        admin.monitoring,
+        admin.discovery,
     )
-    explainer = providers.Singleton(Explainer, admission=admission, sender=sender, cache=caching.provided.cache)
-    admin_app = providers.Singleton(admin_application, operators, explainer, upstream_side)
+    admin_app = admin.application
+
+
+def subscribe(container: GatewayContainer) -> None:
+    """Who hears of what, said once, before the first configuration is put into force.
+
+    Those who follow the configuration hear of it in this order.
+    """
+    signals, events, telemetry = container.signals(), container.events(), container.telemetry
+    export, live = telemetry.export(), container.live()
+    for follower in (
+        export.swapped,
+        telemetry.in_force().swapped,
+        container.callers.in_force().swapped,
+        container.caching.in_force().swapped,
+        lambda before, after: live.consumers_changed(),
+    ):
+        signals.swapped.subscribe(follower)
+    control = container.upstreams.control()
+    signals.circuit_moved.subscribe(container.upstreams.registry().circuit_moved)
+    signals.circuit_moved.subscribe(control.circuit_moved)
+    events.listen(export.heard)
+    if (delivery := telemetry.delivery()) is not None:
+        events.listen(delivery.hear)
+    events.listen(EventLines().hear)

@@ -24,9 +24,13 @@ class FleetLogging:
         self._node = node
         self._written = written
         self._base: dict[str, Any] | None = None
-        settings.listen(NAME, self._adopt)
+
+    def listen(self) -> None:
+        """Follow the setting from now on."""
+        self._settings.listen(NAME, self._adopt)
 
     def state(self) -> LogState:
+        """The level, whether access lines are written and with which fields, and who changed that."""
         from spork.adapters.litestar.admin.logging import LogState
 
         sink = self._access_log.sink

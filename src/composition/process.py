@@ -10,7 +10,7 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,8 @@ from spork.application.configuration.reading import Reading, reading_of
 from spork.application.fleet.lifecycle import Lifecycle
 from spork.application.kernel.tasks import end
 from spork.application.live.registry import LiveExchanges
-from spork.composition.gateway import GatewayContainer
+from spork.composition.gateway import GatewayContainer, subscribe
 from spork.domain.decisions.fronts import DECIDE
-from spork.domain.upstreams.circuit import Transition, TransitionListener
 
 log = logging.getLogger("spork")
 
@@ -61,40 +60,19 @@ async def serve(
     """Serve `configuration` on `sockets` until a signal ends it. `beat` is called as long as the event loop turns."""
     beating = None if beat is None else asyncio.ensure_future(_beat_on(beat))
     container = GatewayContainer(configuration=configuration, config_path=path)
+    subscribe(container)
     lifecycle = container.lifecycle()
     async with AsyncExitStack() as stack:
-        for transport in container.transports().values():
-            stack.push_async_callback(transport.close)
-        operators = container.operators()
-        limits = container.limits()
-        limits.nodes = lambda: operators.reporter.fleet_state().nodes.seen
-        await stack.enter_async_context(limits.running())
-        container.breakers().on_transition = both(container.registry().circuit_moved, operators.circuit_moved)
-        callers = container.callers()
         stack.push_async_callback(container.database().dispose)
-        operators.controls.keys = operators.controls.sessions = operators.controls.plans = callers.control
-        operators.usage.plan_of = callers.consumers.plan_and_owner
-        limits.control.owner_of = lambda name: callers.consumers.plan_and_owner(name)[1] or ""
+        await stack.enter_async_context(container.limits.running())
         container.configurator().apply(configuration)
-        upstreams = container.upstream_side()
-        upstreams.join(operators)
-        await stack.enter_async_context(upstreams.running())
-        container.configurator().on_swap.append(lambda _, after: callers.configured(after.configuration))
-        caching = container.caching()
-        operators.monitoring.add(caching.cache)
-        operators.controls.cache = caching.operations(lambda: container.current().snapshot, operators.node)
-        container.configurator().on_swap.append(caching.configuration_swapped)
-        await stack.enter_async_context(caching.running())
-        await stack.enter_async_context(callers.running())
-        live = container.live()
-        operators.controls.connections = live
-        operators.monitoring.add(live)
-        container.configurator().on_swap.append(lambda _before, _after: live.consumers_changed())
-        if configuration.decisions is not None:
-            operators.monitoring.add(container.deciding().counts)
-        await stack.enter_async_context(operators.running())
-        await stack.enter_async_context(watching(live, lifecycle))
-        server = _server(container, configuration, sockets, lambda: reload(operators.live))
+        await stack.enter_async_context(container.telemetry.running())
+        await stack.enter_async_context(container.upstreams.running())
+        await stack.enter_async_context(container.caching.running())
+        await stack.enter_async_context(container.callers.running())
+        await stack.enter_async_context(container.admin.running())
+        await stack.enter_async_context(watching(container.live(), lifecycle))
+        server = _server(container, configuration, sockets)
         serving = asyncio.ensure_future(server.run())
         starting = asyncio.ensure_future(server.started())
         await asyncio.wait((serving, starting), return_when=asyncio.FIRST_COMPLETED)
@@ -116,9 +94,7 @@ async def _beat_on(beat: Callable[[], None]) -> None:
         await asyncio.sleep(BEAT_EVERY)
 
 
-def _server(
-    container: GatewayContainer, configuration: Configuration, sockets: Sockets, reload: Callable[[], Awaitable[None]]
-) -> EdgeServer:
+def _server(container: GatewayContainer, configuration: Configuration, sockets: Sockets) -> EdgeServer:
     own = [path for name in configuration.expose for path in EXPOSED.get(name, ())]
     edge = Edge(
         container.refusals(),
@@ -136,7 +112,8 @@ def _server(
         changed = container.current().snapshot.configuration
         edge.reconfigure(changed.edge, changed.hosts, reading_of(changed))
 
-    container.configurator().on_swap.append(follow)
+    swapped = container.signals().swapped
+    swapped.subscribe(follow)
     listeners = [Listener("data", sockets.data, edge, container.data_app(), configuration.tls, "off")]
     if sockets.admin is not None:
         admin_edge = Edge(container.refusals(), limits=configuration.edge, reading=Reading(slashes=True))
@@ -149,10 +126,10 @@ def _server(
         drain_delay=configuration.edge.drain_delay,
         grace=configuration.edge.grace,
         on_drain=container.lifecycle().drain,
-        on_reload=reload,
-        on_reopen=container.operators().access_log.sink.reopen,
+        on_reload=lambda: reload(container.fleet.live()),
+        on_reopen=container.telemetry.access_log().sink.reopen,
     )
-    container.configurator().on_swap.append(lambda _before, _after: server.certificates_may_have_changed())
+    swapped.subscribe(lambda before, after: server.certificates_may_have_changed())
     return server
 
 
@@ -189,16 +166,6 @@ async def watching(live: LiveExchanges, lifecycle: Lifecycle) -> AsyncIterator[N
         yield
     finally:
         await end(tasks)
-
-
-def both(one: TransitionListener, other: TransitionListener) -> TransitionListener:
-    """Has two parts hear of every transition."""
-
-    def hear(name: str, transition: Transition) -> None:
-        one(name, transition)
-        other(name, transition)
-
-    return hear
 
 
 def run(

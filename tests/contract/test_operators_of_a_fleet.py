@@ -17,7 +17,7 @@ from spork.adapters.redis.limits.rate_limiter import RedisRateLimiter
 from spork.adapters.redis.store.connection import connect
 from spork.adapters.system.clock import SystemClock
 from spork.application.admin.access import Locked, NotAnOperator, Operator, Operators
-from spork.application.admin.commands import OperationRefused, Operations, Prepared, Write
+from spork.application.admin.commands import ObjectVersions, OperationRefused, Operations, Prepared, Write
 from spork.application.admin.stream import Revisions
 from spork.application.configuration.model import AdminToken
 from spork.application.guards.idempotency import IdempotencyStore
@@ -92,8 +92,15 @@ class Gateway:
     """The writing part of a gateway, and how often it did something."""
 
     def __init__(self, name: str, kept: IdempotencyStore) -> None:
+        revisions = Revisions(CLOCK.unix)
         self.operations = Operations(
-            Revisions(CLOCK.unix), EventLog(name, CLOCK.unix), CLOCK.unix, name, kept=kept, remember_for=60.0
+            ObjectVersions(revisions),
+            revisions,
+            EventLog(name, CLOCK.unix),
+            CLOCK.unix,
+            name,
+            kept=kept,
+            remember_for=60.0,
         )
         self.name = name
         self.done = 0

@@ -14,7 +14,7 @@ from spork.adapters.files.turns import FileTurns
 from spork.adapters.redis.fleet.turns import RedisTurns
 from spork.adapters.system.clock import SystemClock
 from spork.application.admin.access import Operator
-from spork.application.admin.commands import OperationRefused, Operations, Prepared, Write
+from spork.application.admin.commands import ObjectVersions, OperationRefused, Operations, Prepared, Write
 from spork.application.admin.stream import Revisions
 from spork.application.admin.turns import Busy, ProcessTurns, StoreGone, Turns, turn_of
 from spork.application.telemetry.event_log import EventLog
@@ -92,8 +92,9 @@ class Gateway:
 
     def __init__(self, name: str, world: list[str], turns: Turns) -> None:
         self.revisions = Revisions(CLOCK.unix)
-        self.operations = Operations(self.revisions, EventLog(name, CLOCK.unix), CLOCK.unix, name, turns=turns)
-        self.operations.sync.append(self.look)
+        versions = ObjectVersions(self.revisions)
+        events = EventLog(name, CLOCK.unix)
+        self.operations = Operations(versions, self.revisions, events, CLOCK.unix, name, turns=turns, sync=[self.look])
         self.world = world
         self.seen = world[-1]
 

@@ -162,13 +162,15 @@ def test_nothing_is_left_in_the_registry(world: World) -> None:
 
 def test_the_admin_stream_ends_with_the_operators_token(tmp_path: Path) -> None:
     digest = hashlib.sha256(b"short-lived").hexdigest()
-    end = int(time.time()) + 5
+    headers = {"authorization": "Bearer short-lived"}
     tmp_path.mkdir(exist_ok=True)
-    (tmp_path / "tokens.yaml").write_text(
-        f"admin: {{tokens: [{{name: brief, sha256: {digest}, role: viewer, expires_at: {end}}}]}}\n"
-    )
+    tokens = tmp_path / "tokens.yaml"
+    tokens.write_text("admin: {tokens: []}\n")
     with gateway_process("include: tokens.yaml\nupstreams: {}\nroutes: []\n", tmp_path) as gateway:
-        headers = {"authorization": "Bearer short-lived"}
+        end = int(time.time()) + 8
+        tokens.write_text(f"admin: {{tokens: [{{name: brief, sha256: {digest}, role: viewer, expires_at: {end}}}]}}\n")
+        known = lambda: httpx.get(f"{gateway.admin_url}/admin/v1/whoami", headers=headers).status_code  # noqa: E731
+        wait_until(lambda: known() == 200, 5, "the token is not taken")
         with httpx.stream("GET", f"{gateway.admin_url}/admin/v1/stream", headers=headers, timeout=10) as answer:
             assert answer.status_code == 200, answer.read()
             assert time.time() < end

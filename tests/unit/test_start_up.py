@@ -32,7 +32,7 @@ container.explainer()
 """
 SERVE = """
 import spork.composition.process
-container.transports(), container.data_app(), container.admin_app()
+container.upstreams.transports(), container.data_app(), container.admin_app()
 """
 
 

@@ -63,7 +63,13 @@ class Counts:
 class OtlpExporter:
     """Sends signals to the collector of the configuration in force. One per process; `start` makes its thread."""
 
-    def __init__(self, sources: Sequence[Source], chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        chance: Callable[[], float] = random.random,
+        wake: threading.Event | None = None,
+    ) -> None:
+        """`wake` is set by whoever has a whole batch waiting."""
         self._sources = {source.signal: source for source in sources}
         self._chance = chance
         self.counts = {source.signal: Counts() for source in sources}
@@ -71,7 +77,7 @@ class OtlpExporter:
         self._resource = b""
         self._collectors: dict[str, Collector] = {}
         self._changed = False
-        self._wake = threading.Event()
+        self._wake = wake or threading.Event()
         self._stopping = threading.Event()
         self._deadline = float("inf")
         self._thread: threading.Thread | None = None
@@ -83,10 +89,6 @@ class OtlpExporter:
         """Send to another collector, or nowhere, from the next batch on."""
         self._settings, self._resource = settings, resource
         self._changed = True
-        self._wake.set()
-
-    def wake(self) -> None:
-        """A whole batch waits."""
         self._wake.set()
 
     def start(self) -> None:

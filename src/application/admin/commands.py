@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -148,6 +148,7 @@ class Operations:
 
     def __init__(
         self,
+        versions: ObjectVersions,
         revisions: Revisions,
         events: EventLog,
         unix: Callable[[], float],
@@ -158,23 +159,25 @@ class Operations:
         kept: IdempotencyStore | None = None,
         own_records: str = "",
         turns: Turns | None = None,
+        on_done: Callable[[], None] = lambda: None,
+        sync: Sequence[Callable[[], Awaitable[object]]] = (),
     ) -> None:
         """`kept` is where a fleet keeps idempotency keys; without it, or while it is gone, each process has its own.
-        `turns` are where those who may write at once take turns; left out: this process alone."""
+        `turns` are where those who may write at once take turns; left out: this process alone. `on_done` is called after
+        each write that was carried out; `sync` bring what others did into this process, before a write that would
+        otherwise be made from an old picture."""
         self._own_turns = ProcessTurns(unix)
         self._turns: Turns = turns or self._own_turns
-        #: Bring what others did into this process, before a write that would otherwise be made from an old picture.
-        self.sync: list[Callable[[], Awaitable[object]]] = []
+        self._sync = tuple(sync)
         #: Said in the answer of each act on records when they are this node's own while others serve, too.
         self._own_records = own_records
         self._revisions = revisions
-        self.substances = ObjectVersions(revisions)
+        self._versions = versions
         self._events = events
         self._unix = unix
         self._node = node
         self._audit = audit
-        #: Called after each write that was carried out.
-        self.on_done: list[Callable[[], None]] = []
+        self._on_done = on_done
         self._remember = remember
         self._remember_for = remember_for
         self._kept = kept
@@ -254,14 +257,14 @@ class Operations:
         async with AsyncExitStack() as stack:
             turn = await self._turn(stack, prepared.object, write.if_match is not None)
             # What was read before the turn came may be of the past.
-            if self.substances.notice(prepared.object, turn.version, turn.age):
-                for bring in self.sync:
+            if self._versions.notice(prepared.object, turn.version, turn.age):
+                for bring in self._sync:
                     await bring()
             prepared = await prepare()
             self._matching(write, prepared)
             result = await self._act(write, prepared, turn)
         if turn.changed:
-            self.substances.wrote(prepared.object, turn.version)
+            self._versions.wrote(prepared.object, turn.version)
         return replace(result, revision=self._revisions.next())
 
     async def _turn(self, stack: AsyncExitStack, object: str, compared: bool) -> Turn:
@@ -286,8 +289,8 @@ class Operations:
 
     def _matching(self, write: Write, prepared: Prepared) -> None:
         """Raises OperationRefused when the object has changed since its author saw it."""
-        changed = self.substances.changed(prepared.object, prepared.substance, prepared.since)
-        changed = max(changed, self.substances.noticed(prepared.object))
+        changed = self._versions.changed(prepared.object, prepared.substance, prepared.since)
+        changed = max(changed, self._versions.noticed(prepared.object))
         if write.if_match is not None and changed > write.if_match:
             raise OperationRefused(
                 "precondition_failed", f"{prepared.object} has changed since.", rev=changed, current=prepared.before
@@ -303,8 +306,7 @@ class Operations:
             turn.changed = True  # also when it fails half way
             after = await prepared.perform() or prepared.after
             turn.changed = after != prepared.before
-            for hear in self.on_done:
-                hear()
+            self._on_done()
         except OperationRefused as refused:
             turn.changed = False
             await self._record(write, prepared, prepared.before, "refused", refused.detail)

@@ -61,14 +61,16 @@ class Monitoring:
         overview: Callable[[], Overview],
         shelf: WorkerShelf | None = None,
         lag: LoopLag | None = None,
+        meters: Sequence[Meter] = (),
     ) -> None:
+        """`meters` are asked for their samples whenever metrics are."""
         self._worker = worker
         self._clock = clock
         self._tally = tally
         self._overview = overview
         self._shelf = shelf
         self._lag = lag
-        self._meters: list[Meter] = []
+        self._meters: list[Meter] = list(meters)
         self._started = clock.unix()
 
     def add(self, meter: Meter) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from spork.application.admin.commands import ObjectVersions, OperationRefused
-from spork.application.admin.controls import Component, Controls
+from spork.application.admin.commands import OperationRefused
+from spork.application.admin.component_health import Components
+from spork.application.admin.controls import Controls
+from spork.application.admin.current_overview import CurrentOverview
 from spork.application.admin.stream import TOPICS, Revisions
 from spork.application.fleet.concerns import ConcernLedger
-from spork.application.fleet.heartbeat import Reporter
 from spork.application.fleet.overview import Overview
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.tasks import now_or_later
@@ -87,54 +87,29 @@ class Queries:
 
     def __init__(
         self,
-        reporter: Reporter,
+        current: CurrentOverview,
         controls: Controls,
         events: EventLog,
         traffic: Traffic,
         revisions: Revisions,
-        substances: ObjectVersions,
         clock: Clock,
         config: Callable[[], Awaitable[ConfigView]] | None = None,
-        components: Sequence[Component] = (),
+        components: Components | None = None,
     ) -> None:
-        self._reporter = reporter
+        self._current = current
         self._controls = controls
         self._events = events
         self._traffic = traffic
         self._revisions = revisions
-        self._substances = substances
         self._clock = clock
         self._config = config
-        self._components = list(components)
+        self._components = components or Components()
         self._quotas: tuple[Sequence[QuotaView], int] = ((), 0)
         self.concern_ledger = ConcernLedger()
-        self._cached: tuple[float, Overview] | None = None
-        #: Called before a snapshot is taken, so that the stream can continue from it.
-        self.prime: Callable[[Sequence[str]], None] = lambda topics: None
 
     def overview(self) -> Overview:
-        """Built at most ten times a second however many ask."""
-        now = self._clock.monotonic()
-        if self._cached is None or not 0 <= now - self._cached[0] < 0.1:
-            self._cached = (now, self._reporter.overview())
-            self._note_substances(self._cached[1])
-        return self._cached[1]
-
-    def fresh(self) -> Overview:
-        """The present, for writes."""
-        self.forget()
-        return self.overview()
-
-    def forget(self) -> None:
-        """Something has changed: look again before the next answer."""
-        self._cached = None
-
-    def _note_substances(self, overview: Overview) -> None:
-        # So that a later If-Match can tell whether the object changed after it was shown.
-        for breaker in overview.picture.breakers():
-            self._substances.changed(f"breaker {breaker.name}", (breaker.state, breaker.forced_by), breaker.since)
-        for target in overview.picture.targets():
-            self._substances.changed(f"target {target.upstream}/{target.name}", target.config)
+        """The fleet as it is now (`CurrentOverview.overview`)."""
+        return self._current.overview()
 
     def items(self, rows: Sequence[T], next_cursor: str | None = None, total: int | None = None) -> Items[T]:
         return Items(
@@ -173,11 +148,14 @@ class Queries:
 
     # ------------------------------------------------------------------------------------------------------ snapshot
 
-    async def snapshot(self, topics: Sequence[str]) -> SnapshotView:
-        """Everything a console shows at first. Raises OperationRefused for a topic that does not exist."""
+    async def snapshot(
+        self, topics: Sequence[str], prime: Callable[[Sequence[str]], None] = lambda topics: None
+    ) -> SnapshotView:
+        """Everything a console shows at first. `prime` is called with the topics just before they are read, so that a
+        stream continues from them. Raises OperationRefused for a topic that does not exist."""
         wanted = check_topics(topics)
         await self.refresh(wanted)
-        self.prime(wanted)
+        prime(wanted)
         overview = self.overview()
         shown: dict[str, object] = {}
         for topic in wanted:
@@ -268,30 +246,9 @@ class Queries:
             raise OperationRefused("unavailable", "The configuration cannot be shown by this gateway.")
         return await self._config()
 
-    def show_config(self, view: Callable[[], Awaitable[ConfigView]]) -> None:
-        """Where the configuration's view comes from."""
-        self._config = view
-
-    # --------------------------------------------------------------------------------------------------------- health
-
-    def add_component(self, component: Component) -> None:
-        self._components.append(component)
-
     async def health(self) -> list[ComponentHealth]:
         """Every component's own verdict, each within a second."""
-        return list(await asyncio.gather(*(_ask(component) for component in self._components)))
-
-
-async def _ask(component: Component) -> ComponentHealth:
-    name = getattr(component, "name", type(component).__name__)
-    began = time.perf_counter()
-    try:
-        return await asyncio.wait_for(now_or_later(component.health()), 1.0)
-    except TimeoutError:
-        return ComponentHealth(name, "failing", "did not answer within a second", 1000.0)
-    except Exception as error:
-        took = (time.perf_counter() - began) * 1000
-        return ComponentHealth(name, "failing", type(error).__name__, took)
+        return await self._components.health()
 
 
 def check_topics(topics: Sequence[str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from spork.application.guards.limits import limits_of, plan_limits
 from spork.application.kernel.tasks import now_or_later
 from spork.application.limits.heavy_hitters import HeavyHitters, LimitHits
 from spork.application.limits.overrides import LimitOverrides, Override
-from spork.application.limits.reports import LimitReport, handle, secret, shown
+from spork.application.limits.reports import LimitReport, handle, identity_of, secret, shown
 from spork.application.views import ConsumerView, LimitView, QuotaView
 from spork.domain.limits.identity import DISGUISE
 from spork.domain.limits.limit import Charge, Limit, LimitState, RateLimiter
@@ -40,16 +40,17 @@ class QuotaControl:
         store: Callable[[], str],
         unix: Callable[[], float] = time.time,
         owner_of: Callable[[str], str] = lambda consumer: "",
+        others: Callable[[], Sequence[LimitReport]] = lambda: (),
     ) -> None:
+        """`others()` answers what the other processes of the fleet have counted."""
         self._limiter = limiter
         self._insight = insight
         self._overrides = overrides
         self._configuration = configuration
         self._store = store
         self._unix = unix
-        self.owner_of = owner_of
-        #: What the other processes of the fleet have counted.
-        self.others: Callable[[], Sequence[LimitReport]] = lambda: ()
+        self._owner_of = owner_of
+        self._others = others
         self._usage: dict[str, float] = {}
 
     # ---------------------------------------------------------------------------------------------------------- limits
@@ -61,7 +62,7 @@ class QuotaControl:
         for name, limit, route in self._in_force():
             found.setdefault(limit.bucket, (name, limit, []))[2].append(route)
         totals = {tally.limit.bucket: (tally.total_admitted, tally.total_refused) for tally in self._insight.tallies()}
-        for report in self.others():
+        for report in self._others():
             for bucket, admitted, refused in report.totals:
                 known = totals.get(bucket, (0, 0))
                 totals[bucket] = (known[0] + admitted, known[1] + refused)
@@ -136,7 +137,7 @@ class QuotaControl:
                 found[identity] = ConsumerView(
                     identity,
                     tally.limit.scope.removeprefix("plan ") if tally.limit.scope.startswith("plan ") else None,
-                    self.owner_of(identity) or None,
+                    self._owner_of(identity) or None,
                     max(rate, before.rps if before else 0.0),
                     max(admitted.get(identity, 0), before.admitted_5m if before else 0),
                     max(refused.get(identity, 0), before.refused_5m if before else 0),
@@ -185,7 +186,7 @@ class QuotaControl:
             resets_in=state.reset_after,
             admitted_5m=window.admitted,
             refused_5m=window.refused,
-            owner=self.owner_of(window.identity) or None if kind == "user" else None,
+            owner=self._owner_of(window.identity) or None if kind == "user" else None,
             override=None if override is None else _said(override),
             id=window.id,
         )
@@ -205,7 +206,7 @@ class QuotaControl:
             window.id: window
             for window in (_own(tally, who, *counted[bucket]) for (bucket, who), tally in chosen.items())
         }
-        reports = self.others()
+        reports = self._others()
         if not reports:
             return list(found.values())
         limits = {limit.bucket: limit for _, limit, _ in self._in_force()}
@@ -221,20 +222,11 @@ class QuotaControl:
                     )
         return list(found.values())
 
-    def identity_of(self, bucket: str, id: str) -> str | None:
-        """Whose window a handle names, if this process has counted it."""
-        for tally in self._insight.tallies():
-            if tally.limit.bucket == bucket:
-                for identity in tally.counts().keys() | tally.counts(refused=True).keys():
-                    if handle(bucket, identity) == id:
-                        return identity
-        return None
-
     def _find(self, id: str) -> _Window | None:
         found = next((window for window in self._windows() if window.id == id), None)
         if found is None:  # one of few requests
             for tally in self._insight.tallies():
-                who = self.identity_of(tally.limit.bucket, id)
+                who = identity_of(self._insight, tally.limit.bucket, id)
                 if who is not None:
                     return _own(tally, who, tally.counts(), tally.counts(refused=True))
         return found

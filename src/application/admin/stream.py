@@ -42,14 +42,14 @@ class Frame:
 class Revisions:
     """Revisions: microseconds since the epoch, but always later than the last one (a hybrid logical clock)."""
 
-    def __init__(self, unix: Callable[[], float]) -> None:
+    def __init__(self, unix: Callable[[], float], skew: Callable[[], float] = lambda: 0.0) -> None:
+        """`skew()` answers the seconds by which the fleet's clock is ahead of this process's."""
         self._unix = unix
+        self._skew = skew
         self._last = 0
-        #: Seconds by which the fleet's clock is ahead of this process's: revisions of all gateways are of one clock.
-        self.skew = 0.0
 
     def next(self) -> int:
-        self._last = max(self._last + 1, int((self._unix() + self.skew) * 1_000_000))
+        self._last = max(self._last + 1, int((self._unix() + self._skew()) * 1_000_000))
         return self._last
 
     def ahead(self) -> int:

@@ -14,6 +14,7 @@ from spork.application.upstreams.registry import UpstreamRegistry
 from spork.application.upstreams.target import LiveTarget
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.application.views import BreakerView, TargetView
+from spork.domain.upstreams.circuit import Transition
 from spork.domain.upstreams.circuit_machine import CircuitBreakers
 
 
@@ -40,9 +41,9 @@ class RegistryControl:
     ) -> None:
         self._registry = registry
         self._monotonic = monotonic
-        self.prober = prober
+        self._prober = prober
         self._connections = connections or (lambda target: 0)
-        self.drains = drains
+        self._drains = drains
         self.transitions: dict[tuple[str, str], int] = {}
 
     @property
@@ -87,9 +88,11 @@ class RegistryControl:
         for key, count in self.transitions.items():
             yield ("circuit_breaker_transitions_total", key, float(count))
 
-    def moved(self, name: str, after: str) -> None:
-        """A circuit changed its state: counted for the metrics."""
-        self.transitions[name, after] = self.transitions.get((name, after), 0) + 1
+    def circuit_moved(self, name: str, transition: Transition) -> None:
+        """A circuit of this process moved: changes of its state are counted for the metrics."""
+        if transition.before is not transition.after:
+            key = name, transition.after.value
+            self.transitions[key] = self.transitions.get(key, 0) + 1
 
     # --------------------------------------------------------------------------------------------------------- acting
 
@@ -101,15 +104,15 @@ class RegistryControl:
 
     async def drain(self, upstream: str, target: str, act: Act, now: float) -> None:
         """Here at once, on every replica within two seconds. Raises OSError when the others cannot be told."""
-        if self.drains is not None:
-            await self.drains.drain(upstream, target, act.reason, act.ttl, now)
+        if self._drains is not None:
+            await self._drains.drain(upstream, target, act.reason, act.ttl, now)
         else:
             self._registry.drain(upstream, target, act.reason, act.ttl, now)
 
     async def undrain(self, upstream: str, target: str, act: Act, now: float) -> None:
         """Undo a drain here and in the fleet. Raises OSError when the others cannot be told."""
-        if self.drains is not None:
-            await self.drains.undrain(upstream, target, act.reason, now)
+        if self._drains is not None:
+            await self._drains.undrain(upstream, target, act.reason, now)
         else:
             self._registry.undrain(upstream, target, act.reason, now)
 
@@ -118,9 +121,9 @@ class RegistryControl:
         found = live.find(target) if live is not None else None
         if found is None:
             raise OperationRefused("not_found", f"{upstream} has no target {target}.")
-        if self.prober is None:
+        if self._prober is None:
             raise OperationRefused("conflict", f"{upstream} has no probe configured.", current="off")
-        return await self.prober.probe_now(found)
+        return await self._prober.probe_now(found)
 
 
 def _breaker_objects(upstream: LiveUpstream) -> list[tuple[str, str]]:

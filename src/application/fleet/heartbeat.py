@@ -1,4 +1,4 @@
-"""The heartbeat: once a second this process closes the second in its tally, says what it is, and hears the others."""
+"""The heartbeat: once a second, roll the counters over, publish this node's report, and read the other nodes' reports."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from spork.application.fleet.nodes import (
     SILENT_AFTER,
     FleetState,
     LocalNodeState,
+    NodeCount,
     NodeRegistry,
     NodeReport,
     NodeState,
@@ -107,6 +108,7 @@ class Reporter:
         in_flight: Callable[[], int],
         consumers: Callable[[], Sequence[ConsumerView]] | None = None,
         limits: Callable[[], LimitReport] = LimitReport,
+        count: NodeCount | None = None,
     ) -> None:
         self.node = node
         self._clock = clock
@@ -119,6 +121,7 @@ class Reporter:
         self._consumers = consumers or (lambda: ())
         self._limits = limits
         self._limit_report = LimitReport()
+        self._count = count or NodeCount()
         self._others: list[NodeState] = []
         self._silent: frozenset[str] = frozenset()
         self.started = clock.unix()
@@ -190,7 +193,9 @@ class Reporter:
         self._limit_report = self._limits()
         await self._registry.announce(self.report(), await self.routes())
         self._others = [heard for heard in await self._registry.nodes() if heard.report.node != self.node]
-        silent = frozenset(FleetState(self._others).nodes.silent)
+        fleet = FleetState(self._others)
+        self._count.update(fleet.nodes.seen)
+        silent = frozenset(fleet.nodes.silent)
         for name in sorted(silent - self._silent):
             self._events.publish("node.silent", name, {"detail": "has stopped reporting; sums leave it out"})
         for name in sorted(self._silent - silent):

@@ -20,11 +20,11 @@ class Lifecycle:
     """Liveness is that anything answers at all; readiness is a first valid snapshot and not draining. Neither depends
     on Redis or on upstreams: a gateway that lost them still refuses better than a load balancer does."""
 
-    def __init__(self) -> None:
+    def __init__(self, remarks: Callable[[], list[str]] = list) -> None:
+        """`remarks()` answers what operators should know although the process is ready, one sentence each."""
         self.phase = Phase.STARTING
         self.started_at: float | None = None
-        #: What operators should know although the process is ready; one sentence each.
-        self.remarks: Callable[[], list[str]] = list
+        self.remarks = remarks
         self._draining = asyncio.Event()
 
     @property

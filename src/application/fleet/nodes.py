@@ -126,6 +126,21 @@ class NodeRegistry(Protocol):
         """This node goes on purpose: it is not silent, it is gone."""
 
 
+class NodeCount:
+    """How many nodes of the fleet speak, this one included, as of the last heartbeat; 1 before the first."""
+
+    def __init__(self) -> None:
+        self._live = 1
+
+    def live(self) -> int:
+        """The number, at least 1."""
+        return self._live
+
+    def update(self, others: int) -> None:
+        """So many others speak now."""
+        self._live = 1 + others
+
+
 class SingleNodeRegistry:
     """The registry of a process that serves alone: nobody needs its reports."""
 

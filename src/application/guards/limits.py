@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -304,6 +304,11 @@ class LimitGuards:
         self._plan_of = plan_of
         #: Units that answers told, by route and limit.
         self.cost_units: dict[tuple[str, str], int] = {}
+
+    def samples(self) -> Iterator[tuple[str, tuple[str, ...], float]]:
+        """For `spork.application.telemetry.families`."""
+        for labels, units in self.cost_units.items():
+            yield "gateway_cost_units_total", labels, float(units)
 
     def before(self, route: RouteConfig, configuration: Configuration) -> LimitGuard | None:
         """Limits by address of a route that authenticates."""

@@ -74,3 +74,13 @@ def limit_report(insight: HeavyHitters, most: int = TOLD) -> LimitReport:
         for (bucket, identity), tally in chosen.items()
     ]
     return LimitReport(windows, [(t.limit.bucket, t.total_admitted, t.total_refused) for t in insight.tallies()])
+
+
+def identity_of(insight: HeavyHitters, bucket: str, id: str) -> str | None:
+    """Whose window the handle `id` names, if this process has counted it."""
+    for tally in insight.tallies():
+        if tally.limit.bucket == bucket:
+            for identity in tally.counts().keys() | tally.counts(refused=True).keys():
+                if handle(bucket, identity) == id:
+                    return identity
+    return None

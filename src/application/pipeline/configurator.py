@@ -32,7 +32,7 @@ Swapped = Callable[[Snapshot, Snapshot], None]
 
 
 class Configurator:
-    """Compiles and swaps configurations. `on_swap` hears (old, new) right after each swap."""
+    """Compiles and swaps configurations. `swapped` is called with (old, new) right after each swap, and does not raise."""
 
     def __init__(
         self,
@@ -41,13 +41,14 @@ class Configurator:
         policies: Sequence[Policy],
         clock: Clock,
         answer_maker: AnswerMaker | None = None,
+        swapped: Swapped = lambda before, after: None,
     ) -> None:
         self._answer_maker = answer_maker
         self._current = current
         self._clock = clock
         self._registry = registry
         self._policies = tuple(policies)
-        self.on_swap: list[Swapped] = []
+        self._swapped = swapped
 
     @property
     def snapshot(self) -> Snapshot:
@@ -110,11 +111,7 @@ class Configurator:
         before = self._current.snapshot
         self._registry.commit(configuration.upstreams, live, now)
         self._current.snapshot = snapshot
-        for hear in self.on_swap:
-            try:
-                hear(before, snapshot)
-            except Exception:
-                log.exception("after configuration swap")
+        self._swapped(before, snapshot)
         log.info(
             "configuration %s in force: %d route(s), %d upstream(s)", snapshot.revision, len(snapshot.plans), len(live)
         )

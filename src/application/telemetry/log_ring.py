@@ -18,19 +18,29 @@ MOST_WAITING: Final = 4096
 _BATCH: Final = 512
 
 
+def _nobody() -> None:
+    """Nobody waits for a batch."""
+
+
 class LogRing:
     """Sees finished exchanges (`exchange.Observer`). `fields` are those of the access log's line, redacted like it.
 
     Costs nothing while it is not `active`.
     """
 
-    def __init__(self, fields: Callable[[Exchange], Iterable[tuple[str, Value]]], waiting: int = MOST_WAITING) -> None:
+    def __init__(
+        self,
+        fields: Callable[[Exchange], Iterable[tuple[str, Value]]],
+        waiting: int = MOST_WAITING,
+        on_full: Callable[[], None] = _nobody,
+    ) -> None:
+        """`on_full` is called when a batch waits; it must not block."""
         self._fields = fields
         self._ring: deque[LogLine] = deque(maxlen=waiting)
         self._waiting = waiting
         self.active = False
         self.dropped = 0
-        self.on_full: Callable[[], None] = _nobody
+        self._on_full = on_full
 
     def __len__(self) -> int:
         return len(self._ring)
@@ -51,7 +61,7 @@ class LogRing:
             self.dropped += 1
         self._ring.append(line)
         if len(self._ring) % _BATCH == 0:
-            self.on_full()
+            self._on_full()
 
     def take(self, most: int = _BATCH) -> list[LogLine]:
         """The oldest lines, removed. For one thread."""
@@ -62,7 +72,3 @@ class LogRing:
             except IndexError:
                 break
         return lines
-
-
-def _nobody() -> None:
-    """Nobody waits for a batch."""

@@ -61,18 +61,27 @@ class SpanRecord(NamedTuple):
     size: int
 
 
+def _nobody() -> None:
+    """Nobody waits for a batch."""
+
+
 class SpanRing:
     """Sees exchanges when they are over (`exchange.Observer`) and keeps those whose trace is kept until `take`."""
 
-    def __init__(self, waiting: int = MOST_WAITING, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        waiting: int = MOST_WAITING,
+        most_bytes: int = MOST_BYTES,
+        on_full: Callable[[], None] = _nobody,
+    ) -> None:
+        """`on_full` is called when a batch waits; it must not block."""
         self._ring: deque[SpanRecord] = deque()
         self._waiting = waiting
         self._most_bytes = most_bytes
         self._put = 0
         self._gone = 0
         self._taken = 0
-        #: Called when a batch waits; must not block.
-        self.on_full: Callable[[], None] = _nobody
+        self._on_full = on_full
         #: Spans put in, and spans dropped because the ring was full.
         self.recorded = 0
         self.dropped = 0
@@ -113,7 +122,7 @@ class SpanRing:
         self._put += record.size
         self.recorded += 1 + len(record.trace.tries)
         if len(ring) % BATCH == 0:
-            self.on_full()
+            self._on_full()
 
     def take(self, most: int = BATCH) -> list[SpanRecord]:
         """The oldest records, at most so many, removed. For one thread."""
@@ -174,7 +183,3 @@ def record_of(exchange: Exchange, trace: RequestTrace) -> SpanRecord:
         exchange.answer_started,
         size,
     )
-
-
-def _nobody() -> None:
-    """Nobody waits for a batch."""

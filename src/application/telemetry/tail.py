@@ -43,9 +43,13 @@ class Traffic:
         self._stride = 1
         self._number = 0
         #: Address of a trace in the operator's viewer, with {trace_id} and perhaps {span_id}; "" for none.
-        self.link = ""
+        self._link = ""
         #: One in this many exchanges of the last whole second is shown.
         self.rate = 1
+
+    def link_traces(self, template: str) -> None:
+        """Have rows link to their trace: `{trace_id}` and `{span_id}` in the template are filled in; empty for no link."""
+        self._link = template
 
     def closed(self, exchange: Exchange) -> None:
         second = int(exchange.unix)
@@ -103,7 +107,7 @@ class Traffic:
 
     def latest(self, limit: int = 200, upstream: str = "") -> list[TrafficView]:
         """At most `limit` rows, newest first."""
-        link = self.link
+        link = self._link
         rows = (row for _, row in reversed(self._rows) if not upstream or row[8] == upstream)
         return [_view(row, self._redact, link) for row in islice(rows, limit)]
 
@@ -113,7 +117,7 @@ class Traffic:
         for seen, row in reversed(self._rows):
             if seen <= number:
                 break
-            found.append(_view(row, self._redact, self.link))
+            found.append(_view(row, self._redact, self._link))
         found.reverse()
         return found, self._number
 

@@ -84,6 +84,7 @@ class UsageMeter:
         store: UsageStore | None = None,
         most: int = 20_000,
         consumers: int = 5_000,
+        plan_of: Callable[[str], tuple[str | None, str | None]] = lambda consumer: (None, None),
     ) -> None:
         self._unix = unix
         self._store = store
@@ -94,7 +95,7 @@ class UsageMeter:
         self._recent: dict[str, _Recent] = {}
         self._units: dict[str, int] = {}
         self._flushed_at = unix()
-        self.plan_of: Callable[[str], tuple[str | None, str | None]] = lambda consumer: (None, None)
+        self._plan_of = plan_of
         #: Flushes that failed, and rows folded into `(others)`.
         self.failures = 0
         self.folded = 0
@@ -200,7 +201,7 @@ class UsageMeter:
                 del self._recent[name]
                 continue
             last = next((s for s in reversed(slices) if s[0] in (at - 1, at)), None)
-            plan, owner = self.plan_of(name)
+            plan, owner = self._plan_of(name)
             found.append(
                 ConsumerView(
                     name=name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from spork.application.kernel.clock import Clock
@@ -56,9 +56,6 @@ class Probes:
         self._events = events
         self._tasks: dict[LiveTarget, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
-        #: The services' states as operators see them (`upstreams.state`); set where the process is put together.
-        self.states: Callable[[], Mapping[str, str]] = dict
-        self._states: dict[str, str] = {}
         self._ejected: set[LiveTarget] = set()
 
     async def open(self) -> None:
@@ -133,17 +130,11 @@ class Probes:
             await asyncio.sleep(WATCH_EVERY)
 
     def look(self) -> None:
-        """Tell of ejections that ended and of services that changed state."""
+        """Publish an event for each ejection that ended."""
         now = self._clock.monotonic()
         ejected: set[LiveTarget] = set()
         for upstream in self._registry:
             ejected |= {t for t in upstream.targets if t.ejection is not None and t.ejection.out(now)}
-        states = self.states()
-        for name, state in states.items():
-            before = self._states.get(name, "unknown")
-            if state != before and state != "unknown" and not (before == "unknown" and state == "healthy"):
-                self._tell(f"upstream.{state}", name, {"detail": f"was {before}", "before": before})
-        self._states = dict(states)
         for target in self._ejected - ejected:
             if not target.retired:
                 self._tell("target.returned", f"{target.upstream.name}/{target.name}", {"detail": "ejection is over"})

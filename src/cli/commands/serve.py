@@ -30,10 +30,10 @@ def serve(config: Path | None, workers: int) -> None:
     from spork.application.configuration.checks import needs_shared_state
     from spork.application.configuration.problems import check_report
     from spork.application.pipeline import forwarder as forward
-    from spork.composition.callers import RecordsNotReady
     from spork.composition.decisions import decision_socket
     from spork.composition.material import material_problems
     from spork.composition.process import Sockets, run
+    from spork.composition.records import RecordsNotReady
 
     set_up_logging()
     path = chosen_config(config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -43,11 +43,17 @@ Cursor = Annotated[str, QueryParameter(max_length=20, description="`next_cursor`
 
 
 def reading_handlers(
-    queries: Queries, controls: Controls, gateway: str, version: str, node: str, history: History
+    queries: Queries,
+    controls: Controls,
+    gateway: str,
+    version: str,
+    node: str,
+    history: History,
+    prime: Callable[[Sequence[str]], None] = lambda topics: None,
 ) -> list[HTTPRouteHandler]:
-    """The read-only part of the API."""
+    """The read-only part of the API. `prime` has the stream continue from the snapshot that is about to be read."""
     return [
-        *_overview(queries, gateway, version, node),
+        *_overview(queries, gateway, version, node, prime),
         *_parts(queries),
         *_subjects(queries, controls),
         *_past(queries, history),
@@ -55,7 +61,9 @@ def reading_handlers(
     ]
 
 
-def _overview(queries: Queries, gateway: str, version: str, node: str) -> list[HTTPRouteHandler]:
+def _overview(
+    queries: Queries, gateway: str, version: str, node: str, prime: Callable[[Sequence[str]], None]
+) -> list[HTTPRouteHandler]:
     @get("/whoami", summary="Who this token is", sync_to_thread=False, **READ)
     def whoami(request: Request[Any, Any, Any]) -> Whoami:
         operator: Operator = request.scope["state"]["operator"]
@@ -67,7 +75,7 @@ def _overview(queries: Queries, gateway: str, version: str, node: str) -> list[H
             str, QueryParameter(max_length=200, description="Topics, comma-separated; all when left out")
         ] = "",
     ) -> Response[SnapshotView]:
-        view = await queries.snapshot(split_topics(topics))
+        view = await queries.snapshot(split_topics(topics), prime)
         return Response(view, headers={"etag": f'"{view.rev}"', "cache-control": "no-store"})
 
     return [whoami, snapshot]

@@ -161,6 +161,11 @@ class RedisRateLimiter:
         await self._caller.close()
 
     @property
+    def down(self) -> bool:
+        """Whether the store is not answering, so that this process counts by itself."""
+        return self.health.down
+
+    @property
     def trouble(self) -> str:
         """Why requests are not counted in the store now, empty while they are."""
         if self.health.down:

@@ -12,7 +12,7 @@ from spork.adapters.httpx.fetch import FetchedDocument
 from spork.adapters.httpx.introspection import AT_ONCE, WAITING, Authority, IntrospectionVerifier
 from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from spork.application.callers.verdicts import NEGATIVE, TokenCache
-from spork.composition.callers import AUTHORITY_BREAKER
+from spork.composition.verifiers import AUTHORITY_BREAKER
 from spork.domain.identity.revocation import RevocationSet
 from spork.domain.identity.tokens import Issuer, Refused, Unverifiable, Verified
 from tests.tokens import NOW

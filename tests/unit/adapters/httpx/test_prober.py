@@ -12,6 +12,7 @@ import pytest
 from spork.adapters.httpx.prober import HttpxProber
 from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
 from spork.adapters.system.clock import SystemClock
+from spork.application.fleet.state_changes import StateChanges
 from spork.application.kernel.faults import FaultError
 from spork.application.upstreams.probes import Probes
 from spork.application.upstreams.registry import UpstreamRegistry
@@ -156,14 +157,14 @@ async def test_the_watch_tells_of_services_that_change_and_ejections_that_end() 
     live = registry.sync([Upstream("users", targets, outliers=outliers)], 100)["users"]
     probes = Probes(registry, HttpxProber(), hands, chance, told)
     states: dict[str, str] = {"users": "unknown"}
-    probes.states = lambda: states
-    probes.look()
+    changes = StateChanges(lambda: states, told)
+    probes.look(), changes.look()
     states["users"] = "degraded"
     for _ in range(2):
         for target, result in zip(live.targets, (CallResult.OK, CallResult.UNREACHED), strict=True):
             target.started()
             target.finished(result, 0.01, 100)
-    probes.look()
+    probes.look(), changes.look()
     assert told.kinds == ["target.ejected", "upstream.degraded"]
     hands.now = 131
     probes.look()

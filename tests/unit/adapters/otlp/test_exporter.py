@@ -217,7 +217,6 @@ def test_no_settings_send_nothing(exporter: OtlpExporter, spans: Spans) -> None:
         wait_until(lambda: spans.asked, 5)
         exporter.configure(None, b"")
         asked = spans.asked
-        exporter.wake()
         wait_until(lambda: not exporter._changed, 5)
         spans.waiting.append(1)
         exporter.stop(1.0)

@@ -60,8 +60,8 @@ async def test_asking_a_hundred_times_charges_nothing_and_moves_nobodys_turn(gat
     limits = [next(g for g in a.guards if g.phase == "limits") for a in answers]
     assert {(g.verdict, g.detail) for g in limits} == {("pass", "per-ip: 3 of 3 left")}
     assert len({a.target for a in answers}) == 1
-    assert sum(t.active for u in gateway.registry() for t in u.targets) == 0
-    assert gateway.operators().tally.windows().total.requests == 0
+    assert sum(t.active for u in gateway.upstreams.registry() for t in u.targets) == 0
+    assert gateway.telemetry.tally().windows().total.requests == 0
 
 
 async def test_guards_say_what_they_would_with_a_given_credential(gateway: GatewayContainer) -> None:
@@ -86,7 +86,7 @@ async def test_passwords_cannot_be_guessed_by_asking(gateway: GatewayContainer, 
 
 
 async def test_an_open_circuit_refuses(gateway: GatewayContainer) -> None:
-    gateway.breakers().force_open("users", "INC-1", "alice", 60.0, gateway.clock().monotonic())
+    gateway.upstreams.breakers().force_open("users", "INC-1", "alice", 60.0, gateway.clock().monotonic())
     said = await gateway.explainer().explain("GET", "http://api/users/1")
     assert (said.breaker, said.refusal) == ("forced_open", "breaker_open: the circuit of users is forced_open")
     assert said.notes[0] == "should users fail or its circuit be open, its fallback answers: answer 503"

@@ -218,8 +218,7 @@ async def test_many_consumers_fold_into_others_and_the_sum_stays_right() -> None
 
 async def test_consumers_seen_in_the_last_five_minutes() -> None:
     clock = Clock()
-    meter = UsageMeter(clock)
-    meter.plan_of = lambda name: ("gold", "team-a")
+    meter = UsageMeter(clock, plan_of=lambda name: ("gold", "team-a"))
     for _ in range(10):
         meter.closed(closed_exchange(principal=ACME))
     meter.closed(closed_exchange(principal=ACME, status=429, reason="quota_exceeded", attempts=0))
