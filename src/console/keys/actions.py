@@ -179,6 +179,17 @@ COMMANDS: tuple[Command, ...] = (
         "copy", ("y",), "Copy the row's id, or the audit id of the last action", ROW, ("copy",), footer="copy", rank=8
     ),
     Command("copy_curl", ("Y",), "Copy the row's admin call as a curl line, token left out", ROW, ("curl",)),
+    Command(
+        "jump",
+        ("o",),
+        "Jump to what belongs to the row: route, service, target, breaker, consumer, requests, trace",
+        ROW,
+        ("jump", "go"),
+        footer="jump",
+        rank=7,
+        argument="[name]",
+    ),
+    Command("trace", (), "Copy the link of the request's trace; open it where a browser is at hand", ROW, ("trace",)),
     Command("reread", ("r",), "Read again now; retry a lost connection at once", VIEW, ("reread", "refresh"), rank=9),
     Command(
         "explain",
@@ -368,6 +379,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("save", ("ctrl+s",), "Save the view as text, secrets left out", CONSOLE, ("save",), argument="[file]"),
     Command("palette", ("ctrl+p",), "Find a command by its words", CONSOLE, ("palette",)),
     Command("help", ("question_mark", "f1"), "This help", CONSOLE, ("help",), footer="help", rank=98),
+    Command("suspend", ("ctrl+z",), "Back to the shell; `fg` comes back", CONSOLE, ("suspend",)),
     Command("quit", ("ctrl+q",), "Quit", CONSOLE, ("quit", "q")),
 )
 

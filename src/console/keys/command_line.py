@@ -16,7 +16,11 @@ class Typed:
 
 
 class UnknownCommand(ValueError):
-    """What was typed is no command; the message offers what comes close."""
+    """What was typed is no command; the message offers what comes close. `near`: something does."""
+
+    def __init__(self, text: str, near: bool = False) -> None:
+        super().__init__(text)
+        self.near = near
 
 
 def parse(line: str) -> Typed:
@@ -30,7 +34,7 @@ def parse(line: str) -> Typed:
     if len(near) == 1:
         return Typed(near[0], argument.strip())
     offer = ", ".join(sorted(c.words[0] for c in near)[:6])
-    raise UnknownCommand(f"no command {word!r}" if not near else f"{word!r} could be {offer}")
+    raise UnknownCommand(f"no command {word!r}" if not near else f"{word!r} could be {offer}", bool(near))
 
 
 def complete(line: str, arguments: dict[str, list[str]]) -> list[str]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from spork.application.views import ConcernView
 
 _RANK = {"error": 2, "warning": 1}
+RESTART_SECONDS = 600.0
+"""For so long a restart is worth a row."""
 _CLEARED = State("CLEARED", " ", "dim", 0)
 _WORDS = {
     "ramping": State("RAMP", "~", "warn", 1),
@@ -32,10 +34,22 @@ def concerns(store: Store, now: float, quiet: frozenset[str] = frozenset()) -> l
     """All of them, worst first, cleared and `quiet` ones (acknowledged, snoozed) last. A lost link comes before all."""
     rows: list[ConcernView] = list(store.rows("concerns"))
     rows.sort(key=lambda row: (row.state == "cleared", row.id in quiet, -severity_of(row), -row.since, row.id))
+    if store.restarted_at is not None and now - store.restarted_at < RESTART_SECONDS:
+        rows.insert(0, _restarted(store.restarted_at))
     link = store.link
     if link.state not in (UP, CONNECTING) and link.fault is not None:
         rows.insert(0, _lost_link(store, now))
     return rows
+
+
+def _restarted(at: float) -> ConcernView:
+    from spork.application.views import ConcernView
+
+    cause = f"started anew at {clock(at)}Z: counts and lines begin there"
+    return ConcernView(
+        "gateway:restart", "gateway", "this gateway", "warning", "open", at, None, 0, cause, ":events say what was before",
+        "events", "", "restart",
+    )  # fmt: skip
 
 
 def _lost_link(store: Store, now: float) -> ConcernView:

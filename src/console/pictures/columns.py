@@ -66,6 +66,8 @@ class Table:
     watch: Callable[[Any], object] | None = None
     """What of a row is worth a mark when it changes: its state, not its counts."""
 
+    measured: str = ""
+    """Over which time its rates and shares are taken."""
     needs: tuple[str, ...] = ()
     """Topics that have to be known before nothing means nothing; the table's own if none are named."""
 

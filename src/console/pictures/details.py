@@ -152,17 +152,11 @@ def _found_by(row: TargetView) -> list[Line]:
 
 
 def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
-    tone = ratio_tone(row.error_ratio, row.threshold / 2, row.threshold) if row.requests else "dim"
-    errors = percent(row.error_ratio) if row.requests else MISSING
     lines = [
         fact("state", _plainly(row.state), f"   since {_when(row.since, moment)}   {row.trips} trips"),
         *text_fact("cause", row.cause, width),
         *(text_fact("opened", row.opened_because, width) if row.opened_because not in ("", row.cause) else ()),
-        fact(
-            "window",
-            (f"{errors}%", tone),
-            f" failed of {count(row.requests)} requests ({count(row.failures)} failed, {count(row.slow)} slow)",
-        ),
+        fact("window", *_window_words(row)),
         fact("trips at", _thresholds(row)),
         fact(
             "recovers", f"after {row.open_for:g} s open, then over {row.ramp_seconds:g} s" if row.open_for else MISSING
@@ -185,6 +179,15 @@ def breaker(row: BreakerView, moment: Moment, width: int) -> list[Line]:
         lines.append(title("gateways differ"))
         lines += [fact("", (own.node, "bold"), "   ", said(own.state), f"   {own.cause}") for own in row.by_node]
     return lines + _window(row, moment, width) + _transitions(row)
+
+
+def _window_words(row: BreakerView) -> list[Span]:
+    if not row.requests:
+        return [("no request in the window", "dim")]
+    return [
+        (f"{percent(row.error_ratio)}%", ratio_tone(row.error_ratio, row.threshold / 2, row.threshold)),
+        (f" failed of {count(row.requests)} requests ({count(row.failures)} failed, {count(row.slow)} slow)", ""),
+    ]
 
 
 def _thresholds(row: BreakerView) -> str:
@@ -280,6 +283,7 @@ def request(row: TrafficView, moment: Moment, width: int) -> list[Line]:
         fact("bytes", f"{size(row.bytes_in)} in, {size(row.bytes_out)} out"),
         fact("request id", row.request_id),
         fact("trace id", row.trace_id or MISSING),
+        *([fact("trace", row.trace_url, ("   :trace copies the link", "dim"))] if row.trace_url else []),
     ]
     return [*lines, BLANK, [("Headers, query and body are never sent to the console.", "dim")]]
 

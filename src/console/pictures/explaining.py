@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from spork.console.pictures.details import fact, text_fact, title
@@ -133,3 +134,32 @@ def diff(text: str) -> list[Line]:
 
 def _yaml_tone(text: str) -> str:
     return "dim" if text.lstrip().startswith("#") else ""
+
+
+class BadQuestion(ValueError):
+    """What was typed is no request; the message says what is."""
+
+
+def question(typed: str) -> tuple[str, str, dict[str, str]]:
+    """Method, URL and headers of a request as typed: `GET /path -H 'accept: text/html'`, the method may be left out.
+    Raises BadQuestion."""
+    try:
+        words = shlex.split(typed)
+    except ValueError as error:
+        raise BadQuestion(f"{error}; headers are written -H 'name: value'") from error
+    headers: dict[str, str] = {}
+    plain: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word != "-H":
+            plain.append(word)
+            continue
+        name, colon, value = (words.pop(0) if words else "").partition(":")
+        if not colon or not name.strip():
+            raise BadQuestion("headers are written -H 'name: value'")
+        headers[name.strip().lower()] = value.strip()
+    if len(plain) == 1:
+        plain = ["GET", *plain]
+    if len(plain) != 2:
+        raise BadQuestion("a request is written METHOD URL, such as GET /users/1 -H 'accept: text/html'")
+    return plain[0].upper(), plain[1], headers

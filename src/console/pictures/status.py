@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spork.console.gateway.link_state import CONNECTING, DENIED, THROTTLED, UNAUTHENTICATED, UP
 from spork.console.keys.keymap import key_name
 from spork.console.text.formats import clock, until
-from spork.console.text.freshness import age, skewed
+from spork.console.text.freshness import DOWN, age, skewed
 from spork.console.text.spans import Line, line_cells, spread
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def link_words(link: Link, fresh: Freshness, now: float) -> Line:
     if link.state == THROTTLED:
         return [("THROTTLED", "warn"), (f" {retry}", "dim")]
     lost = f" {age(now - link.lost_at)}" if link.lost_at is not None else ""
-    return [(fresh.word if fresh.word != "LIVE" else "LAG", "bad"), (lost, "bad"), (f" {retry}", "")]
+    data = "" if fresh.age is None else f", data {age(fresh.age)} old"
+    return [(DOWN if fresh.word == DOWN else "LOST", "bad"), (lost, "bad"), (data, "warn"), (f" {retry}", "")]
 
 
 def gateway_name(context: Context) -> Line:
@@ -99,10 +100,10 @@ def _fleet(store: Store) -> Line:
 
 
 def tabs(
-    current: str, width: int, denied: Sequence[str] = (), keys: Mapping[str, str] | None = None
+    current: str, width: int, denied: Sequence[str] = (), keys: Mapping[str, str] | None = None, more: str = ""
 ) -> list[tuple[Line, str]]:
     """The screens' names with their keys (by place; their numbers if not given); (spans, place) each, so that a click
-    finds its place."""
+    finds its place. `more` is a place without a tab of its own, while one is there."""
     found: list[tuple[Line, str]] = []
     for number, name, place in TABS:
         here = place == current
@@ -110,6 +111,8 @@ def tabs(
         label = f"{name}{lock}{end}"
         key = number if keys is None else keys.get(place, "")
         found.append(([(f" {key} ", "tab" if here else "key"), (label, "tab" if here else "dim")], place))
+    if more:
+        found.append(([(f" :{more} ", "tab")], more))
     return found
 
 

@@ -36,11 +36,14 @@ from spork.console.pictures.explaining import config_head, config_tab
 from spork.console.pictures.tables import TABLES
 from spork.console.session.feed import Feed
 from spork.console.session.store import Store
+from spork.console.text.formats import clock
 from spork.console.text.moment import Moment
 from spork.console.text.spans import Line, fit, plain
 
 OK, FAULTY, USAGE = 0, 1, 2
 WIDE = 100_000
+WIDEST = 60
+"""Cells of a column at most, but for the last: one long path must not push the rest of all rows away."""
 
 
 def run(options: argparse.Namespace, context: Context) -> int:
@@ -140,7 +143,9 @@ def _chosen(table: Table, rows: Sequence[Any], options: argparse.Namespace) -> l
 
 def text_table(table: Table, rows: Sequence[Any], moment: Moment) -> list[str]:
     """Title line and a line per row, every column, as wide as its widest cell."""
-    sizes = [(column, natural_width(column, rows, moment)) for column in table.columns if column.title]
+    sizes = [(column, min(WIDEST, natural_width(column, rows, moment))) for column in table.columns if column.title]
+    if sizes:  # the last one is padded by nothing, and may be as long as it is
+        sizes[-1] = (sizes[-1][0], natural_width(sizes[-1][0], rows, moment))
     head = (" " * GAP).join(fit(column.title, width, column.right) for column, width in sizes).rstrip()
     return [head, *(row_text(sizes, row, moment) for row in rows)]
 
@@ -225,11 +230,16 @@ def _changed(store: Store, topic: str, seen: dict[str, Any]) -> list[Any]:
 def _shower(output: str, table: Table | None) -> Callable[[Any, Moment], None]:
     sizes = layout(table.columns, WIDE, wide=True) if table is not None else []
     sizes = [(column, min(width, column.width + 20)) for column, width in sizes if column.title]
+    head = (" " * GAP).join(fit(column.title, width, column.right) for column, width in sizes).rstrip()
+    headed = [False]
 
     def show(row: Any, moment: Moment) -> None:
         if output == "json" or table is None:
             print(msgspec.json.encode(row).decode(), flush=True)
-        else:
-            print(row_text(sizes, row, moment), flush=True)
+            return
+        if not headed[0]:
+            headed[0] = True
+            print(f"# {'AT':<9} {head}", flush=True)
+        print(f"{clock(moment.now)}Z   {row_text(sizes, row, moment)}", flush=True)
 
     return show

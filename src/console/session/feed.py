@@ -86,6 +86,7 @@ class Feed:
     async def _once(self) -> None:
         self.store.who = await self.client.whoami()
         await self.read(LIVE, first=True)
+        self._aside(self._look_for_restart())
         if self._poll is not None or self._mono() < self._stream_dead_until:
             await self._polling()
         else:
@@ -294,6 +295,13 @@ class Feed:
         if now - self._nodes_at > NODES_EVERY:
             self._nodes_at = now
             self._aside(self._look_at_nodes())
+
+    async def _look_for_restart(self) -> None:
+        """A new link may lead to a new process: its counts and lines begin anew, which the operator is told."""
+        page = await self.client.page("nodes")
+        started = next((row.started_at for row in page.items if row.answers), None)
+        if self.store.told_start(started, self._wall()):
+            self.store.changes += 1
 
     async def _look_at_nodes(self) -> None:
         found = await self.client.snapshot(("pulse",))

@@ -100,6 +100,10 @@ class Store:
         """Which gateway, for what is said of a lost link."""
         self.who: Whoami | None = None
         self.nodes: Nodes | None = None
+        self.started_at: float | None = None
+        """When the process that answers began."""
+        self.restarted_at: float | None = None
+        """When it began, if it began while this console was looking."""
         self.rev = 0
         self.skew = 0.0
         self.server_offset: float | None = None
@@ -190,6 +194,17 @@ class Store:
         return self.nodes is not None and self.nodes.seen < self.nodes.total
 
     # ------------------------------------------------------------------------------------------------------- writing
+
+    def told_start(self, started: float | None, wall: float) -> bool:
+        """The process that answers says since when it runs. True if it is another than before."""
+        if started is None:
+            return False
+        before, self.started_at = self.started_at, started
+        if before is None or started - before < 1.0:
+            return False
+        self.restarted_at = started
+        self.notice("the gateway was started anew: counts and lines begin again", "warn", wall)
+        return True
 
     def new_link(self) -> None:
         """A connection was made anew: take the next snapshot as the whole truth."""

@@ -81,6 +81,12 @@ class Write:
     """The input whose value names the object, if the row does not."""
     lost: str = ""
     """What to know if its answer never came."""
+    titled: Callable[[Any], str] | None = None
+    """Its title for a row, where it takes rows of several kinds."""
+
+    def title_of(self, row: Any) -> str:
+        """What is done, to what kind of thing."""
+        return self.title if self.titled is None or row is None else self.titled(row)
 
     @property
     def tier(self) -> int:
@@ -144,6 +150,12 @@ def _revoke_label(row: Any) -> str:
     if _kind(row) == "ApiKeyView":
         return mask(row.id, "key")
     return str(row.subject)
+
+
+def _revoke_title(row: Any) -> str:
+    return {"ApiKeyView": "Revoke API key", "SessionView": "Revoke session"}.get(
+        _kind(row), f"Revoke all tokens of {getattr(row, 'kind', 'user')}"
+    )
 
 
 def _revoke_blocked(row: Any) -> str:
@@ -318,6 +330,7 @@ WRITES: dict[str, Write] = {
             _only_reason,
             _revoke_blocked,
             lambda r: r is not None and _kind(r) == "ApiKeyView" and r.state == "revoked",
+            titled=_revoke_title,
         ),
         Write(
             "reload",

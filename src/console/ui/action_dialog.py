@@ -123,7 +123,11 @@ class ActionDialog(ModalScreen[Confirmed | None]):
         plan = self.plan
         line: Line = [(" PROD ", "prod"), (" ", "")] if plan.production else []
         count = f" × {len(plan.rows)}" if len(plan.rows) > 1 else ""
-        return [*line, (plan.write.title + count, "title"), (f"   {plan.where}", "dim")]
+        return [
+            *line,
+            (plan.write.title_of(plan.rows[0] if plan.rows else None) + count, "title"),
+            (f"   {plan.where}", "dim"),
+        ]
 
     def _facts(self) -> list[Line]:
         plan, width = self.plan, 60

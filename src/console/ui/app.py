@@ -7,11 +7,13 @@ from typing import Any
 
 from textual import events
 from textual.app import SystemCommand
+from textual.command import Provider
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from spork.console.gateway.contexts import Context
-from spork.console.keys.actions import COMMANDS, Command
+from spork.console.keys import actions
+from spork.console.keys.actions import Command
 from spork.console.keys.keymap import keys_of
 from spork.console.session.session import ConsoleSession
 from spork.console.text.colours import THEMES
@@ -40,6 +42,7 @@ class ConsoleApp(LookApp):
     TITLE = "spork-console"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
+    COMMANDS = LookApp.COMMANDS | {lambda: _objects()}
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class ConsoleApp(LookApp):
         write: bool = False,
         theme: str = "",
         pump: bool = True,
-        commands: tuple[Command, ...] = COMMANDS,
+        commands: tuple[Command, ...] = actions.COMMANDS,
     ) -> None:
         super().__init__()
         self.session = session
@@ -194,6 +197,13 @@ class ConsoleApp(LookApp):
 
     def _palette_runner(self, command: Command) -> Callable[[], None]:
         return lambda: self.main.run_command(command)
+
+
+def _objects() -> type[Provider]:
+    """Imported when the palette is first opened."""
+    from spork.console.ui.objects import Objects
+
+    return Objects
 
 
 def _lines(screen: Screen[Any]) -> list[str]:

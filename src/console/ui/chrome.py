@@ -12,19 +12,23 @@ from spork.console.keys import actions
 from spork.console.keys.actions import Command
 from spork.console.keys.keymap import key_name
 from spork.console.pictures import pulse, status
+from spork.console.pictures.crumbs import crumbs_of
 from spork.console.session.tiers import allowed
 from spork.console.text.freshness import Freshness, age
-from spork.console.text.spans import BLANK, Line, crop_line, spread
+from spork.console.text.spans import BLANK, Line, crop, crop_line, line_cells, spread, wrap
 from spork.console.ui.host import Host
 from spork.console.ui.screens.pane import Pane
 from spork.console.ui.widgets.lines import Bar, Box
 
 MIN_WIDTH, MIN_HEIGHT = 80, 24
 
+NOTICE_SECONDS = 600.0
+"""A notice this old has been read; the Events and the audit keep what it said."""
+MESSAGE_LINES = 3
+
 TAB_OF = {
     "service": "services",
     "target": "services",
-    "targets": "services",
     "breaker": "breakers",
     "quota": "quotas",
     "consumer": "quotas",
@@ -56,6 +60,7 @@ class Chrome:
         }
         self._told: tuple[Line, float] | None = None
         self._above: tuple[object, ...] = ()
+        self._message_lines = 1
 
     @property
     def width(self) -> int:
@@ -78,9 +83,25 @@ class Chrome:
         denied = [
             name for name, shelf in store.shelves.items() if shelf.fault is not None and shelf.fault.word == "DENIED"
         ]
-        self.tabs.show(status.tabs(TAB_OF.get(pane.place, pane.place), width, denied, self._tab_keys))
-        self.crumbs.show([spread([(" ", ""), *status.crumbs(pane.trail())], [*pane.side(), (" ", "")], width)])
+        self.tabs.show(status.tabs(TAB_OF.get(pane.place, pane.place), width, denied, self._tab_keys, self._more(pane)))
+        self.crumbs.show([spread(self._path(pane, width), [*pane.side(), (" ", "")], width)])
         self.footer.show(status.footer(self._hints(pane), width))
+
+    def _more(self, pane: Pane) -> str:
+        """The place's `:` word, if it has no tab: where one is, is always lit."""
+        place = TAB_OF.get(pane.place, pane.place)
+        return "" if place in self._tab_keys else place
+
+    def _path(self, pane: Pane, width: int) -> Line:
+        """The path from a list down to the pane; a long one loses its middle."""
+        names = crumbs_of(self.host.session.store, self.host.trail)
+        names += [pane.part()] if pane.part() else []
+        room = width - line_cells(pane.side()) - 4
+        short, cut = names, 1
+        while line_cells(status.crumbs(short)) > room and cut < len(names) - 1:
+            short = [names[0], "…", *names[cut + 1 :]]
+            cut += 1
+        return [(" ", ""), *status.crumbs(short)]
 
     def _hints(self, pane: Pane) -> list[Command]:
         """Commands worth a hint here; writes only if the operator's role and the row allow them."""
@@ -120,8 +141,14 @@ class Chrome:
         notices = self.host.session.store.notices.newest(1)
         if not line and notices:
             said = notices[0]
-            line = [(f" {age(max(0.0, self.host.session.wall() - said.wall))} ago  ", "dim"), (said.text, said.tone)]
-        self.message.show([line])
+            ago = max(0.0, self.host.session.wall() - said.wall)
+            if ago < NOTICE_SECONDS:
+                line = [(f" {age(ago)} ago  ", "dim"), (said.text, said.tone)]
+        lines = _wrapped(line, max(20, self.width - 1), MESSAGE_LINES)
+        if len(lines) != self._message_lines:
+            self._message_lines = len(lines)
+            self.message.styles.height = len(lines)
+        self.message.show(lines)
 
     # ----------------------------------------------------------------------------------------------------- the card
 
@@ -144,3 +171,17 @@ class Chrome:
             for each in concerns(session.store, session.moment().now)[: max(1, height - 8)]
         ]
         self.card.show([crop_line(line, width - 1) for line in lines])
+
+
+def _wrapped(line: Line, width: int, most: int) -> list[Line]:
+    """A message in at most `most` lines: its last span, the text, is what is long."""
+    if line_cells(line) <= width or not line:
+        return [line]
+    *lead, (text, tone) = line
+    indent = line_cells(lead)
+    pieces = wrap(text, max(10, width - indent))
+    lines: list[Line] = [[*lead, (pieces[0], tone)]]
+    lines += [[(" " * indent, ""), (piece, tone)] for piece in pieces[1:most]]
+    if len(pieces) > most:
+        lines[-1] = [(" " * indent, ""), (crop(pieces[most - 1] + " …", width - indent), tone)]
+    return lines

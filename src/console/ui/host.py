@@ -51,6 +51,10 @@ class Host(Protocol):
     def width(self) -> int:
         """Cells across."""
 
+    @property
+    def trail(self) -> tuple[tuple[str, str], ...]:
+        """The places, each with the key of what it shows, from a list down to here."""
+
     def go(self, place: str, key: str = "") -> None:
         """Open a place and remember it."""
 

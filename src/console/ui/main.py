@@ -20,11 +20,12 @@ from spork.console.gateway.contexts import Context
 from spork.console.keys import actions, command_line
 from spork.console.keys.actions import Command
 from spork.console.pictures.columns import Table
+from spork.console.pictures.links import Link, links, search
 from spork.console.pictures.tables import TABLES
 from spork.console.session.session import ConsoleSession
 from spork.console.ui.chrome import MIN_HEIGHT, MIN_WIDTH, Chrome
 from spork.console.ui.clipboard import Clipboard
-from spork.console.ui.history import History, Place
+from spork.console.ui.history import History, Place, Trail
 from spork.console.ui.host import Handler, Selected, checked
 from spork.console.ui.screens.pane import Pane
 from spork.console.ui.screens.places import is_kept, pane_for
@@ -55,6 +56,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.writing = WriteDesk(self, clipboard)
         self.chrome = Chrome(self, self.writing)
         self._contexts = contexts
+        self._clipboard = clipboard
         self.history = History()
         self._kept: dict[Place, Pane] = {}
         self._small = False
@@ -74,6 +76,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
     @property
     def width(self) -> int:
         return self.size.width
+
+    @property
+    def trail(self) -> Trail:
+        return self.history.trail
 
     def selected(self) -> list[Selected]:
         return self.pane.selected() if self.pane is not None else []
@@ -121,6 +127,22 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Open a place and remember it."""
         if self.history.visit((place, key)):
             self._enter((place, key))
+
+    def jump(self, link: Link) -> None:
+        """Open what a link leads to; what lies outside of the console is copied, and opened where a browser is at hand."""
+        if link.url:
+            self.leave(link.url)
+            return
+        if self.history.visit((link.place, link.key), within=True):
+            self._enter((link.place, link.key))
+        if link.filter:
+            self.call_after_refresh(self._arrive, link.filter)
+
+    def leave(self, url: str) -> None:
+        problem = self._clipboard.to_terminal(url)
+        if self.app.is_web or self.session.environ.get("DISPLAY") or self.session.environ.get("WAYLAND_DISPLAY"):
+            self.app.open_url(url)
+        self.tell(problem or f"copied {url}", "bad" if problem else "ok", 15)
 
     def _enter(self, place: Place) -> None:
         pane, left = self._pane_for(place), self.pane
@@ -231,6 +253,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
             "history_forward": self.do_history_forward,
             "help": self.do_help,
             "explain": self.do_explain,
+            "jump": self.do_jump,
+            "trace": self.do_trace,
         }
 
     def learn(self, handlers: Mapping[str, Handler]) -> None:
@@ -250,8 +274,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def _filter_now(self, text: str) -> None:
         if self.pane is not None:
             problem = self.pane.set_filter(text)
-            if problem:
-                self.tell(problem, "bad")
+            hint = "" if problem else self.pane.filter_hint()
+            if problem or hint:
+                self.tell(problem or hint, "bad" if problem else "warn")
             self.chrome.paint_around(self.pane)
 
     # -------------------------------------------------------------------------------------- the command line
@@ -299,7 +324,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
         try:
             typed = command_line.parse(line)
         except command_line.UnknownCommand as error:
-            self.tell(str(error), "bad")
+            found = [] if error.near else search(self.session.store, line)
+            if error.near:
+                self.tell(str(error), "bad")
+            elif found:
+                self._jump_to_one(found, "")
+            else:
+                self.tell(f"{error}; and nothing here is called so", "bad")
             return
         self.run_command(typed.command, typed.argument)
 
@@ -310,7 +341,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if self.pane is not None and self.pane.place in TABLES:
             known["sort"] = [column.name for column in TABLES[self.pane.place].columns]
             known["group"] = list(TABLES[self.pane.place].groups)
-        return command_line.complete(line, known)
+        return command_line.complete(line, known) or [
+            link.key or link.filter for link in search(self.session.store, line)
+        ]
 
     # -------------------------------------------------------------------------------------------- commands
 
@@ -319,7 +352,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.set_focus(None)
         elif self.pane is not None and self.pane.clear():
             return
-        elif self.history.back():
+        elif self.history.up():
             self._enter_here()
         elif self.pane is not None and self.pane.place != "pulse":
             self.go("pulse")
@@ -346,6 +379,36 @@ class MainScreen(Screen[None], inherit_bindings=False):
         from spork.console.ui.help import Help
 
         self.app.push_screen(Help(self.pane.place if self.pane is not None else "", self.commands))
+
+    def do_jump(self, argument: str = "") -> None:
+        """To what belongs to the row; or, by name, to whatever is called so."""
+        store = self.session.store
+        if argument:
+            self._jump_to_one(search(store, argument), f"nothing here is called {argument!r}")
+            return
+        found = [link for one in self.selected()[:1] for link in links(store, one.topic, one.row)]
+        found = [link for link in found if (link.place, link.key) != self.history.here or link.filter]
+        self._jump_to_one(found, "nothing belongs to this row elsewhere", straight=False)
+
+    def _jump_to_one(self, found: list[Link], none: str, straight: bool = True) -> None:
+        if not found:
+            self.tell(none, "dim")
+        elif len(found) == 1 and straight:
+            self.jump(found[0])
+        else:
+            from spork.console.ui.picker import Picker
+
+            labels = {link.label: link for link in reversed(found)}
+            choices = [(link.label, link.url or "") for link in found]
+            self.choose(Picker("Jump to", choices, ""), lambda label: self.jump(labels[label]) if label else None)
+
+    def do_trace(self, argument: str = "") -> None:
+        """The trace of the request at the cursor, in the operator's viewer."""
+        urls = [one.row.trace_url for one in self.selected()[:1] if getattr(one.row, "trace_url", None)]
+        if urls:
+            self.leave(urls[0])
+        else:
+            self.tell("no link to a trace: set telemetry.traces.link, and choose a request whose trace is kept", "warn")
 
     def do_explain(self, argument: str = "") -> None:
         if argument:

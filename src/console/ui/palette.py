@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from rich.style import Style
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 from spork.console.text.colours import THEMES
 
@@ -77,7 +77,13 @@ def textual_theme(name: str) -> Theme:
             surface="ansi_default",
             panel="ansi_default",
             dark=True,
-            variables={"line": "ansi_bright_black", "bar": "ansi_default", "dim": "ansi_bright_black"},
+            ansi=True,
+            variables={
+                **BUILTIN_THEMES["ansi-dark"].variables,
+                "line": "ansi_bright_black",
+                "bar": "ansi_default",
+                "dim": "ansi_bright_black",
+            },
         )
     return Theme(
         name=f"spork-{name}",

@@ -93,4 +93,4 @@ async def test_the_operators_keys_work_and_are_what_help_and_footer_show(gateway
         await running.type("geo")
         await running.shows("1 of 10")
         await running.press("escape", "question_mark")
-        await running.shows("B               :breakers")
+        await running.shows("B            :breakers")

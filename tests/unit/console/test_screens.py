@@ -47,13 +47,13 @@ async def test_screens(gateway: FakeGateway, key: str, words: tuple[str, ...], s
     ("keys", "words"),
     [
         (("2", "enter"), ("Services › billing", "Targets 4", "v DOWN", "least_request")),
-        (("2", "enter", "enter"), ("Targets › billing/10.0.7.", "address", "weight", "Last 50 requests")),
+        (("2", "enter", "enter"), ("Services › billing › 10.0.7.", "address", "weight", "Last 50 requests")),
         (("3", "enter"), ("Breakers › billing", "50.0% failed of 20", "last seconds")),
-        (("4", "enter"), ("Quota windows › spk_9f…31", "600 of", "gcra")),
+        (("4", "enter"), ("Quotas › spk_9f…31", "600 of", "gcra")),
         (("5", "enter"), ("Routes › users-v1", "leads to", "Which route would take this request?")),
-        (("6", "enter"), ("Requests › 01J9A", "request id", "never sent")),
+        (("6", "enter"), ("Traffic › 01J9A", "request id", "never sent")),
         (("7", "enter"), ("Events › breaker.opened", "failure ratio 0.61")),
-        (("1", "enter"), ("Breakers › billing",)),
+        (("1", "enter"), ("Pulse › breaker billing",)),
     ],
     ids=lambda value: "-".join(value) if len(value[0]) == 1 else "",
 )

@@ -19,8 +19,8 @@ KEYS = Table(
         Column("plan", "PLAN", 10, lambda r, m: (r.plan or MISSING, ""), lambda r: r.plan, priority=3),
         Column(
             "used",
-            "USED",
-            6,
+            "LAST USED",
+            9,
             lambda r, m: (since(r.last_used_at, m.now), ""),
             lambda r: r.last_used_at,
             priority=2,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NODES = Table(
     name="nodes",
     topic="nodes",
+    measured="rates over 10 s",
     title="nodes",
     columns=(
         Column("state", "STATE", 9, lambda r, m: said(r.state), lambda r: severity(r.state)),

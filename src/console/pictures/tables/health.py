@@ -41,6 +41,7 @@ def service_severity(row: ServiceView) -> tuple[int, float]:
 SERVICES = Table(
     name="services",
     topic="services",
+    measured="rates over 10 s",
     title="services",
     columns=(
         Column("state", "STATE", 10, lambda r, m: said(r.state), service_severity),
@@ -123,6 +124,7 @@ def _probe_age(row: TargetView, moment: Moment) -> Span:
 TARGETS = Table(
     name="targets",
     topic="targets",
+    measured="rates over 10 s",
     title="targets",
     columns=(
         Column(

@@ -35,6 +35,7 @@ def _note(row: RouteView, moment: Moment) -> Span:
 ROUTES = Table(
     name="routes",
     topic="routes",
+    measured="rates over 10 s",
     title="routes",
     columns=(
         Column("route", "ROUTE", 14, lambda r, m: (r.name, "bold"), lambda r: r.name, grow=True, most=26),
@@ -93,7 +94,7 @@ def _own_ms(row: TrafficView) -> float | None:
 TRAFFIC = Table(
     name="traffic",
     topic="traffic",
-    title="requests",
+    title="traffic",
     columns=(
         Column("time", "TIME", 11, lambda r, m: (clock(r.at, True), "dim"), lambda r: r.at),
         Column("method", "METHOD", 7, lambda r, m: (r.method, ""), lambda r: r.method),

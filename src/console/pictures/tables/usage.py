@@ -40,7 +40,7 @@ def _subject(row: QuotaView, moment: Moment) -> Span:
 QUOTAS = Table(
     name="quotas",
     topic="quotas",
-    title="quota windows",
+    title="quotas",
     columns=(
         Column("subject", "SUBJECT", 16, _subject, lambda r: r.subject, grow=True, most=36),
         Column("kind", "BY", 6, lambda r, m: (r.kind, "dim"), lambda r: r.kind, priority=4),
@@ -164,12 +164,15 @@ LIMITS = Table(
 CONSUMERS = Table(
     name="consumers",
     topic="consumers",
+    measured="rates over 10 s",
     title="consumers",
     columns=(
         Column("consumer", "CONSUMER", 18, lambda r, m: (r.name, "bold"), lambda r: r.name, grow=True, most=36),
         Column("plan", "PLAN", 10, lambda r, m: (r.plan or MISSING, ""), lambda r: r.plan),
         Column("rps", "RPS", 7, lambda r, m: (rate(r.rps), ""), lambda r: r.rps, right=True),
-        Column("admitted", "OK/5M", 8, lambda r, m: (count(r.admitted_5m), ""), lambda r: r.admitted_5m, right=True),
+        Column(
+            "admitted", "LET IN/5M", 9, lambda r, m: (count(r.admitted_5m), ""), lambda r: r.admitted_5m, right=True
+        ),
         Column(
             "refused",
             "429/5M",

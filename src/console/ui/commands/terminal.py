@@ -19,7 +19,7 @@ class Terminal:
         self._app = app
 
     def handlers(self) -> dict[str, Handler]:
-        return {"mouse": self.do_mouse, "redraw": self.do_redraw}
+        return {"mouse": self.do_mouse, "redraw": self.do_redraw, "suspend": self.do_suspend}
 
     def write(self, sequence: str) -> None:
         """Past the screen, if there is a terminal."""
@@ -46,6 +46,14 @@ class Terminal:
             for widget in screen.query("*"):
                 widget.refresh()
             screen.refresh(layout=True)
+
+    def do_suspend(self, argument: str = "") -> None:
+        """As ctrl+z in a shell; a window of a browser or a terminal without job control stays."""
+        driver = self._app._driver
+        if driver is None or not driver.can_suspend:
+            self._host.tell("this terminal cannot put the console aside", "dim")
+            return
+        self._app.action_suspend_process()
 
     def do_mouse(self, argument: str = "") -> None:
         driver: Any = self._app._driver

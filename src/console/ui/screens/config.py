@@ -38,8 +38,8 @@ class Config(Pane):
         yield self.choice
         yield self.body
 
-    def trail(self) -> list[str]:
-        return ["Configuration", TITLES[self.tab]]
+    def part(self) -> str:
+        return TITLES[self.tab]
 
     def side(self) -> Line:
         waiting = self.session.store.pending.get(("config", ""))

@@ -12,8 +12,8 @@ from spork.console.gateway.topics import target_key
 from spork.console.pictures.columns import Table, order, select
 from spork.console.pictures.details import DETAILS, TOPIC_OF
 from spork.console.pictures.tables import TABLES
-from spork.console.text.formats import clock, count, mask
-from spork.console.text.spans import BLANK, Line, titled
+from spork.console.text.formats import count
+from spork.console.text.spans import BLANK, Line
 from spork.console.ui.host import Handler, Host, Selected
 from spork.console.ui.screens.pane import Pane
 from spork.console.ui.widgets.lines import Text
@@ -62,14 +62,6 @@ class Detail(Pane):
     def _badge(self, key: str) -> str:
         waiting = self.session.store.pending.get((self._table().topic, key))
         return f"PENDING {waiting.action}" if waiting is not None else ""
-
-    def trail(self) -> list[str]:
-        name = self.subject
-        if self.row is not None and self.place == "quota":
-            name = mask(self.row.subject, self.row.kind)
-        elif self.row is not None and self.place == "event":
-            name = f"{self.row.kind} {clock(self.row.at)}Z"
-        return [titled(TABLES[self.topic].title), name]
 
     def side(self) -> Line:
         line: Line = []

@@ -25,7 +25,7 @@ class Explain(Pane):
         self.asked = key if " " in key else ""
         self.answer: list[Line] = []
         self.facts = Box("route-facts")
-        self.ask = Input(id="ask", placeholder="GET /path?query", select_on_focus=False)
+        self.ask = Input(id="ask", placeholder="GET /path?query -H 'accept: text/html'", select_on_focus=False)
         self.result = Text("explained")
 
     def compose(self) -> ComposeResult:
@@ -51,9 +51,6 @@ class Explain(Pane):
             return "GET /"
         host = f"http://{row.hosts[0]}" if row.hosts else ""
         return f"{row.methods[0] if row.methods else 'GET'} {host}{row.pattern.partition(', ')[0].replace('/*', '/x')}"
-
-    def trail(self) -> list[str]:
-        return ["Routes", "explain" if self.asked else self.subject]
 
     def side(self) -> Line:
         return self.age_line("routes")
@@ -86,19 +83,22 @@ class Explain(Pane):
         self.ask.focus()
 
     def _explain(self, typed: str) -> None:
-        method, _, url = typed.strip().partition(" ")
-        if not url.strip():
-            method, url = "GET", method
+        try:
+            method, url, headers = explaining.question(typed)
+        except explaining.BadQuestion as error:
+            self.answer = [[(str(error), "warn")]]
+            self.result.show(self.answer)
+            return
         self.answer = [[("asking the gateway…", "dim")]]
         self.result.show(self.answer)
-        self.run_worker(self._ask(method.upper(), url.strip()), exclusive=True, exit_on_error=False)
+        self.run_worker(self._ask(method, url, headers), exclusive=True, exit_on_error=False)
 
-    async def _ask(self, method: str, url: str) -> None:
+    async def _ask(self, method: str, url: str, headers: dict[str, str]) -> None:
         client = self.session.client
         try:
             if client is None:
                 raise LinkFault("not connected")
-            found = await client.explain(method, url, {})
+            found = await client.explain(method, url, headers)
             self.answer = explaining.explanation(found, max(40, self.size.width - 4))
         except LinkFault as fault:
             self.answer = [[(f"{fault.word} ", "bad"), (str(fault), "")], BLANK]

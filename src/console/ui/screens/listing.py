@@ -10,9 +10,8 @@ from textual.app import ComposeResult
 from spork.console.pictures.columns import Table, order, select
 from spork.console.pictures.details import DETAIL_OF
 from spork.console.pictures.sorted_rows import SortedRows
-from spork.console.pictures.tables import TABLES
 from spork.console.text.formats import count
-from spork.console.text.spans import Line, titled
+from spork.console.text.spans import Line
 from spork.console.ui.host import Handler, Host, Selected
 from spork.console.ui.screens.pane import Pane
 from spork.console.ui.widgets.live_table import LiveTable
@@ -95,9 +94,6 @@ class Listing(Pane):
         waiting = self.session.store.pending.get((self.table.topic, key))
         return f"PENDING {waiting.action}" if waiting is not None else ""
 
-    def trail(self) -> list[str]:
-        return [titled(TABLES[self.place].title)]
-
     def side(self) -> Line:
         store, shelf = self.session.store, self.session.store.shelves[self.table.topic]
         line: Line = []
@@ -116,6 +112,8 @@ class Listing(Pane):
             line.append((f" · PAUSED {count(self._news())} new", "warn"))
         elif self.table.name == "traffic" and store.sample_rate > 1:
             line.append((f" · sampled 1:{store.sample_rate}", "warn"))
+        if self.table.measured:
+            line.append((f" · {self.table.measured}", "dim"))
         if self.table.name in TAILS:
             line += self._losses()
         if self.grid.marks:

@@ -9,7 +9,7 @@ from textual.containers import Container
 
 from spork.console.pictures.columns import BadFilter, Table, Test, compile_filter
 from spork.console.text.freshness import Freshness, age
-from spork.console.text.spans import Line, titled
+from spork.console.text.spans import Line
 from spork.console.ui.host import Handler, Host, Selected, checked
 from spork.console.ui.widgets.live_table import LiveTable
 
@@ -37,9 +37,9 @@ class Pane(Container):
 
     # ------------------------------------------------------------------------------- what subclasses say
 
-    def trail(self) -> list[str]:
-        """Where this is, outermost first."""
-        return [titled(self.place)]
+    def part(self) -> str:
+        """Which part of the place is looked at, if it has parts: the last step of the path above."""
+        return ""
 
     def side(self) -> Line:
         """What stands at the right of the crumbs: counts, order, filter, age."""
@@ -99,6 +99,19 @@ class Pane(Container):
             return str(error)
         self.filter_text = text
         self.paint_all()
+        return ""
+
+    def filter_hint(self) -> str:
+        """What is odd about the filter: a field that the rows do not have is looked for as it stands."""
+        table = self.filtered_table()
+        rows = self.session.store.rows(table.topic) if table is not None else ()
+        if table is None or table.fields is None or not rows:
+            return ""
+        known = table.fields(rows[0])
+        for word in self.filter_text.split():
+            name, colon, value = word.removeprefix("!").partition(":")
+            if colon and value and name.isidentifier() and name != "re" and name not in known:
+                return f"no field {name!r} here: looked for as it stands; there are {', '.join(known)}"
         return ""
 
     def filtered_table(self) -> Table | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from spork.console.pictures import pulse
 from spork.console.pictures.attention import ATTENTION, concerns
-from spork.console.pictures.columns import select, top
+from spork.console.pictures.columns import BadFilter, Test, compile_filter, select, top
 from spork.console.pictures.tables.health import BREAKERS, TARGETS
 from spork.console.text.formats import count
 from spork.console.text.spans import Line
@@ -18,6 +21,9 @@ from spork.console.ui.widgets.live_table import LiveTable
 
 SHOWN = 50
 """Rows of each short list; the rest is on its own screen."""
+SEARCHED = 2_000
+"""Requests looked through for those that pass a filter."""
+DOORS = {"tile-traffic": "traffic", "tile-breakers": "breakers", "tile-targets": "targets"}
 
 
 class Pulse(Pane):
@@ -30,6 +36,7 @@ class Pulse(Pane):
         super().__init__(host)
         self.held = False
         self.held_total = 0
+        self._tests: dict[str, Test | None] = {}
         self.traffic = Box("tile-traffic", framed=True)
         self.breakers = Box("tile-breakers", framed=True)
         self.targets = Box("tile-targets", framed=True)
@@ -59,16 +66,13 @@ class Pulse(Pane):
         parent = table.parent
         return table.display and (parent is None or getattr(parent, "display", True))
 
-    def trail(self) -> list[str]:
-        return ["Pulse"]
-
     def side(self) -> Line:
         store = self.session.store
         line: Line = []
         if self.faults_only:
             line.append(("faults only · ", "warn"))
         if self.filter_text:
-            line.append((f"Attention /{self.filter_text} · ", "accent"))
+            line.append((f"/{self.filter_text} · ", "accent"))
         if store.nodes is not None and store.nodes.silent:
             line.append((f"silent: {', '.join(store.nodes.silent)} · ", "warn"))
         return [*line, *self.age_line("pulse")]
@@ -83,7 +87,8 @@ class Pulse(Pane):
         if self._visible(self.consumers):
             self._top(self.consumers, "quotas", "Most refused", [])
         if self._visible(self.tail) and not self.held:
-            self.tail.show(self.session.store.traffic.newest(50), self.session.moment())
+            newest = self.session.store.traffic.newest(SHOWN if not self._narrowed else SEARCHED)
+            self.tail.show(self._passing(self.tail, newest)[:SHOWN], self.session.moment())
         self._tail_head()
 
     def _tiles(self) -> None:
@@ -121,7 +126,7 @@ class Pulse(Pane):
     def _attention(self) -> None:
         moment = self.session.moment()
         found = concerns(self.session.store, moment.now, moment.quiet)
-        rows = select(ATTENTION, found, self.test, self.faults_only)
+        rows = self._passing(self.attention, found)
         open_ones = sum(row.state != "cleared" for row in rows)
         self.attention.head = [
             ("Attention", "title"),
@@ -138,13 +143,40 @@ class Pulse(Pane):
         store = self.session.store
         rows = store.rows(topic)
         shown = list(rows[:SHOWN])
-        if column is not None:
+        if self._narrowed:
+            passing = self._passing(grid, rows)
+            shown = passing[:SHOWN] if column is None else top(passing, column, SHOWN)
+        elif column is not None:
             shown = store.derived(topic, f"top {column.name}", lambda: top(rows, column, SHOWN))
         grid.head = [(name, "title"), (f" {count(len(rows))}", "dim")]
         grid.note = self.age_line(topic)
         grid.dimmed = self.freshness(topic).old
-        grid.empty = self.empty_of(grid.table, False)
+        grid.empty = self.empty_of(grid.table, self._narrowed)
         grid.show(shown, self.session.moment())
+
+    @property
+    def _narrowed(self) -> bool:
+        return bool(self.filter_text or self.faults_only)
+
+    def _passing(self, grid: LiveTable, rows: Sequence[Any]) -> list[Any]:
+        """What filter and faults switch leave of a list. A comparison of a column it does not have leaves it whole."""
+        return select(grid.table, rows, self._tests.get(grid.table.name), self.faults_only)
+
+    def set_filter(self, text: str) -> str:
+        """Filter every list of the Pulse; answers why it cannot be, if none of them can."""
+        tests: dict[str, Test | None] = {}
+        problem = ""
+        for table in (self.attention, self.services, self.consumers, self.tail):
+            try:
+                tests[table.table.name] = compile_filter(text, table.table)
+            except BadFilter as error:
+                problem = str(error)
+        if problem and not tests:
+            return problem
+        self._tests, self.filter_text = tests, text
+        self.test = tests.get(ATTENTION.name)
+        self.paint_all()
+        return ""
 
     def _tail_head(self) -> None:
         store = self.session.store
@@ -152,7 +184,7 @@ class Pulse(Pane):
         if self.held:
             note = [(f"PAUSED {count(store.traffic.total - self.held_total)} new", "warn")]
         self.tail.head = [("Latest requests", "title")]
-        self.tail.empty = self.empty_of(self.tail.table, False)
+        self.tail.empty = self.empty_of(self.tail.table, self._narrowed)
         self.tail.dimmed = self.freshness("traffic").old
         self.tail.note = note or self.age_line("traffic")
         self.tail.repaint()
@@ -232,6 +264,12 @@ class Pulse(Pane):
             return False
         self.paint_all()
         return True
+
+    def on_box_pressed(self, message: Box.Pressed) -> None:
+        message.stop()
+        place = DOORS.get(message.box.id or "")
+        if place is not None:
+            self.host.go(place)
 
     def on_live_table_opened(self, message: LiveTable.Opened) -> None:
         message.stop()

@@ -44,6 +44,16 @@ def paint_framed(
 class Box(Painted):
     """Lines with an optional frame. `show` repaints only if something changed."""
 
+    class Pressed(Message):
+        """The box was clicked."""
+
+        def __init__(self, box: Box) -> None:
+            super().__init__()
+            self.box = box
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Pressed(self))
+
     def __init__(self, id: str | None = None, *, framed: bool = False, on: str = "body") -> None:
         super().__init__(id=id)
         self.framed = framed
