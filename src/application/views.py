@@ -568,6 +568,36 @@ class ConnectionView:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelTopicView:
+    """What subscribers of this node listen to: `match` of type exact, urlpattern or uritemplate."""
+
+    match: str
+    type: str
+    subscribers: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelsView:
+    """Channels of this node since it started. `broker` is memory, redis or away; `published` by front."""
+
+    node: str
+    broker: str
+    subscribers: int
+    published: dict[str, int]
+    deliveries: int
+    slow: int
+    topics: tuple[ChannelTopicView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPresenceView:
+    """Who is present on a topic, fleet-wide."""
+
+    topic: str
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class VersionCallerView:
     """Who called a version in 30 days: a consumer, or a network and user agent. `last` in Unix seconds, to the hour for
     consumers."""

@@ -27,7 +27,7 @@ from spork.application.admin.callers import CallerControl
 from spork.application.admin.commands import ObjectVersions, Operations
 from spork.application.admin.component_health import Components
 from spork.application.admin.concern_watch import ConcernWatch
-from spork.application.admin.controls import CacheControl, Component, ConnectionControl, Controls
+from spork.application.admin.controls import CacheControl, ChannelControl, Component, ConnectionControl, Controls
 from spork.application.admin.current_overview import CurrentOverview
 from spork.application.admin.health import ConfigurationHealth, DiskHealth, LogHealth, LoopHealth, UpstreamsHealth
 from spork.application.admin.heartbeat import OperatorHeartbeat
@@ -189,8 +189,9 @@ def _controls(
     callers: CallerControl,
     connections: ConnectionControl,
     cache: CacheControl,
+    channels: ChannelControl,
 ) -> Controls:
-    return Controls(upstreams, quotas, callers, callers, callers, connections, cache)
+    return Controls(upstreams, quotas, callers, callers, callers, connections, cache, channels=channels)
 
 
 def _stream(revisions: Revisions, queries: Queries, traffic: Traffic) -> Stream:
@@ -320,6 +321,7 @@ class AdminContainer(containers.DeclarativeContainer):
     nodes: providers.Dependency[Any] = providers.Dependency()
     board: providers.Dependency[Any] = providers.Dependency()
     live_exchanges: providers.Dependency[Any] = providers.Dependency()
+    channels: providers.Dependency[Any] = providers.Dependency()
     mirrors: providers.Dependency[Any] = providers.Dependency()
     decisions: providers.Dependency[Any] = providers.Dependency()
     explainer: providers.Dependency[Any] = providers.Dependency()
@@ -364,7 +366,7 @@ class AdminContainer(containers.DeclarativeContainer):
         fleet.reporter,
     )
     controls = providers.Singleton(
-        _controls, upstreams.control, quotas, callers.control, live_exchanges, caching.operations
+        _controls, upstreams.control, quotas, callers.control, live_exchanges, caching.operations, channels
     )
     process = providers.Singleton(ProcessMeter)
     certificates = providers.Singleton(_certificates, configuration, current, clock)
@@ -429,6 +431,7 @@ class AdminContainer(containers.DeclarativeContainer):
         limits.shedding,
         caching.cache,
         live_exchanges,
+        channels.provided.hub,
         mirrors,
         decisions,
     )

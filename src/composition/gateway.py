@@ -40,6 +40,7 @@ from spork.composition.admin_api import data_application
 from spork.composition.answers import answer_stages
 from spork.composition.caching import CachingContainer
 from spork.composition.callers import CallersContainer
+from spork.composition.channels import ChannelsContainer
 from spork.composition.codings import codings
 from spork.composition.decisions import Deciding
 from spork.composition.fleet import FleetContainer, NodesContainer
@@ -152,6 +153,14 @@ class GatewayContainer(containers.DeclarativeContainer):
         sender=sender,
         node=identity.provided.node,
     )
+    channels = providers.Container(
+        ChannelsContainer,
+        configuration=configuration,
+        clock=clock,
+        chance=chance,
+        live=live,
+        node=identity.provided.node,
+    )
     gateway = providers.Singleton(
         Forwarder,
         admission=admission,
@@ -161,6 +170,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         sender=sender,
         live=live,
         cached=caching.stop,
+        channels=channels.service,
         messages=providers.Singleton(MemoryRateLimiter, 50_000),
     )
     deciding = providers.Singleton(Deciding, admission=admission, forwarder=gateway, refusals=refusals, current=current)
@@ -196,6 +206,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         nodes=nodes.nodes,
         board=nodes.board,
         live_exchanges=live,
+        channels=channels.service,
         mirrors=upstreams.mirrors,
         explainer=explainer,
         decisions=deciding.provided.counts,
@@ -235,6 +246,7 @@ def subscribe(container: GatewayContainer) -> None:
         telemetry.in_force().swapped,
         container.callers.in_force().swapped,
         container.caching.in_force().swapped,
+        container.channels.in_force().swapped,
         lambda before, after: live.consumers_changed(),
     ):
         signals.swapped.subscribe(follower)

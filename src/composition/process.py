@@ -69,6 +69,7 @@ async def serve(
         await stack.enter_async_context(container.telemetry.running())
         await stack.enter_async_context(container.upstreams.running())
         await stack.enter_async_context(container.caching.running())
+        await stack.enter_async_context(container.channels.running())
         await stack.enter_async_context(container.callers.running())
         await stack.enter_async_context(container.admin.running())
         await stack.enter_async_context(watching(container.live(), lifecycle))

@@ -98,6 +98,10 @@ class ClientTunnel(RawReader):
         self._farewell = GOING_AWAY
         self.drain_code = 1001
 
+    @property
+    def paused(self) -> bool:
+        return self._connection.write_paused
+
     async def read(self) -> bytes:
         """Next bytes, b"" when the client has closed or was told goodbye."""
         while not self._pieces:

@@ -331,6 +331,10 @@ class UpstreamTunnel:
         self._connection = connection
         self.drain_code = 1001
 
+    @property
+    def paused(self) -> bool:
+        return self._connection.unwritable
+
     async def read(self) -> bytes:
         return await self._response.read()
 

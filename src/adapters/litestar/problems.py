@@ -75,6 +75,9 @@ REASONS: dict[str, tuple[int, str]] = {
     # the cache
     "not_cached": (504, "No stored answer may be used"),
     "purge_refused": (403, "Not allowed to purge"),
+    # channels
+    "bad_channel_request": (400, "The channel request is not acceptable"),
+    "channels_unavailable": (503, "Events cannot be published right now"),
     "unknown_version": (400, "This version does not exist"),
     "version_conflict": (400, "The request names two versions"),
     "version_retired": (410, "This version is no longer served"),

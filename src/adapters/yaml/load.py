@@ -181,7 +181,13 @@ def _is_policy(path: str) -> bool:
 
 def _as_written(path: str, translated: Translated) -> str:
     """A path with the index that the route has in the document."""
-    return _ROUTE_INDEX.sub(lambda found: f"routes[{translated.route_indexes[int(found[1])]}]", path, count=1)
+    indexes = translated.route_indexes
+
+    def written(found: re.Match[str]) -> str:
+        index = int(found[1])
+        return f"routes[{indexes[index]}]" if index < len(indexes) else "channels"
+
+    return _ROUTE_INDEX.sub(written, path, count=1)
 
 
 def _as_compiled(path: str, translated: Translated) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from spork.adapters.yaml import written
 from spork.adapters.yaml.cache import translate_settings
+from spork.adapters.yaml.channels import channel_routes, translate_channels
 from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.limits import translate_limits, translate_plan
 from spork.adapters.yaml.routes import translate_routes
@@ -31,7 +32,8 @@ from spork.domain.objectives import Objective
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """`route_indexes` are the indexes that the configuration's routes have in the document."""
+    """`route_indexes` are the indexes that the configuration's routes have in the document; those that lead to channels have none
+    and stand last."""
 
     configuration: Configuration
     route_indexes: tuple[int, ...]
@@ -60,7 +62,8 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
         plans=tuple(translate_plan(n, p, child("plans", n), findings) for n, p in document.plans.items()),
         consumers=tuple(_consumer(name, consumer) for name, consumer in document.consumers.items()),
         upstreams=tuple(translate_upstream(name, upstream, findings) for name, upstream in document.upstreams.items()),
-        routes=routes,
+        routes=(*routes, *channel_routes(document.channels, findings)),
+        channels=translate_channels(document.channels),
         apis=tuple(name for name, api in document.apis.items() if api is not FAILED),
         limits=translate_limits(document.limits, "limits", findings, "global"),
         auth_service=document.auth_service,

@@ -15,6 +15,7 @@ from spork.application.views import (
     BreakerView,
     CacheEntryView,
     CacheView,
+    ChannelsView,
     ComponentHealth,
     ConnectionView,
     LimitView,
@@ -104,6 +105,15 @@ class Component(Protocol):
     def health(self) -> Soon[ComponentHealth]: ...
 
 
+class ChannelControl(Protocol):
+    """Channels of this node."""
+
+    def view(self, top: int = 1000) -> ChannelsView: ...
+
+    async def present(self, topic: str) -> list[str]:
+        """Users present on a topic, fleet-wide."""
+
+
 class ConnectionControl(Protocol):
     """Live exchanges of this process: WebSockets, event streams, long downloads."""
 
@@ -142,4 +152,5 @@ class Controls:
     sessions: SessionControl | None = None
     plans: PlanControl | None = None
     connections: ConnectionControl | None = None
+    channels: ChannelControl | None = None
     cache: CacheControl | None = None

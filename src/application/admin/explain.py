@@ -137,6 +137,11 @@ class Explainer:
             return Explanation(
                 request, refusal, candidates, plan.name, exchange.params, None, None, None, guards, (), None, tuple(notes),
             )  # fmt: skip
+        if plan.front:
+            notes.append(f"answered here: channels ({plan.front}); a channel's rule says who may subscribe and publish")
+            return Explanation(
+                request, refusal, candidates, plan.name, exchange.params, None, None, None, guards, (), None, tuple(notes)
+            )  # fmt: skip
         upstream = _upstream(exchange, plan)
         if upstream is None:
             named = plan.config.upstream or "(none)"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from spork.application.configuration.decisions import Decisions
 from spork.application.configuration.telemetry import RouteTrace, Telemetry
+from spork.domain.channels.settings import ChannelSettings
 from spork.domain.http.answers_back import RewriteBack
 from spork.domain.http.caching.policy import CachePolicy
 from spork.domain.http.coding import CompressionPolicy, DecodePolicy
@@ -139,6 +140,8 @@ class RouteConfig:
     version: ApiVersion | None = None
     #: Compiled values of policies whose written struct says by itself what it compiles to (`WrittenPolicy`).
     policies: tuple[object, ...] = ()
+    #: The way into channels that answers here (`domain.channels.settings`); "" where requests go to a target.
+    front: str = ""
     #: Where it was declared: "spork.yaml:41", "environment USERS_SERVICE_URL", "registration".
     origin: str = ""
 
@@ -199,6 +202,8 @@ class Configuration:
     hub: EventHub = EventHub()
     quarantine: bool = False
     cache: CacheSettings = CacheSettings()
+    #: Publish and subscribe; None: off.
+    channels: ChannelSettings | None = None
     #: Service level objectives of routes and consumers.
     objectives: tuple[Objective, ...] = ()
     legacy_limit_headers: bool = False

@@ -237,6 +237,7 @@ class RoutePlan:
         "body_bytes",
         "cache",
         "config",
+        "front",
         "gateway_owned_fields",
         "guards",
         "mirror",
@@ -276,6 +277,8 @@ class RoutePlan:
         #: Stages that answers go through; None for almost every route.
         self.answer = answer
         self.name = config.name
+        #: The way into channels that answers its requests; "" where they go to a target.
+        self.front = config.front
         self.guards = guards
         self.upstream = upstream
         name = config.upstream or ""

@@ -13,6 +13,7 @@ from spork.application.configuration.model import Configuration
 from spork.application.configuration.problems import Diagnostic
 from spork.application.guards.addresses import AddressPolicy
 from spork.application.guards.authorization import AuthorizationPolicy
+from spork.application.guards.channels import ChannelPolicy
 from spork.application.guards.cors import CorsPolicyOfRoutes
 from spork.application.guards.credentials import CredentialsPolicy
 from spork.application.guards.csrf import CsrfPolicy
@@ -37,6 +38,7 @@ ORDER: Final[tuple[type[Policy], ...]] = (
     CorsPolicyOfRoutes,
     EarlyMaintenance,
     WebSocketPolicies,
+    ChannelPolicy,
     EarlyLimits,
     CsrfPolicy,
     CredentialsPolicy,

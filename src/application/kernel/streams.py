@@ -66,6 +66,10 @@ class Tunnel(Protocol):
 
     drain_code: int
 
+    @property
+    def paused(self) -> bool:
+        """Whether the other side takes less than it is sent: `drain` would wait."""
+
     async def read(self) -> bytes:
         """Next bytes, b"" when the other side has closed."""
 

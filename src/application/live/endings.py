@@ -38,6 +38,7 @@ DRAINING: Final = Ending("draining", 1001, "", orderly=True)
 TOO_MANY_MESSAGES: Final = Ending("too_many_messages", 1008, "too many messages")
 MESSAGE_TOO_BIG: Final = Ending("message_too_big", 1009, "message too big")
 BAD_FRAME: Final = Ending("bad_frame", 1002, "bad frame")
+SLOW_CONSUMER: Final = Ending("slow_consumer", 4100, "too slow", orderly=True)
 TARGET_GONE: Final = Ending("target_gone", 1011, "")
 
 #: Every reason, for the metric's page and checks.
@@ -45,6 +46,6 @@ REASONS: Final = tuple(
     dict.fromkeys(
         ending.reason
         for ending in (EXPIRED, *REVOKED.values(), NOT_ALLOWED, BY_OPERATOR, LIFETIME, IDLE, DRAINING,
-                       TOO_MANY_MESSAGES, MESSAGE_TOO_BIG, BAD_FRAME, TARGET_GONE)
+                       TOO_MANY_MESSAGES, MESSAGE_TOO_BIG, BAD_FRAME, SLOW_CONSUMER, TARGET_GONE)
     )
 )  # fmt: skip

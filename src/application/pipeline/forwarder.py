@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Final
+from typing import Final, Protocol
 
+from spork.application.channels.door import Door
 from spork.application.exchange.answers import GatewayResponse, ProblemResponses
 from spork.application.exchange.exchange import Exchange, Observer, RoutePlan
 from spork.application.kernel.clock import Clock
@@ -51,6 +52,12 @@ _INTERNAL: Final = Fault(FaultKind.PROXY_INTERNAL_ERROR, Side.GATEWAY)
 _GONE: Final = Fault(FaultKind.CLIENT_GONE, Side.DOWNSTREAM)
 
 
+class ChannelService(Protocol):
+    """Answers the routes of channels."""
+
+    async def serve(self, door: Door, exchange: Exchange, plan: RoutePlan) -> None: ...
+
+
 class Forwarder:
     """Serves requests from the current snapshot. One per process; implements `ports.Gateway`."""
 
@@ -64,9 +71,11 @@ class Forwarder:
         live: LiveExchanges | None = None,
         cached: CacheStop | None = None,
         messages: RateLimiter | None = None,
+        channels: ChannelService | None = None,
     ) -> None:
         """`live` lists what outlives its head and ends it when its caller is no longer trusted; None: nobody does."""
         self._cached = cached
+        self._channels = channels
         self._admission = admission
         self._refusals = refusals
         self._monotonic = clock.monotonic
@@ -99,6 +108,8 @@ class Forwarder:
                 self.answer_verdict(exchange, redirect(plan.redirect, exchange))
             elif plan.respond is not None:
                 self.answer_verdict(exchange, plan.respond)
+            elif plan.front:
+                await self._serve_channels(exchange, plan)
             elif plan.cache is None or self._cached is None:
                 await self.forward(exchange, plan)
             else:
@@ -248,6 +259,20 @@ class Forwarder:
         if answer.body:
             exchange.sink.write(answer.body)
         exchange.sink.finish()
+
+    def begin(self, exchange: Exchange, status: int, headers: list[Header]) -> None:
+        """Send the head of an answer of the gateway's own, whose body follows by the exchange's sink."""
+        exchange.status = status
+        exchange.answer_started = self._monotonic()
+        exchange.sink.start(
+            status, [*headers, (b"x-request-id", exchange.request_id_bytes), *exchange.response_headers]
+        )
+
+    async def _serve_channels(self, exchange: Exchange, plan: RoutePlan) -> None:
+        if self._channels is None:
+            self.answer_verdict(exchange, NO_ROUTE)
+        else:
+            await self._channels.serve(self, exchange, plan)
 
     # ----------------------------------------------------------------------------------------------------- 7 close
 

@@ -88,6 +88,23 @@ FAMILIES = (
         "Live exchanges that the gateway ended: token_expired, session_revoked, lifetime, idle, draining ...",
     ),
     Family(
+        "gateway_channel_subscribers",
+        "gauge",
+        ("front",),
+        "Connections that subscribe to channels, by front: mercure, pusher, personal.",
+    ),
+    Family("gateway_channel_events_total", "counter", ("front",), "Events published on this node."),
+    Family("gateway_channel_deliveries_total", "counter", (), "Writes of events to subscribers of this node."),
+    Family(
+        "gateway_channel_refusals_total",
+        "counter",
+        ("front", "action"),
+        "Subscriptions and publications that were refused: `subscribe`, `publish`.",
+    ),
+    Family("gateway_channel_slow_total", "counter", ("front",), "Connections ended because they read too slowly."),
+    Family("gateway_channel_history_events", "gauge", (), "Events kept for subscribers that come back.", "max"),
+    Family("gateway_channel_history_bytes", "gauge", (), "Bytes of these events in one process.", "max"),
+    Family(
         "gateway_cost_units_total",
         "counter",
         ("route", "limit"),

@@ -28,6 +28,9 @@ from spork.application.views import (
     CacheRouteView,
     CacheView,
     Candidate,
+    ChannelPresenceView,
+    ChannelsView,
+    ChannelTopicView,
     ComponentHealth,
     ConcernView,
     ConfigRevisionView,
@@ -312,6 +315,16 @@ ANSWERS: tuple[Any, ...] = (
         {"accept-encoding": "gzip"},
         "everyone",
     ),
+    ChannelsView(
+        "node-a",
+        "redis",
+        1204,
+        {"mercure": 8120, "pusher": 310},
+        940_112,
+        3,
+        (ChannelTopicView("orders/acme/7", "exact", 12),),
+    ),
+    ChannelPresenceView("presence-room-7", ("alice", "bob")),
     ConnectionView(
         "4711", "node-a", "websocket", "live", "203.0.113.7", "acme", "user-42", "jwt", AT - 1800, AT + 1800
     ),

@@ -10,15 +10,19 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
+from spork.adapters.litestar.admin.access import AdminProblem
 from spork.adapters.litestar.admin.answers import READ
 from spork.application.admin.access import Operator
 from spork.application.admin.controls import Controls
 from spork.application.admin.queries import Item, Items, Queries
+from spork.application.channels.ports import BrokerGone
 from spork.application.kernel.tasks import now_or_later
 from spork.application.telemetry.history import History
 from spork.application.views import (
     ApiKeyView,
     BreakerView,
+    ChannelPresenceView,
+    ChannelsView,
     ComponentHealth,
     ConcernView,
     ConnectionView,
@@ -151,7 +155,23 @@ def _subjects(queries: Queries, controls: Controls) -> list[HTTPRouteHandler]:
         rows = controls.connections.views(consumer, route, kind) if controls.connections is not None else []
         return queries.items(rows[:top], total=len(rows))
 
-    return [limits, quotas, consumers, keys, sessions, connections]
+    @get("/channels", summary="Channels of this node: who listens to what", sync_to_thread=False, **READ)
+    def channels(top: Top = 1000) -> Item[ChannelsView]:
+        if controls.channels is None:
+            raise AdminProblem(404, "There are no channels here.")
+        return queries.item(controls.channels.view(top))
+
+    @get("/channels/presence", summary="Who is present on a topic, fleet-wide", **READ)
+    async def presence(topic: Text) -> Item[ChannelPresenceView]:
+        if controls.channels is None:
+            raise AdminProblem(404, "There are no channels here.")
+        try:
+            users = await controls.channels.present(topic)
+        except BrokerGone as error:
+            raise AdminProblem(503, "The shared store does not answer.") from error
+        return queries.item(ChannelPresenceView(topic, tuple(users)))
+
+    return [limits, quotas, consumers, keys, sessions, connections, channels, presence]
 
 
 def _gateway(queries: Queries, version: str, node: str) -> list[HTTPRouteHandler]:

@@ -16,6 +16,7 @@ from spork.adapters.yaml.written.callers import (
     Limit,
     Plan,
 )
+from spork.adapters.yaml.written.channels import ChannelRule, Channels
 from spork.adapters.yaml.written.decisions import Decisions
 from spork.adapters.yaml.written.routes import (
     Compression,
@@ -95,6 +96,8 @@ __all__ = [
     "BrownoutTime",
     "Cache",
     "CacheQuery",
+    "ChannelRule",
+    "Channels",
     "ClaimNames",
     "Compression",
     "Consumer",

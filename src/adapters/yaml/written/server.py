@@ -27,6 +27,7 @@ from spork.adapters.yaml.scalars import (
 )
 from spork.adapters.yaml.written.cache import Cache
 from spork.adapters.yaml.written.callers import Consumer, Issuer, Limit, Plan
+from spork.adapters.yaml.written.channels import Channels
 from spork.adapters.yaml.written.decisions import Decisions
 from spork.adapters.yaml.written.form import Written
 from spork.adapters.yaml.written.routes import Route
@@ -183,6 +184,7 @@ class Document(Written, frozen=True):
         "Serve what variables such as USERS_SERVICE_URL and UPSTREAM_USERS name: each under /api, without authentication.",
     ] = True
     cache: Annotated[Cache, "The response cache of the process; routes say what is stored in it."] = Cache()
+    channels: Annotated[Channels | None, "Publish and subscribe for browsers and services; left out: off."] = None
     quarantine: Annotated[bool, "Leave out an included file that is broken, and serve the rest."] = False
     legacy_limit_headers: Annotated[bool, "Also send the older X-RateLimit-* headers."] = False
     limits: Annotated[tuple[Limit, ...], "Limits of the whole gateway."] = ()

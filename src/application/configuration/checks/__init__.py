@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from spork.application.configuration.checks.caching import check_caches
 from spork.application.configuration.checks.callers import check_auth, check_consumers, check_issuers
+from spork.application.configuration.checks.channels import check_channels
 from spork.application.configuration.checks.closing import check_closing
 from spork.application.configuration.checks.decisions import check_decisions
 from spork.application.configuration.checks.limits import check_limits
@@ -38,6 +39,7 @@ def check(
         *check_upstreams(configuration, unread, is_file),
         *check_routes(configuration, unread),
         *check_caches(configuration),
+        *check_channels(configuration),
         *check_auth(configuration, unread, is_file),
         *check_closing(configuration),
         *check_limits(configuration),

@@ -71,6 +71,8 @@ def _check_destination(
     route: RouteConfig, path: str, upstreams: Collection[str], unread: Collection[str]
 ) -> Iterator[Diagnostic]:
     name = route.upstream
+    if route.front:
+        return
     if name is None and route.redirect is None and route.respond is None:
         yield Diagnostic(path, "leads nowhere", "add upstream:, redirect: or respond:")
     elif name is not None and route.redirect is not None:

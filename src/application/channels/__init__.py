@@ -1,0 +1,1 @@
+"""Channels: publish and subscribe for browsers and services, over event streams and WebSockets."""
