@@ -16,7 +16,15 @@ from spork.adapters.yaml.written.callers import (
     Limit,
     Plan,
 )
-from spork.adapters.yaml.written.channels import ChannelRule, Channels
+from spork.adapters.yaml.written.channels import (
+    ChannelDemand,
+    ChannelHistory,
+    ChannelRule,
+    Channels,
+    PersonalChannel,
+    Pusher,
+    SlowSubscriber,
+)
 from spork.adapters.yaml.written.decisions import Decisions
 from spork.adapters.yaml.written.routes import (
     Compression,
@@ -133,9 +141,11 @@ __all__ = [
     "Objective",
     "Otlp",
     "Outliers",
+    "PersonalChannel",
     "Plan",
     "Pool",
     "Probe",
+    "Pusher",
     "QueryEdits",
     "Redirect",
     "Registration",
@@ -151,6 +161,7 @@ __all__ = [
     "RouteTrace",
     "Security",
     "Select",
+    "SlowSubscriber",
     "Split",
     "Sticky",
     "Stream",

@@ -50,7 +50,7 @@ PAIRS: list[tuple[Any, Any, set[str]]] = [
     (
         written.Route,
         RouteConfig,
-        {"origin", "request_headers", "response_headers", "policies", "also", "version", "first_byte", "idle"},
+        {"origin", "request_headers", "response_headers", "policies", "also", "version", "front", "first_byte", "idle"},
     ),
     (written.Limit, Limit, {"period", "period_name", "source", "scope", "terms", "price"}),
     (written.Consumer, Consumer, {"name"}),
