@@ -191,7 +191,7 @@ def _controls(
     cache: CacheControl,
     channels: ChannelControl,
 ) -> Controls:
-    return Controls(upstreams, quotas, callers, callers, callers, connections, cache, channels=channels)
+    return Controls(upstreams, quotas, callers, callers, callers, connections, channels, cache)
 
 
 def _stream(revisions: Revisions, queries: Queries, traffic: Traffic) -> Stream:

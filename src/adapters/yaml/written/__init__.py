@@ -104,6 +104,8 @@ __all__ = [
     "BrownoutTime",
     "Cache",
     "CacheQuery",
+    "ChannelDemand",
+    "ChannelHistory",
     "ChannelRule",
     "Channels",
     "ClaimNames",
