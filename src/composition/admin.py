@@ -324,6 +324,7 @@ class AdminContainer(containers.DeclarativeContainer):
     channels: providers.Dependency[Any] = providers.Dependency()
     mirrors: providers.Dependency[Any] = providers.Dependency()
     decisions: providers.Dependency[Any] = providers.Dependency()
+    plugins: providers.Dependency[Any] = providers.Dependency()
     explainer: providers.Dependency[Any] = providers.Dependency()
     limits = providers.DependenciesContainer()
     callers = providers.DependenciesContainer()
@@ -434,6 +435,7 @@ class AdminContainer(containers.DeclarativeContainer):
         channels.provided.hub,
         mirrors,
         decisions,
+        plugins,
     )
     version_report = providers.Singleton(
         _version_report, current, telemetry.usage_store, telemetry.usage, telemetry.versions, callers.consumers

@@ -47,6 +47,7 @@ from spork.composition.stores import background_connection, store_kind
 from spork.composition.verifiers import AuthMethods, Authorities, Verifiers
 from spork.domain.identity.revocation import RevocationSet
 from spork.domain.security.threat_rules import Screen
+from spork.plugins.hosting import PluginHost
 
 # What a configuration may do without is imported where it is built: each of these is a tenth of a second of start-up.
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ class CallersContainer(containers.DeclarativeContainer):
     engine: providers.Dependency[AsyncEngine] = providers.Dependency()
     limiter: providers.Dependency[Any] = providers.Dependency()
     events: providers.Dependency[Any] = providers.Dependency()
+    plugins: providers.Dependency[PluginHost | None] = providers.Dependency(default=None)
 
     kind = providers.Callable(store_kind, configuration.provided.shared)
     nothing: providers.Object[None] = providers.Object(None)
@@ -234,7 +236,7 @@ class CallersContainer(containers.DeclarativeContainer):
     signer = providers.Singleton(_signer, configuration.provided.signing_key, configuration.provided.state_dir)
     authorities = providers.Singleton(Authorities, calls, clock)
     verifiers = providers.Singleton(Verifiers, calls, authorities, revoked, consumers, trust)
-    methods = providers.Singleton(AuthMethods, verifiers, ring, consumers, signatures)
+    methods = providers.Singleton(AuthMethods, verifiers, ring, consumers, signatures, plugins)
     policies = providers.Callable(_policies, pepper, methods, signer.provider, failures, sessions, events)
     desk = providers.Singleton(_desk, current, verifiers, authorities, ring, sessions, failures, clock)
     in_force = providers.Singleton(CallersInForce, consumers, trust, verifiers)

@@ -8,7 +8,7 @@ need a part of their own.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dependency_injector import containers, providers
@@ -21,8 +21,9 @@ from spork.adapters.system.clock import SystemClock
 from spork.application.admin.explain import Explainer
 from spork.application.callers.consumers import Consumers
 from spork.application.configuration.model import Configuration
-from spork.application.exchange.exchange import Current, Snapshot
+from spork.application.exchange.exchange import Current, Observer, Snapshot
 from spork.application.guards.order import in_order
+from spork.application.guards.plugins import EarlyPlugins, LatePlugins
 from spork.application.guards.policy import Policy
 from spork.application.guards.transform import TransformingPolicy
 from spork.application.guards.version import VersionPolicy
@@ -51,6 +52,7 @@ from spork.composition.telemetry import TelemetryContainer
 from spork.composition.upstreams import UpstreamsContainer
 from spork.domain.identity.revocation import RevocationSet
 from spork.domain.routing.table import RouteTable
+from spork.plugins.hosting import PluginHost
 
 
 def empty_snapshot() -> Snapshot:
@@ -58,10 +60,20 @@ def empty_snapshot() -> Snapshot:
     return Snapshot("", Configuration(), RouteTable(()), {}, {})
 
 
-def _policies(*rooms: tuple[Policy, ...]) -> tuple[Policy, ...]:
+def _policies(plugins: PluginHost, *rooms: tuple[Policy, ...]) -> tuple[Policy, ...]:
     """Every policy of routes, in the order of admission."""
-    own = (VersionPolicy(go_on), TransformingPolicy(codings(), MsgspecJson()))
+    own = (
+        VersionPolicy(go_on),
+        TransformingPolicy(codings(), MsgspecJson()),
+        EarlyPlugins(plugins.guards("before_credentials")),
+        LatePlugins(plugins.guards("after_limits")),
+    )
     return in_order((*own, *(policy for room in rooms for policy in room)))
+
+
+def _observers(own: Sequence[Observer], plugins: PluginHost) -> Sequence[Observer]:
+    """Plugins hear last of what is over."""
+    return (*own, plugins) if plugins.plugins else own
 
 
 def _live_exchanges(clock: Clock, revoked: RevocationSet, consumers: Consumers, node: str) -> LiveExchanges:
@@ -85,12 +97,13 @@ class GatewayContainer(containers.DeclarativeContainer):
     current = providers.Singleton(Current, snapshot=providers.Callable(empty_snapshot))
     events = providers.Singleton(EventLog, identity.provided.node, clock.provided.unix)
     database = providers.Singleton(open_database, configuration.provided.records, configuration.provided.state_dir)
-    refusals = providers.Singleton(JsonProblemResponses)
+    plugins = providers.Singleton(PluginHost, configuration, clock)
+    refusals = providers.Singleton(JsonProblemResponses, plugged=plugins.provided.reasons.call())
     clients = providers.Singleton(ClientAddress, trusted=configuration.provided.trusted_proxies)
 
     nodes = providers.Container(NodesContainer, configuration=configuration)
     limits = providers.Container(
-        LimitsContainer, configuration=configuration, clock=clock, chance=chance, nodes=nodes.count
+        LimitsContainer, configuration=configuration, clock=clock, chance=chance, nodes=nodes.count, plugins=plugins
     )
     callers = providers.Container(
         CallersContainer,
@@ -100,6 +113,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         engine=database,
         limiter=limits.limiter,
         events=events,
+        plugins=plugins,
     )
     upstreams = providers.Container(
         UpstreamsContainer,
@@ -109,6 +123,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         current=current,
         events=events,
         signals=signals,
+        plugins=plugins,
     )
     telemetry = providers.Container(
         TelemetryContainer,
@@ -121,7 +136,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         consumers=callers.consumers,
     )
 
-    policies = providers.Callable(_policies, callers.policies, limits.policies, upstreams.policies)
+    policies = providers.Callable(_policies, plugins, callers.policies, limits.policies, upstreams.policies)
     configurator = providers.Singleton(
         Configurator,
         current=current,
@@ -166,7 +181,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         admission=admission,
         refusals=refusals,
         clock=clock,
-        observers=telemetry.observers,
+        observers=providers.Callable(_observers, telemetry.observers, plugins),
         sender=sender,
         live=live,
         cached=caching.stop,
@@ -210,6 +225,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         mirrors=upstreams.mirrors,
         explainer=explainer,
         decisions=deciding.provided.counts,
+        plugins=plugins,
         limits=limits,
         callers=callers,
         upstreams=upstreams,

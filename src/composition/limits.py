@@ -21,6 +21,8 @@ from spork.application.limits.overrides import LimitOverrides, OverrideStore
 from spork.application.limits.reports import LimitReport, identity_of, limit_report
 from spork.application.limits.upkeep import LimitStores, LimitUpkeep
 from spork.composition.stores import redis_connection, store_kind
+from spork.domain.limits.limit import RateLimiter
+from spork.plugins.hosting import PluginHost
 
 # A gateway that shares nothing does not import a Redis client.
 if TYPE_CHECKING:
@@ -33,6 +35,11 @@ def _fleet_limiter(connection: RedisConnection, own: MemoryRateLimiter, nodes: N
     from spork.adapters.redis.limits.rate_limiter import RedisRateLimiter
 
     return RedisRateLimiter(connection, own, nodes=nodes.live, timeout=connection.operation)
+
+
+def _limiter(built_in: RateLimiter, plugins: PluginHost | None) -> RateLimiter:
+    """What limits are counted with: a plugin's, where one brings a limiter."""
+    return built_in if plugins is None else plugins.limiter(built_in)
 
 
 def _leases(shared: RedisRateLimiter) -> LeasingRateLimiter:
@@ -82,6 +89,7 @@ class LimitsContainer(containers.DeclarativeContainer):
     clock: providers.Dependency[Any] = providers.Dependency()
     chance: providers.Dependency[Any] = providers.Dependency()
     nodes: providers.Dependency[NodeCount] = providers.Dependency()
+    plugins: providers.Dependency[PluginHost | None] = providers.Dependency(default=None)
 
     kind = providers.Callable(store_kind, configuration.provided.shared)
     nothing: providers.Object[None] = providers.Object(None)
@@ -91,7 +99,7 @@ class LimitsContainer(containers.DeclarativeContainer):
     )
     shared = providers.Selector(kind, memory=nothing, redis=providers.Singleton(_fleet_limiter, connection, own, nodes))
     leases = providers.Selector(kind, memory=nothing, redis=providers.Singleton(_leases, shared))
-    limiter = providers.Selector(kind, memory=own, redis=leases)
+    limiter = providers.Singleton(_limiter, providers.Selector(kind, memory=own, redis=leases), plugins)
     insight = providers.Singleton(HeavyHitters)
     override_store = providers.Selector(
         kind,

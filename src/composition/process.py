@@ -60,19 +60,8 @@ async def serve(
     """Serve `configuration` on `sockets` until a signal ends it. `beat` is called as long as the event loop turns."""
     beating = None if beat is None else asyncio.ensure_future(_beat_on(beat))
     container = GatewayContainer(configuration=configuration, config_path=path)
-    subscribe(container)
     lifecycle = container.lifecycle()
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(container.database().dispose)
-        await stack.enter_async_context(container.limits.running())
-        container.configurator().apply(configuration)
-        await stack.enter_async_context(container.telemetry.running())
-        await stack.enter_async_context(container.upstreams.running())
-        await stack.enter_async_context(container.caching.running())
-        await stack.enter_async_context(container.channels.running())
-        await stack.enter_async_context(container.callers.running())
-        await stack.enter_async_context(container.admin.running())
-        await stack.enter_async_context(watching(container.live(), lifecycle))
+    async with running(container, configuration):
         server = _server(container, configuration, sockets)
         serving = asyncio.ensure_future(server.run())
         starting = asyncio.ensure_future(server.started())
@@ -87,6 +76,25 @@ async def serve(
     if beating is not None:
         beating.cancel()
     log.info("ended")
+
+
+@asynccontextmanager
+async def running(container: GatewayContainer, configuration: Configuration) -> AsyncIterator[None]:
+    """Everything of a gateway but its listeners: `configuration` in force and every part at work until the block ends."""
+    lifecycle = container.lifecycle()
+    subscribe(container)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(container.database().dispose)
+        await stack.enter_async_context(container.limits.running())
+        container.configurator().apply(configuration)
+        await stack.enter_async_context(container.telemetry.running())
+        await stack.enter_async_context(container.upstreams.running())
+        await stack.enter_async_context(container.caching.running())
+        await stack.enter_async_context(container.channels.running())
+        await stack.enter_async_context(container.callers.running())
+        await stack.enter_async_context(container.admin.running())
+        await stack.enter_async_context(watching(container.live(), lifecycle))
+        yield
 
 
 async def _beat_on(beat: Callable[[], None]) -> None:

@@ -36,6 +36,7 @@ from spork.composition.lazily import LazyProber, LazyTokenEndpoint, LazyTranspor
 from spork.composition.signals import Signals
 from spork.composition.stores import background_connection, store_kind
 from spork.domain.upstreams.model import Target
+from spork.plugins.hosting import PluginHost
 
 # A gateway that shares nothing does not import a Redis client.
 if TYPE_CHECKING:
@@ -123,6 +124,14 @@ def _policies(idempotency: IdempotencyPolicy, stale: StaleAnswers) -> tuple[Poli
     return idempotency, StalePolicy(stale)
 
 
+def _transports(
+    pooled: UpstreamTransport, httpx: UpstreamTransport, plugins: PluginHost | None
+) -> dict[str, UpstreamTransport]:
+    """Every transport, by what upstreams call it."""
+    plugged = {} if plugins is None else plugins.transports()
+    return {"httptools": pooled, "httpx": httpx, **plugged}
+
+
 @contextlib.asynccontextmanager
 async def _running(
     connection: RedisConnection | None, parts: Sequence[Any], mirrors: Mirrors, transports: dict[str, Any]
@@ -149,6 +158,7 @@ class UpstreamsContainer(containers.DeclarativeContainer):
     current: providers.Dependency[Current] = providers.Dependency()
     events: providers.Dependency[EventLog] = providers.Dependency()
     signals: providers.Dependency[Signals] = providers.Dependency()
+    plugins: providers.Dependency[PluginHost | None] = providers.Dependency(default=None)
 
     kind = providers.Callable(store_kind, configuration.provided.shared)
     nothing: providers.Object[None] = providers.Object(None)
@@ -180,7 +190,7 @@ class UpstreamsContainer(containers.DeclarativeContainer):
     )
     registry = providers.Singleton(UpstreamRegistry, breakers, chance.provided.random, events)
     pooled = providers.Singleton(HttptoolsTransport)
-    transports = providers.Dict(httptools=pooled, httpx=providers.Singleton(LazyTransport, _httpx_transport))
+    transports = providers.Singleton(_transports, pooled, providers.Singleton(LazyTransport, _httpx_transport), plugins)
     credentials = providers.Singleton(
         CredentialStore,
         endpoint=providers.Singleton(_token_endpoint),

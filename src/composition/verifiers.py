@@ -22,6 +22,7 @@ from spork.domain.http.addresses import AddressSet
 from spork.domain.identity.revocation import RevocationSet
 from spork.domain.identity.tokens import ClaimNames, Issuer, Refused, TokenOutcome, TokenVerifier
 from spork.domain.upstreams.circuit import BreakerPolicy
+from spork.plugins.hosting import PluginHost
 
 # What a configuration may do without is imported where it is built: each of these is a tenth of a second of start-up.
 if TYPE_CHECKING:
@@ -147,7 +148,15 @@ class Verifiers:
 class AuthMethods:
     """The method objects behind the names of `any_of` and `all_of`."""
 
-    def __init__(self, verifiers: Verifiers, ring: KeyRing, consumers: Consumers, signatures: TakenSignatures) -> None:
+    def __init__(
+        self,
+        verifiers: Verifiers,
+        ring: KeyRing,
+        consumers: Consumers,
+        signatures: TakenSignatures,
+        plugins: PluginHost | None = None,
+    ) -> None:
+        self._plugged = {} if plugins is None else plugins.verifiers()
         self._verifiers = verifiers
         self._ring = ring
         self._consumers = consumers
@@ -164,6 +173,8 @@ class AuthMethods:
         if name == "auth_service":
             asked = verifiers.auth_service
             return [BearerToken("auth_service", asked, costly=True)] if asked is not None else []
+        if name == "plugin":
+            return [BearerToken(plugin, verifier, costly=True) for plugin, verifier in self._plugged.items()]
         if name == "api_key":
             return [ApiKeyHeader(self._ring, route)]
         if name == "basic":

@@ -7,6 +7,7 @@ nothing of a target's. A fault also says what broke in `Proxy-Status` (RFC 9209)
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
@@ -130,10 +131,13 @@ def declared(reason: str) -> tuple[int, str]:
 
 
 class JsonProblemResponses:
-    """Implements `ports.Refusals`."""
+    """Implements `ports.Refusals`. `plugged` are reasons that plugins declare: status and title."""
+
+    def __init__(self, plugged: Mapping[str, tuple[int, str]] | None = None) -> None:
+        self._plugged = plugged or {}
 
     def deny(self, denial: Denial, request_id: str, trace_id: str = "") -> GatewayResponse:
-        status, title = REASONS.get(denial.reason) or declared(denial.reason)
+        status, title = REASONS.get(denial.reason) or self._plugged.get(denial.reason) or declared(denial.reason)
         uri = QUOTA_TYPE if denial.reason == "quota_exceeded" else TYPE_PREFIX + denial.reason
         members = denial.members | {"trace_id": trace_id} if trace_id else denial.members
         return _problem(status, title, uri, denial.detail, request_id, members, self._headers(denial), denial.close)

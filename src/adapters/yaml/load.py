@@ -13,6 +13,7 @@ from spork.adapters.yaml.document import ScalarNode
 from spork.adapters.yaml.environment import add_services, override
 from spork.adapters.yaml.include import Gathered, Gatherer
 from spork.adapters.yaml.otel_environment import with_environment
+from spork.adapters.yaml.plugins import read_plugins
 from spork.adapters.yaml.render import render, revision_of
 from spork.adapters.yaml.shapes import Record
 from spork.adapters.yaml.translate import Translated, translate
@@ -130,7 +131,8 @@ def _read(gathered: Gathered, environ: Mapping[str, str], further: Further) -> L
     document = decode(gathered.root, Record(Document), "", findings)
     if document is FAILED:
         return Loaded(None, tuple(in_order(findings.problems)), sources, watched=watched)
-    translated = translate(document, findings, revision_of(document), sources)
+    plugged = read_plugins(gathered.root, findings)
+    translated = translate(document, findings, revision_of(document), sources, plugged)
     telemetry, complaints = with_environment(translated.configuration.telemetry, environ)
     findings.problems += complaints
     translated = replace(translated, configuration=replace(translated.configuration, telemetry=telemetry))

@@ -27,6 +27,7 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.Force, "force"),
     (written.Events, "events"),
     (written.Decisions, "decisions"),
+    (written.PluginEntry, "plugins"),
     (written.Objective, "objectives"),
     (written.Issuer, "issuers"),
     (written.ClaimNames, "claim_names"),

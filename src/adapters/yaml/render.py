@@ -98,12 +98,24 @@ def _mask_keys(keys: list[_Tree]) -> list[_Tree]:
     return [mask(key) for key in keys]
 
 
+def _mask_plugins(options: Any) -> Any:
+    """Members whose name says that they are a credential, however deep; what a plugin calls otherwise it must not keep secret here."""
+    if isinstance(options, dict):
+        return {
+            name: MASK if isinstance(value, str) and _CREDENTIAL.search(name.lower()) else _mask_plugins(value)
+            for name, value in options.items()
+        }
+    return [_mask_plugins(item) for item in options] if isinstance(options, list) else options
+
+
 _MASKED_FIELDS: dict[tuple[type, str], Callable[[Any], Any]] = {
     (written.Issuer, "keys"): _mask_keys,
     (written.HeaderEdits, "set"): _mask_headers,
     (written.HeaderEdits, "add"): _mask_headers,
     (written.Match, "headers"): _mask_headers,
     (written.Split, "header"): _mask_headers,
+    (written.Route, "plugins"): _mask_plugins,
+    (written.PluginEntry, "options"): _mask_plugins,
 }
 
 

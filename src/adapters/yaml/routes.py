@@ -29,7 +29,11 @@ from spork.domain.transforms.policy import TransformPolicy
 
 
 def translate_routes(
-    routes: tuple[Any, ...], findings: Findings, body_bytes: int, apis: Mapping[str, Any] | None = None
+    routes: tuple[Any, ...],
+    findings: Findings,
+    body_bytes: int,
+    apis: Mapping[str, Any] | None = None,
+    plugged: Mapping[int, tuple[tuple[str, object], ...]] | None = None,
 ) -> tuple[tuple[RouteConfig, ...], tuple[int, ...]]:
     """The routes that could be read, and the index each has in what was written. `body_bytes` is what the cache stores at most."""
     translated: list[RouteConfig] = []
@@ -40,6 +44,8 @@ def translate_routes(
             name = route.name or _free_name(route, names)
             place = f"routes[{index}]"
             made = [_route(route, name, place, findings, body_bytes)]
+            if plugged and index in plugged:
+                made = [replace(made[0], plugins=plugged[index])]
             if route.api:
                 made = _versions(route, made[0], place, apis or {}, findings)
             translated += made

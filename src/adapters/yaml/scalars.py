@@ -192,6 +192,11 @@ def _check_decision_peer(text: str) -> None:
         _check_network(text)
 
 
+def _check_transport(text: str) -> None:
+    if not re.match(r"[a-z][a-z0-9_]{0,39}\Z", text):
+        raise ValueError(f"{text!r} is not httptools, httpx or the name of a plugin")
+
+
 def _check_host(text: str) -> None:
     name = text[2:] if text.startswith("*.") else text
     if "://" in text or "/" in text:
@@ -326,6 +331,7 @@ _RATIO_SCHEMA = {
 
 TEXT = Kind("text", str, str, {"type": ["string", "number", "boolean"]})
 BOOLEAN = Kind("true or false", _parse_bool, _same, {"type": "boolean"})
+WHOLE = _whole(-(10**12), 10**12, "a whole number")
 NUMBER = Kind("a number", _parse_number, _same, {"type": "number", "minimum": 0})
 
 Duration = Annotated[float, Kind("a duration", parse_duration, format_duration, _DURATION_SCHEMA)]
@@ -355,6 +361,9 @@ DecisionListen = Annotated[
     str, _text("an address", _check_decision_listen, examples=["127.0.0.1:8200", "unix:.spork/decide.sock"])
 ]
 DecisionPeer = Annotated[str, _text("a network", _check_decision_peer, examples=["127.0.0.0/8", "unix"])]
+TransportName = Annotated[
+    str, _text("a transport", _check_transport, pattern="^[a-z][a-z0-9_]*$", examples=["httptools", "httpx"])
+]
 NameServer = Annotated[str, _text("a name server", split_name_server, examples=["10.0.0.2", "127.0.0.1:5353"])]
 Network = Annotated[str, _text("a network", _check_network, examples=["10.0.0.0/8"])]
 Host = Annotated[str, _text("a host", _check_host, examples=["api.example.com", "*.example.com"])]

@@ -5,6 +5,7 @@ It says everything a single value may be; rules between values (a route's upstre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from spork.adapters.yaml.decode import FREE
 from spork.adapters.yaml.shapes import Choice, Either, Entries, Field, ItemShape, Record, Scalar, Shape, fields_of
 from spork.adapters.yaml.written import Document
+from spork.plugins.plugin import Plugin, documentation
 
 #: The schema's stable name; editors find it by `# yaml-language-server: $schema=...`.
 SCHEMA_ID = "https://spork.dev/schema/configuration.json"
@@ -20,10 +22,19 @@ SCHEMA_ID = "https://spork.dev/schema/configuration.json"
 _VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-.*)?\}"}
 
 
-def schema() -> dict[str, Any]:
-    """The whole schema, draft 2020-12, as a JSON value."""
+def schema(plugins: Sequence[type[Plugin]] = ()) -> dict[str, Any]:
+    """The whole schema, draft 2020-12, as a JSON value. With `plugins` it says what each of them takes on routes."""
     definitions: dict[str, Any] = {}
     root = _struct(Document, definitions)
+    if plugins:
+        taken = {kind.name: kind.route_options for kind in plugins if kind.route_options is not None}
+        definitions["Route"]["properties"]["plugins"] |= {
+            "properties": {
+                name: _struct(struct, definitions) | {"description": documentation(kind)}
+                for kind in plugins
+                if (struct := taken.get(name := kind.name)) is not None
+            }
+        }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": SCHEMA_ID,

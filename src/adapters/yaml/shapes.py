@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from spork.adapters.yaml.scalars import BOOLEAN, NUMBER, TEXT, Kind
+from spork.adapters.yaml.scalars import BOOLEAN, NUMBER, TEXT, WHOLE, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,13 @@ def shape_of(hint: Any) -> Shape:
 def _plain(hint: Any) -> Shape:
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return Record(hint)
-    plain: dict[Any, Shape] = {str: Scalar(TEXT), bool: Scalar(BOOLEAN), float: Scalar(NUMBER), Any: Anything()}
+    plain: dict[Any, Shape] = {
+        str: Scalar(TEXT),
+        bool: Scalar(BOOLEAN),
+        int: Scalar(WHOLE),
+        float: Scalar(NUMBER),
+        Any: Anything(),
+    }
     return plain[hint]
 
 

@@ -11,6 +11,7 @@ from spork.adapters.yaml.cache import translate_settings
 from spork.adapters.yaml.channels import channel_routes, translate_channels
 from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.limits import translate_limits, translate_plan
+from spork.adapters.yaml.plugins import NO_PLUGINS, Plugged
 from spork.adapters.yaml.routes import translate_routes
 from spork.adapters.yaml.scalars import split_address, split_name_server
 from spork.adapters.yaml.telemetry import translate_telemetry
@@ -39,10 +40,18 @@ class Translated:
     route_indexes: tuple[int, ...]
 
 
-def translate(document: written.Document, findings: Findings, revision: str, sources: tuple[str, ...]) -> Translated:
+def translate(
+    document: written.Document,
+    findings: Findings,
+    revision: str,
+    sources: tuple[str, ...],
+    plugged: Plugged = NO_PLUGINS,
+) -> Translated:
     """The configuration that `document` says. What could not be read is left out; complaints go to `findings`."""
     host, port = split_address(document.listen)
-    routes, indexes = translate_routes(document.routes, findings, document.cache.body_bytes, document.apis)
+    routes, indexes = translate_routes(
+        document.routes, findings, document.cache.body_bytes, document.apis, plugged.routes
+    )
     tls = document.tls
     configuration = Configuration(
         revision=revision,
@@ -72,6 +81,7 @@ def translate(document: written.Document, findings: Findings, revision: str, sou
         discovery_file=document.discovery_file,
         name_servers=tuple(split_name_server(text) for text in document.name_servers if text is not FAILED),
         telemetry=translate_telemetry(document.telemetry),
+        plugins=plugged.uses,
         decisions=_decisions(document.decisions),
         hub=EventHub(document.events.url, document.events.kinds),
         quarantine=document.quarantine,

@@ -38,6 +38,7 @@ AT_START = (
     ("trusted_proxies", "trusted_proxies"),
     ("discovery_file", "discovery_file"),
     ("name_servers", "name_servers"),
+    ("plugins", "plugins"),
 )
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from spork.application.configuration.decisions import Decisions
 from spork.application.configuration.telemetry import RouteTrace, Telemetry
@@ -101,6 +102,15 @@ class Mirror:
 
 
 @dataclass(frozen=True, slots=True)
+class PluginUse:
+    """A plugin of this configuration: its name, its class (`spork.plugins.Plugin`) and its options as it reads them."""
+
+    name: str
+    kind: type[Any]
+    options: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class RouteConfig:
     """One route as declared. `upstream` may name a path parameter (`{service}`)."""
 
@@ -142,6 +152,8 @@ class RouteConfig:
     policies: tuple[object, ...] = ()
     #: The way into channels that answers here (`domain.channels.settings`); "" where requests go to a target.
     front: str = ""
+    #: What it says of plugins: name and options, in the order in which they are asked.
+    plugins: tuple[tuple[str, object], ...] = ()
     #: Where it was declared: "spork.yaml:41", "environment USERS_SERVICE_URL", "registration".
     origin: str = ""
 
@@ -197,6 +209,7 @@ class Configuration:
     discovery_file: str = ""
     #: (address, port) of the DNS servers that look names of targets up; empty for the system's.
     name_servers: tuple[tuple[str, int], ...] = ()
+    plugins: tuple[PluginUse, ...] = ()
     #: Decisions for other proxies; None: there are none.
     decisions: Decisions | None = None
     hub: EventHub = EventHub()

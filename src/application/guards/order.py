@@ -21,6 +21,7 @@ from spork.application.guards.decode import DecodingPolicy
 from spork.application.guards.idempotency import IdempotencyPolicy
 from spork.application.guards.limits import EarlyLimits, LateLimits
 from spork.application.guards.maintenance import EarlyMaintenance, LateMaintenance
+from spork.application.guards.plugins import EarlyPlugins, LatePlugins
 from spork.application.guards.policy import Policy, Reason
 from spork.application.guards.schema import SchemaPolicy
 from spork.application.guards.screen import ScreenPolicy
@@ -40,12 +41,14 @@ ORDER: Final[tuple[type[Policy], ...]] = (
     WebSocketPolicies,
     ChannelPolicy,
     EarlyLimits,
+    EarlyPlugins,
     CsrfPolicy,
     CredentialsPolicy,
     AuthorizationPolicy,
     LateMaintenance,
     VersionPolicy,
     LateLimits,
+    LatePlugins,
     WebhookPolicy,
     DecodingPolicy,
     ScreenPolicy,

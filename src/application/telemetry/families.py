@@ -62,6 +62,19 @@ FAMILIES = (
         "Decisions for other proxies: allow, deny, or answer (a redirect).",
     ),
     Family(
+        "gateway_plugin_verdicts_total",
+        "counter",
+        ("plugin", "route", "result"),
+        "What plugins said of requests: pass, deny, answer, or failed.",
+    ),
+    Family(
+        "gateway_plugin_failures_total",
+        "counter",
+        ("plugin", "kind"),
+        "Failures of plugins, by where: guard, observe, timeout, or slow (it held the event loop).",
+    ),
+    Family("gateway_plugin_counts_total", "counter", ("plugin", "counter"), "What plugins count themselves."),
+    Family(
         "gateway_version_requests_total",
         "counter",
         ("api", "version", "state"),

@@ -17,6 +17,7 @@ from spork.cli.commands.options import chosen_config, config_option
 def check(config: Path | None) -> None:
     """Compile the configuration exactly as serve would and show every error with its place. Exit 1 on errors."""
     from spork.adapters.yaml.load import load
+    from spork.adapters.yaml.plugins import described
     from spork.application.configuration.problems import check_report, summary
     from spork.composition.material import material_problems
 
@@ -25,12 +26,20 @@ def check(config: Path | None) -> None:
         click.echo(check_report(loaded.problems), err=True)
     if loaded.configuration is None:
         sys.exit(1)
+    for line in described(loaded.configuration.plugins):
+        click.echo(line)
     click.echo(summary(loaded.configuration))
 
 
 @click.command()
-def schema() -> None:
+@click.option("--plugin", "plugins", multiple=True, help="package.module:Class of a plugin whose options belong to it.")
+def schema(plugins: tuple[str, ...]) -> None:
     """Print the JSON Schema of the configuration."""
     from spork.adapters.yaml.schema import schema as build
+    from spork.plugins.finding import find
 
-    click.echo(json.dumps(build(), indent=2))
+    try:
+        found = [find(use) for use in plugins]
+    except ValueError as error:
+        raise click.ClickException(str(error).partition("|")[0]) from error
+    click.echo(json.dumps(build(found), indent=2))

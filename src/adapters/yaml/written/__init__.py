@@ -26,6 +26,7 @@ from spork.adapters.yaml.written.channels import (
     SlowSubscriber,
 )
 from spork.adapters.yaml.written.decisions import Decisions
+from spork.adapters.yaml.written.plugins import PluginEntry
 from spork.adapters.yaml.written.routes import (
     Compression,
     Cors,
@@ -145,6 +146,7 @@ __all__ = [
     "Outliers",
     "PersonalChannel",
     "Plan",
+    "PluginEntry",
     "Pool",
     "Probe",
     "Pusher",

@@ -9,7 +9,9 @@ import msgspec
 from spork.adapters.yaml.scalars import CookieName, Duration, HeaderName
 from spork.adapters.yaml.written.form import Written
 
-AuthMethod = Literal["jwt", "introspection", "api_key", "basic", "signature", "mtls", "auth_service", "anonymous"]
+AuthMethod = Literal[
+    "jwt", "introspection", "api_key", "basic", "signature", "mtls", "auth_service", "plugin", "anonymous"
+]
 
 
 class TokenPlaces(Written, frozen=True):

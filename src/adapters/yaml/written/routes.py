@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -210,6 +210,9 @@ class Route(Written, frozen=True, kw_only=True):
         "Send the target decoded request bodies. Left out: coded ones go on as they are, decoded only for policies"
         " that look into them.",
     ] = None
+    plugins: Annotated[
+        dict[str, Any], "Plugins that judge its requests, by name, with what each takes; asked in this order."
+    ] = msgspec.field(default_factory=dict)
     webhook: Annotated[Webhook | None, "Take only webhooks that a provider signed."] = None
     transform: Annotated[Transform | None, "Changes of requests and answers."] = None
     stream: Annotated[Stream | None, "Policies of event streams."] = None

@@ -30,6 +30,7 @@ from spork.adapters.yaml.written.callers import Consumer, Issuer, Limit, Plan
 from spork.adapters.yaml.written.channels import Channels
 from spork.adapters.yaml.written.decisions import Decisions
 from spork.adapters.yaml.written.form import Written
+from spork.adapters.yaml.written.plugins import PluginEntry
 from spork.adapters.yaml.written.routes import Route
 from spork.adapters.yaml.written.telemetry import Telemetry
 from spork.adapters.yaml.written.upstreams import Upstream
@@ -187,6 +188,9 @@ class Document(Written, frozen=True):
     channels: Annotated[Channels | None, "Publish and subscribe for browsers and services; left out: off."] = None
     quarantine: Annotated[bool, "Leave out an included file that is broken, and serve the rest."] = False
     legacy_limit_headers: Annotated[bool, "Also send the older X-RateLimit-* headers."] = False
+    plugins: Annotated[
+        tuple[str | PluginEntry, ...], "Plugins: package.module:Class, or names of installed ones. See docs/plugins.md."
+    ] = ()
     limits: Annotated[tuple[Limit, ...], "Limits of the whole gateway."] = ()
     issuers: Annotated[dict[str, Issuer], "Trusted token issuers by name."] = msgspec.field(default_factory=dict)
     plans: Annotated[dict[str, Plan], "Plans by name."] = msgspec.field(default_factory=dict)

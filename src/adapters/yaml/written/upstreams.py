@@ -21,6 +21,7 @@ from spork.adapters.yaml.scalars import (
     Status,
     Statuses,
     TargetUrl,
+    TransportName,
     Weight,
 )
 from spork.adapters.yaml.written.callers import Limit
@@ -263,7 +264,7 @@ class Upstream(Written, frozen=True):
     tls: Annotated[TargetTls, "TLS towards https targets."] = msgspec.field(default_factory=TargetTls)
     slow_start: Annotated[Duration, "A target that comes back gets its full share only after this time."] = 0.0
     transport: Annotated[
-        Literal["httptools", "httpx"], "httptools is the fast HTTP/1.1 one; httpx also speaks HTTP/2."
+        TransportName, "httptools is the fast HTTP/1.1 one; httpx also speaks HTTP/2; or a plugin's name."
     ] = "httptools"
     proxy: Annotated[HttpUrl, "Forward proxy on the way to the targets; takes transport: httpx. Empty: none."] = ""
     pass_host: Annotated[bool, "Send the client's Host instead of the target's."] = False
