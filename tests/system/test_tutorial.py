@@ -63,7 +63,9 @@ def run(command: list[str]) -> None:
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Outside:
     made = Outside(tmp_path_factory.mktemp("outside"))
-    for block in re.finditer(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL):
+    for block in re.finditer(
+        r"^```(?:python|yaml file)\n# (\S+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL
+    ):
         (made.work / block[1]).write_text(block[2])
     (made.work / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
     return made

@@ -42,6 +42,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "unsupported_upgrade": (501, "This upgrade is not supported"),
     "unsupported_version": (505, "This HTTP version is not supported"),
     "overloaded": (503, "The gateway is at its capacity"),
+    "plugin_failed": (503, "A part of the gateway failed"),
     "internal_error": (500, "Internal error"),
     # routing
     "no_route": (404, "Not found"),
