@@ -206,7 +206,7 @@ class RequestParsing(Line):
         self._head_bytes += size
         limits = self.edge.limits
         if self._head_bytes > limits.target_bytes + 2 * limits.header_bytes + BODY_SLICE:
-            self._refuse(HEAD_TOO_LARGE)
+            self._refuse(HEAD_TOO_LARGE if len(self.url) <= limits.target_bytes else TARGET_TOO_LONG)
 
     def _count_framing(self, cycle: ServerExchange, size: int) -> None:
         """Count bytes of chunked framing, among them extensions and trailers still in the making."""
@@ -253,9 +253,12 @@ class RequestParsing(Line):
         self.deadline = self.edge.now + self.edge.limits.header_timeout
 
     def on_url(self, url: bytes) -> None:
-        self.url = self.url + url if self.url else url
-        if len(self.url) > self.edge.limits.target_bytes:
-            self._stop(TARGET_TOO_LONG)
+        # Whether it is too long is said when the head is whole: what is malformed behind it is malformed however the bytes
+        # arrive. Of one that is too long no more is kept than tells so.
+        if not self.url:
+            self.url = url
+        elif len(self.url) <= self.edge.limits.target_bytes:
+            self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         lower = self._names.get(name)
@@ -298,6 +301,8 @@ class RequestParsing(Line):
             raise _StopParsing
 
     def on_headers_complete(self) -> None:
+        if len(self.url) > self.edge.limits.target_bytes:
+            self._stop(TARGET_TOO_LONG)
         self._check_size()
         parser = self.parser
         word = parser.get_method()

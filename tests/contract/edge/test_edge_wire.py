@@ -276,7 +276,7 @@ async def test_refusals_are_told_with_what_can_be_said_of_the_request() -> None:
     assert heads == [
         ("POST", b"Other.example", b"/a"),
         ("GET", b"api.example.com", b"/a//b"),
-        ("GET", b"", b"/" + b"a" * 255 + b"..."),
+        ("GET", b"api.example.com", b"/" + b"a" * 255 + b"..."),
         ("-", b"", b""),
     ]
 

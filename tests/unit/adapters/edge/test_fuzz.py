@@ -211,6 +211,10 @@ def check(data: bytes, cuts: list[int]) -> None:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(mutated(), CUTS)
+# A target that is too long, and malformed before, in or behind it: one verdict however the bytes arrive.
+@example(b"PUT /" + b"p" * 130 + b"\x00 HTTP/1.1\r\nHost: h\r\n\r\n", [1] * 200)
+@example(b"PUT /" + b"p" * 130 + b" HTTP/1.1\x00\r\nHost: h\r\n\r\n", [1] * 200)
+@example(b"PUT /\x00" + b"p" * 130 + b" HTTP/1.1\r\nHost: h\r\n\r\n", [1] * 200)
 @example(
     b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;e=1\r\nabc\r\n0\r\n\r\n", [60, 1, 1, 1, 1]
 )
