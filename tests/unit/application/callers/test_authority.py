@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,6 +122,15 @@ async def test_logging_out_with_a_key_ends_that_key_and_nothing_else() -> None:
     ended: list[str] = []
     await desk_with(trust, ended).log_out(caller("", subject="acme", key_id="k1"))
     assert (ended, trust.said()) == (["k1"], [])
+
+
+async def test_logging_out_ends_the_session_or_the_token_that_has_none() -> None:
+    trust = Trust()
+    await desk_with(trust).log_out(ALICE)
+    assert trust.said() == [("session", "main", "s1")]
+    trust = Trust()
+    await desk_with(trust).log_out(replace(ALICE, session=""))
+    assert trust.said() == [("token", "main", "t1")]
 
 
 async def test_an_opaque_token_is_revoked_alone() -> None:

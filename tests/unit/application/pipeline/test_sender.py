@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from spork.adapters.memory.front_door import MemoryBody, MemorySink
 from spork.adapters.memory.idempotency import MemoryIdempotency
 from spork.adapters.memory.upstream_transport import Received, Reply
 from spork.adapters.system.clock import SystemClock
@@ -336,6 +337,42 @@ async def test_when_both_fail_the_fault_is_the_firsts() -> None:
     house = House(both, upstreams=(Upstream("u", (ONE, TWO), retries=RetryPolicy(attempts=0, hedge_after=0.01)),))
     assert (await house.get()).status == 504
     assert idle(house)
+
+
+async def test_a_hedge_that_loses_is_cancelled() -> None:
+    cancelled: list[str] = []
+
+    async def handle(received: Received) -> Reply:
+        try:
+            await asyncio.sleep(30 if received.target.host == ONE.host else 0)
+        except asyncio.CancelledError:
+            cancelled.append(received.target.host)
+            raise
+        return Reply(200, [(b"content-length", b"0")], [])
+
+    house = House(handle, upstreams=(Upstream("u", (ONE, TWO), retries=RetryPolicy(attempts=0, hedge_after=0.01)),))
+    assert (await house.get()).status == 200
+    await until(lambda: cancelled == [ONE.host])
+
+
+async def test_a_handshake_is_tried_once() -> None:
+    house = House(answering({ONE.host: REFUSED}), upstreams=(Upstream("u", (ONE, TWO), retries=RetryPolicy()),))
+    head = RequestHead("GET", b"/x", None, (), "http", b"gateway.test", "1.1", "192.0.2.1", 50000)
+    head.upgrade = True
+    sink = MemorySink()
+    await house.gateway.handle(head, MemoryBody(), sink)
+    assert (sink.status, hosts(house)) == (502, [ONE.host])
+
+
+async def test_a_body_that_was_begun_is_not_sent_to_a_fallback() -> None:
+    house = House(
+        answering({ONE.host: REFUSED}),
+        upstreams=(Upstream("u", (ONE,), fallback=Fallback(upstream="other")), Upstream("other", (TWO,))),
+    )
+    sink = MemorySink()
+    head = RequestHead("PUT", b"/x", None, (), "http", b"gateway.test", "1.1", "192.0.2.1", 50000)
+    await house.gateway.handle(head, MemoryBody([b"ab", b"cd"], None), sink)
+    assert (sink.status, hosts(house)) == (502, [ONE.host])
 
 
 async def test_hedges_cost_budget_and_unsafe_requests_have_none() -> None:

@@ -167,6 +167,14 @@ def test_a_probe_that_never_returns_does_not_wedge_it() -> None:
     assert c.state is BreakerState.CLOSED
 
 
+def test_a_probe_that_outlived_its_lease_says_nothing() -> None:
+    c = opened(circuit())
+    late = c.permit(105)
+    assert isinstance(late, Permit)
+    c.record(late, CallResult.OK, 0.1, 115)
+    assert c.state is BreakerState.HALF_OPEN
+
+
 def test_an_abandoned_probe_gives_its_lease_back() -> None:
     c = opened(circuit())
     call(c, CallResult.IGNORED, 105)
