@@ -366,7 +366,7 @@ async def hello(made: ClientConnection) -> str:
 async def test_a_pusher_client_hears_what_a_server_triggers(world: World) -> None:
     async with socket(world.two) as client:
         mine = await hello(client)
-        await say(client, "pusher:subscribe", {"channel": "room-1"})
+        await say(client, "pusher:subscribe", {"auth": "", "channel": "room-1"})  # as pusher-js does
         assert await heard(client) == {
             "event": "pusher_internal:subscription_succeeded",
             "channel": "room-1",

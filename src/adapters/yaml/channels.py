@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from spork.adapters.yaml import written
@@ -68,10 +69,14 @@ def _demand(demand: Any) -> Demand | None:
     return Demand(policy=policy)
 
 
-def channel_routes(channels: written.Channels | None, findings: Findings) -> tuple[RouteConfig, ...]:
+def channel_routes(
+    channels: written.Channels | None, issuers: Collection[written.Issuer], findings: Findings
+) -> tuple[RouteConfig, ...]:
     """The routes that lead to channels."""
     if channels is None:
         return ()
+    with_keys = any(each is not FAILED and not each.introspection_url for each in issuers)
+    auth = channels.auth or (("jwt", "api_key") if with_keys else ("api_key",))
     wanted: list[tuple[str, str, tuple[str, ...]]] = []
     if channels.mercure:
         wanted.append((MERCURE, f"{channels.mercure}/*", ("GET", "POST")))
@@ -98,7 +103,7 @@ def channel_routes(channels: written.Channels | None, findings: Findings) -> tup
             RouteConfig(
                 name=f"channels-{front.replace('_', '-')}",
                 match=Match(pattern, methods=frozenset(methods)),
-                auth=AuthPolicy(any_of=(*channels.auth, "anonymous")),
+                auth=AuthPolicy(any_of=(*auth, "anonymous")),
                 limits=limits,
                 cors=cors,
                 body_bytes=3 * channels.event_bytes + _AROUND,

@@ -71,7 +71,7 @@ def translate(
         plans=tuple(translate_plan(n, p, child("plans", n), findings) for n, p in document.plans.items()),
         consumers=tuple(_consumer(name, consumer) for name, consumer in document.consumers.items()),
         upstreams=tuple(translate_upstream(name, upstream, findings) for name, upstream in document.upstreams.items()),
-        routes=(*routes, *channel_routes(document.channels, findings)),
+        routes=(*routes, *channel_routes(document.channels, document.issuers.values(), findings)),
         channels=translate_channels(document.channels),
         apis=tuple(name for name, api in document.apis.items() if api is not FAILED),
         limits=translate_limits(document.limits, "limits", findings, "global"),

@@ -24,7 +24,7 @@ class Access:
         self.principal = principal
         self.grants = grants
         self._now = now
-        self._verdicts: dict[str, tuple[bool, bool]] = {}
+        self._verdicts: dict[str, tuple[bool, bool]] | None = None
 
     def may_subscribe(self, topic: str) -> bool:
         """Whether public updates of `topic` may be heard."""
@@ -43,14 +43,20 @@ class Access:
     def may_hear(self, event: ChannelEvent) -> bool:
         """Whether this caller is of an event's audience: that of any of its topics."""
         place = 1 if event.private else 0
-        return any(self._verdict(topic)[place] for topic in event.topics)
+        verdicts = self._verdicts
+        for topic in event.topics:
+            known = verdicts.get(topic) if verdicts is not None else None
+            if (self._verdict(topic) if known is None else known)[place]:
+                return True
+        return False
 
     def _verdict(self, topic: str) -> tuple[bool, bool]:
-        known = self._verdicts.get(topic)
+        verdicts = self._verdicts
+        if verdicts is None or len(verdicts) >= _MOST_REMEMBERED:
+            verdicts = self._verdicts = {}
+        known = verdicts.get(topic)
         if known is None:
-            if len(self._verdicts) >= _MOST_REMEMBERED:
-                self._verdicts.clear()
-            known = self._verdicts[topic] = self._judge(topic)
+            known = verdicts[topic] = self._judge(topic)
         return known
 
     def _judge(self, topic: str) -> tuple[bool, bool]:

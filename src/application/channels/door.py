@@ -17,6 +17,7 @@ from spork.domain.channels.events import ChannelEvent
 from spork.domain.channels.grants import BadGrants, grants_of
 from spork.domain.channels.rules import ChannelRules
 from spork.domain.channels.settings import ChannelSettings
+from spork.domain.channels.topics import EXACT, Matcher, matcher
 from spork.domain.http.head import Header
 from spork.domain.identity.authorization import challenge
 from spork.domain.outcomes import Denial, LocalResponse
@@ -31,6 +32,10 @@ BAD_TOKEN: Final = Denial("invalid_credentials", "The credential is not good.", 
 TOO_LARGE: Final = Denial("body_too_large", "The event is larger than this gateway takes.")
 UNAVAILABLE: Final = Denial("channels_unavailable", "Events cannot be published right now.", retry_after=1.0)
 NO_SUCH: Final = Denial("no_route", "Nothing is served at this address.")
+
+
+#: Topics whose matcher is remembered.
+_MOST_REMEMBERED: Final = 4096
 
 
 def bad_request(sentence: str) -> Denial:
@@ -62,6 +67,16 @@ class Ground:
         self.unix = clock.unix
         self.monotonic = clock.monotonic
         self.number = number
+        self._matchers: dict[str, Matcher] = {}
+
+    def exact(self, topic: str) -> Matcher:
+        """The matcher of one topic: the same one for all who ask for it."""
+        known = self._matchers.get(topic)
+        if known is None:
+            if len(self._matchers) >= _MOST_REMEMBERED:
+                self._matchers.clear()
+            known = self._matchers[topic] = matcher(EXACT, topic, self.settings.mercure or "/")
+        return known
 
     def access(self, exchange: Exchange) -> Access:
         """What the exchange's caller may hear and say. Raises BadGrants."""

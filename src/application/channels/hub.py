@@ -121,9 +121,9 @@ class Hub:
         topics = event.topics
         if len(topics) == 1 and not self._patterns:
             topic = topics[0]
-            for subscriber in self._exact.get(topic, ()):
-                if subscriber.hear(event, topic):
-                    written.append(subscriber)
+            group = self._exact.get(topic)
+            if group is not None:
+                written += [subscriber for subscriber in group if subscriber.hear(event, topic)]
         else:
             for subscriber, topic in self._audience(event).items():
                 if subscriber.hear(event, topic):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 from spork.application.channels.door import Door, Ground
 from spork.application.channels.hub import Hub
@@ -21,7 +21,7 @@ from spork.application.kernel.clock import Clock
 from spork.application.kernel.tasks import end, now_or_later
 from spork.application.live.registry import LiveExchanges
 from spork.application.views import ChannelsView, ChannelTopicView
-from spork.domain.channels.settings import MERCURE, PERSONAL, PUSHER, PUSHER_API, ChannelSettings
+from spork.domain.channels.settings import MERCURE, PERSONAL, PUSHER_API, ChannelSettings
 
 #: Seconds between two looks at who has been silent.
 BEAT_EVERY = 1.0
@@ -64,17 +64,19 @@ class Channels:
             self._ground = self._on(settings)
             self.hub.broker.bound(settings.history)
 
-    async def serve(self, door: Door, exchange: Exchange, plan: RoutePlan) -> None:
-        """Answer a request of a route of channels. Raises FaultError for its body."""
+    def serve(self, door: Door, exchange: Exchange, plan: RoutePlan) -> Coroutine[None, None, None]:
+        """What answers a request of a route of channels; it raises FaultError for the request's body.
+
+        No coroutine more than is needed: one that waits for hours keeps its frame.
+        """
         front, ground = plan.front, self._ground
         if front == MERCURE:
-            await self._mercure.serve(door, exchange, plan, ground)
-        elif front == PUSHER:
-            await self._pusher.serve(door, exchange, plan, ground)
-        elif front == PUSHER_API:
-            await self._api.serve(door, exchange, ground)
-        elif front == PERSONAL:
-            await self._pusher.serve_personal(door, exchange, plan, ground)
+            return self._mercure.serve(door, exchange, plan, ground)
+        if front == PUSHER_API:
+            return self._api.serve(door, exchange, ground)
+        if front == PERSONAL:
+            return self._pusher.serve_personal(door, exchange, plan, ground)
+        return self._pusher.serve(door, exchange, plan, ground)
 
     # -------------------------------------------------------------------------------------------------------- presence
 

@@ -15,7 +15,6 @@ from spork.application.kernel.tasks import now_or_later
 from spork.domain.channels import pusher
 from spork.domain.channels.events import ChannelEvent
 from spork.domain.channels.settings import PUSHER, PusherApp
-from spork.domain.channels.topics import EXACT, Matcher, matcher
 from spork.domain.outcomes import Denial
 
 #: How a member's place begins that is a channel.
@@ -44,7 +43,7 @@ class Talk:
             if not isinstance(channel, str) or not pusher.acceptable(channel):
                 socket.say(pusher.error(UNACCEPTABLE, "This is no channel's name."))
             elif name == "pusher:unsubscribe":
-                self._ground.hub.unsubscribe(socket, (self._matcher(channel),))
+                self._ground.hub.unsubscribe(socket, (self._ground.exact(channel),))
                 await self.leave(socket, channel)
             else:
                 await self._subscribe(socket, channel, about)
@@ -52,9 +51,6 @@ class Talk:
             await self._speak(socket, name, message.get("channel"), data)
         elif name != "pusher:pong":
             socket.say(pusher.error(UNACCEPTABLE, "This event is not spoken here."))
-
-    def _matcher(self, channel: str) -> Matcher:
-        return matcher(EXACT, channel, self._ground.settings.mercure or "/")
 
     # ------------------------------------------------------------------------------------------------------- subscribe
 
@@ -75,7 +71,7 @@ class Talk:
         answer: Mapping[str, Any] = {}
         member = joined.member
         socket.channels[channel] = joined
-        hub.subscribe(socket, (self._matcher(channel),))
+        hub.subscribe(socket, (self._ground.exact(channel),))
         if member is not None:
             try:
                 first = await now_or_later(hub.broker.enter(member))
@@ -113,7 +109,7 @@ class Talk:
 
     async def _admitted(self, socket: PusherSocket, channel: str, about: Mapping[str, Any]) -> Joined | None:
         """As whom the client gets into the channel; None: it does not."""
-        auth, shown = about.get("auth"), about.get("channel_data")
+        auth, shown = about.get("auth") or None, about.get("channel_data")  # clients send "" for public channels
         shown = shown if isinstance(shown, str) else ""
         app = self._ground.settings.pusher
         if isinstance(auth, str) and auth[:7].lower() != "bearer ":

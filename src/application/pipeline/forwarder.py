@@ -55,7 +55,7 @@ _GONE: Final = Fault(FaultKind.CLIENT_GONE, Side.DOWNSTREAM)
 class ChannelService(Protocol):
     """Answers the routes of channels."""
 
-    async def serve(self, door: Door, exchange: Exchange, plan: RoutePlan) -> None: ...
+    def serve(self, door: Door, exchange: Exchange, plan: RoutePlan) -> Coroutine[None, None, None]: ...
 
 
 class Forwarder:
@@ -109,7 +109,10 @@ class Forwarder:
             elif plan.respond is not None:
                 self.answer_verdict(exchange, plan.respond)
             elif plan.front:
-                await self._serve_channels(exchange, plan)
+                if self._channels is None:
+                    self.answer_verdict(exchange, NO_ROUTE)
+                else:
+                    await self._channels.serve(self, exchange, plan)
             elif plan.cache is None or self._cached is None:
                 await self.forward(exchange, plan)
             else:
@@ -267,12 +270,6 @@ class Forwarder:
         exchange.sink.start(
             status, [*headers, (b"x-request-id", exchange.request_id_bytes), *exchange.response_headers]
         )
-
-    async def _serve_channels(self, exchange: Exchange, plan: RoutePlan) -> None:
-        if self._channels is None:
-            self.answer_verdict(exchange, NO_ROUTE)
-        else:
-            await self._channels.serve(self, exchange, plan)
 
     # ----------------------------------------------------------------------------------------------------- 7 close
 

@@ -39,6 +39,13 @@ def welcome(
 {with_keys}
     curl -i -H "Authorization: Bearer {token}" {base}/private/x
 
+  Publish to whoever listens (open {base}/echo/live in a browser, or: curl -N '{base}/.well-known/mercure?match=demo/news')
+    curl -H 'X-API-Key: {keys.get("bob", "KEY")}' -d topic=demo/news -d data=hello {base}/.well-known/mercure
+
+  See an answer stored, and purge it
+    curl -sI {base}/api/v1/products/1 | grep -i cache-status     (twice: a miss, a hit)
+    SPORK_ADMIN_TOKEN=$(cat {admin_token}) spork cache purge --route products --admin-url http://127.0.0.1:{admin_port}
+
   Look inside
     spork explain GET {base}/api/v1/users/1 -c {os.path.relpath(config)}
     {console}

@@ -17,7 +17,7 @@ from typing import Annotated, Any, cast
 import msgspec
 import uvicorn
 from litestar import Litestar, asgi, delete, get, post
-from litestar.enums import ScopeType
+from litestar.enums import MediaType, ScopeType
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
@@ -123,6 +123,30 @@ async def events() -> ServerSentEvent:
     return ServerSentEvent(ticks())
 
 
+@get("/live", media_type=MediaType.HTML, sync_to_thread=False)
+def live() -> str:
+    """A page that shows events of a channel as they are published, over the gateway's Mercure hub."""
+    return _PAGE
+
+
+_PAGE = """<!doctype html><meta charset="utf-8"><title>Spork: channels</title>
+<style>body{font:16px sans-serif;max-width:46em;margin:2em auto}li{font-family:monospace}#state{color:#777}</style>
+<h1>Channel demo/news</h1><p id="state">connecting ...</p><ol id="events" reversed></ol>
+<script>
+const url = new URL("/.well-known/mercure", location.origin);
+url.searchParams.append("match", "demo/news");
+url.searchParams.append("last_event_id", "earliest");
+const source = new EventSource(url), state = document.getElementById("state");
+source.onopen = () => state.textContent = "open: publish something, it appears here at once";
+source.onerror = () => state.textContent = "the connection is away, the browser comes back by itself";
+source.onmessage = event => {
+  const item = document.createElement("li");
+  item.textContent = new Date().toLocaleTimeString() + "  " + event.data;
+  document.getElementById("events").prepend(item);
+};
+</script>"""
+
+
 def service(name: str) -> Litestar:
     """One demo service by name."""
     switch = Misbehaviour()
@@ -145,7 +169,7 @@ def service(name: str) -> Litestar:
             "products", [{"id": 1, "name": "spoon", "price": 3}, {"id": 2, "name": "fork", "price": 4}]
         )
     else:
-        handlers += [echo, events]
+        handlers += [echo, events, live]
     return Litestar(handlers, middleware=[switch.middleware], openapi_config=None)
 
 

@@ -80,8 +80,9 @@ class Channels(Written, frozen=True):
     personal: Annotated[PersonalChannel | None, "Personal sockets; left out: none."] = None
     auth: Annotated[
         tuple[Literal["jwt", "introspection", "api_key", "basic", "mtls", "auth_service", "signature"], ...],
-        "Credentials that callers may show; nobody has to, rules say what is open to whom.",
-    ] = ("jwt", "api_key")
+        "Credentials that callers may show; nobody has to, rules say what is open to whom. Empty: jwt where there are issuers,"
+        " and api_key.",
+    ] = ()
     cookie: Annotated[str, "Cookie with a token, for browsers' EventSource and WebSocket; empty: none."] = (
         "__Secure-mercure_access_token"
     )
