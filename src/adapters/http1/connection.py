@@ -145,7 +145,8 @@ class Response(ResponseReader):
     """A target's answer as it arrives (`application.ports.UpstreamResponse`).
 
     `alarm` and `write_alarm` are the monotonic times at which waiting has been too long; the sweeper looks at them.
-    `sent` says that the whole request has been written; `error` is the fault that ended the exchange.
+    `sent` says that the whole request has been written; `error` is the fault that ended the exchange. `waits_since` is the
+    monotonic time since which the client has sent nothing of its body; NEVER while nothing is awaited of it.
     """
 
     sent = True
@@ -160,6 +161,7 @@ class Response(ResponseReader):
     ) -> None:
         super().__init__(request.method, request.upgrade, request.on_inform)
         self.write_alarm = NEVER
+        self.waits_since = NEVER
         self._connection = connection
         self.waiter = self.begun = waiter
         timeouts = request.timeouts
@@ -289,6 +291,10 @@ class Response(ResponseReader):
         self._stop_pump()
         self._connection.abort()
         self._wake()
+
+    def give_way(self) -> None:
+        """Others need the connection, and the client of this exchange has sent nothing for a while."""
+        self.fail(FaultError(Fault(FaultKind.BODY_TOO_SLOW, Side.DOWNSTREAM, note="gave its connection to others")))
 
     def expire(self, now: float) -> None:
         """A deadline has passed."""

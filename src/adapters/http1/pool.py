@@ -4,6 +4,7 @@ The decision is `assign`, a pure function of four numbers; everything else here 
 
 - the connection that became idle last is used first (it is the least likely to have been closed by the target);
 - a slot is taken by every connection, idle, busy or being made; there are at most `policy.connections`;
+- when all are taken, an exchange whose client has sent nothing of its body for `STALLED` seconds gives its slot up for each that waits;
 - when all are taken, at most `policy.pending` requests wait, in order; a connection or slot that becomes free goes
   to the first of them directly, so idle connections and waiting requests never exist at once.
 """
@@ -22,6 +23,8 @@ from spork.adapters.http1.connection import Connection, Home
 from spork.domain.outcomes import FaultKind
 from spork.domain.upstreams.model import PoolPolicy
 
+#: Seconds without a byte of the request's body after which an exchange gives way to one that waits.
+STALLED: Final = 1.0
 #: Waits longer than this need no timer.
 _FOREVER: Final = 86400.0
 
@@ -125,6 +128,7 @@ class TargetPool(Home):
             case Assignment.REFUSE:
                 raise self._full("too many requests wait for a connection")
             case Assignment.WAIT:
+                self.make_room(1)
                 return await self._wait(timeout)
 
     async def _wait(self, timeout: float) -> Connection | None:
@@ -205,8 +209,25 @@ class TargetPool(Home):
             self._end(connection)
             self._vacated()
 
+    def make_room(self, wanted: int) -> None:
+        """End up to `wanted` exchanges whose clients send nothing, those that have been silent for longest first."""
+        now = self.clock()
+        silent = [
+            (response.waits_since, response)
+            for connection in self.busy
+            if (response := connection.response) is not None
+            and now - response.waits_since >= STALLED
+            and not response.status
+            and response.error is None
+        ]
+        silent.sort(key=lambda found: found[0])
+        for _, response in silent[:wanted]:
+            response.give_way()
+
     def sweep(self, now: float) -> None:
         """End idle connections whose time is over. They lie in the order in which they became idle."""
+        if self._waiters:
+            self.make_room(len(self._waiters))
         kept = [connection for connection in self.idle if not self._expired(connection, now)]
         if len(kept) != len(self.idle):
             expired = [connection for connection in self.idle if self._expired(connection, now)]

@@ -28,7 +28,12 @@ async def _copy(connection: Connection, response: Response, body: RequestBody, l
     transport = connection.transport
     clock = connection.pool.clock
     written = 0
-    while data := await body.read():
+    while True:
+        response.waits_since = clock()
+        data = await body.read()
+        response.waits_since = NEVER
+        if not data:
+            break
         written += len(data)
         if length is None:
             transport.writelines(writer.chunk(data))

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from spork.application.exchange.exchange import Exchange
+from spork.application.exchange.replay import ReplayBody
 from spork.application.kernel.streams import RequestBody
+
+#: Bytes of a request body that is waited for before anything is taken that others need: a place, a connection.
+SMALL: Final = 65536
 
 
 class HeldBody:
@@ -103,3 +109,23 @@ async def hold(exchange: Exchange, maximum: int) -> bytes | None:
         size += len(piece)
     exchange.body = BegunBody(pieces, body)
     return None
+
+
+def awaited(body: RequestBody) -> bool:
+    """Whether a small body is still on its way: nothing that others need is taken before it is here."""
+    length = body.length
+    return length is not None and body.received < length <= SMALL
+
+
+async def at_hand(body: RequestBody) -> RequestBody | bytes:
+    """A small body once it has arrived. Raises FaultError as reading does."""
+    whole = body.whole()
+    if whole is not None:
+        return whole
+    pieces = []
+    while piece := await body.read():
+        pieces.append(piece)
+    if isinstance(body, ReplayBody):
+        body.rewind()
+        return body
+    return b"".join(pieces)

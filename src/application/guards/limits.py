@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.bodies import SMALL, awaited, hold
 from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
 from spork.application.guards.policy import Policy, ordinary
 from spork.application.limits.descriptors import (
@@ -53,12 +54,14 @@ _ceil: Final = math.ceil
 class LimitSet:
     """Limits charged together, with what is said about them in headers."""
 
-    __slots__ = ("charged", "format", "insight", "limits", "policy", "prices", "tallies", "verdict")
+    __slots__ = ("charged", "format", "insight", "limits", "permits", "policy", "prices", "tallies", "verdict")
 
     def __init__(self, limits: Sequence[Limit], insight: HeavyHitters, verdict: Denial | None = None) -> None:
         #: What is said where nothing is charged.
         self.verdict = verdict
         self.limits = tuple(limits)
+        #: Whether something is held while the request lasts.
+        self.permits = any(limit.algorithm == "concurrency" for limit in self.limits)
         self.insight = insight
         self.tallies: tuple[LimitHits, ...] = tuple(insight.tally(limit) for limit in self.limits)
         #: limit, how its identity is found, its cost, the count of who asked, and the charge where all are one identity
@@ -127,6 +130,8 @@ class LimitGuard:
         chosen = self._static if self._from_plan is None else self._with_plan(exchange)
         if not chosen.charged:
             return chosen.verdict
+        if chosen.permits and awaited(exchange.body):
+            return self._once_here(exchange)
         charges = []
         for limit, identify, cost, asked, charge in chosen.charged:
             if charge is None:
@@ -149,6 +154,12 @@ class LimitGuard:
         if isinstance(decision, Throttled):
             return self._throttled(exchange, chosen, charges, decision)
         return self._wait(exchange, chosen, charges, decision)
+
+    async def _once_here(self, exchange: Exchange) -> Verdict:
+        """A permit is held while there is something to do: a small body is waited for before."""
+        await hold(exchange, SMALL)
+        verdict = self.admit(exchange)
+        return await verdict if isinstance(verdict, Awaitable) else verdict
 
     async def explain(self, exchange: Exchange) -> GuardVerdict:
         """What is left of each limit for this request; charges nothing."""

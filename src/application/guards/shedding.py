@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.bodies import SMALL, awaited, hold
 from spork.application.exchange.exchange import NO_FIELDS, Exchange
 from spork.application.guards.policy import Policy
 from spork.application.limits.concurrency import RETRY_AFTER, SHARES, STREAM_AFTER, AdaptiveConcurrency, OwnDelay
@@ -31,7 +32,17 @@ class SheddingGuard:
         self._share = SHARES.get(priority, SHARES["normal"])
         self._clock = clock
 
-    def admit(self, exchange: Exchange) -> Denial | None:
+    def admit(self, exchange: Exchange) -> Denial | Awaitable[Denial | None] | None:
+        if awaited(exchange.body):
+            return self._once_here(exchange)
+        return self._take(exchange)
+
+    async def _once_here(self, exchange: Exchange) -> Denial | None:
+        """A place is taken when there is something to do in it."""
+        await hold(exchange, SMALL)
+        return self._take(exchange)
+
+    def _take(self, exchange: Exchange) -> Denial | None:
         live = self._live
         if not live.admit(self._share):
             now = self._clock()

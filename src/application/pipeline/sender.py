@@ -15,7 +15,7 @@ import random
 from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Final
 
-from spork.application.exchange.bodies import hold
+from spork.application.exchange.bodies import at_hand, awaited, hold
 from spork.application.exchange.exchange import Exchange, RoutePlan
 from spork.application.exchange.replay import ReplayBody
 from spork.application.exchange.tracing import CANCELLED, TryRecord
@@ -111,6 +111,8 @@ class Sender:
     async def _send(
         self, exchange: Exchange, plan: RoutePlan, upstream: LiveUpstream, body: SentBody, spare: bool = True
     ) -> Sent | Denial | LocalResponse:
+        if body is not None and not isinstance(body, bytes) and awaited(body):
+            body = await at_hand(body)  # a connection would wait for it as long as the client likes
         now = self._monotonic()  # not `exchange.now`: guards may have waited, which is not the target's time
         declared = upstream.declared
         transport = self._transports[declared.transport]
