@@ -46,6 +46,7 @@ from spork.application.exchange.exchange import Current
 from spork.application.fleet.heartbeat import LoopLag, Reporter
 from spork.application.fleet.settings import FleetSettings
 from spork.application.kernel.clock import Clock
+from spork.application.kernel.descriptors import Descriptors
 from spork.application.limits.heavy_hitters import HeavyHitters
 from spork.application.limits.overrides import LimitOverrides
 from spork.application.limits.upkeep import LimitStores
@@ -325,6 +326,7 @@ class AdminContainer(containers.DeclarativeContainer):
     mirrors: providers.Dependency[Any] = providers.Dependency()
     decisions: providers.Dependency[Any] = providers.Dependency()
     plugins: providers.Dependency[Any] = providers.Dependency()
+    descriptors: providers.Dependency[Descriptors] = providers.Dependency()
     explainer: providers.Dependency[Any] = providers.Dependency()
     limits = providers.DependenciesContainer()
     callers = providers.DependenciesContainer()
@@ -369,7 +371,7 @@ class AdminContainer(containers.DeclarativeContainer):
     controls = providers.Singleton(
         _controls, upstreams.control, quotas, callers.control, live_exchanges, caching.operations, channels
     )
-    process = providers.Singleton(ProcessMeter)
+    process = providers.Singleton(ProcessMeter, descriptors)
     certificates = providers.Singleton(_certificates, configuration, current, clock)
     log_health = providers.Singleton(_log_health, telemetry.access_log)
     components = providers.Singleton(

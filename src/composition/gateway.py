@@ -18,6 +18,7 @@ from spork.adapters.memory.rate_limiter import MemoryRateLimiter
 from spork.adapters.msgspec.json_values import MsgspecJson
 from spork.adapters.sqlalchemy.database import open_database
 from spork.adapters.system.clock import SystemClock
+from spork.adapters.system.process import descriptor_limit
 from spork.application.admin.explain import Explainer
 from spork.application.callers.consumers import Consumers
 from spork.application.configuration.model import Configuration
@@ -28,6 +29,7 @@ from spork.application.guards.policy import Policy
 from spork.application.guards.transform import TransformingPolicy
 from spork.application.guards.version import VersionPolicy
 from spork.application.kernel.clock import Clock
+from spork.application.kernel.descriptors import Descriptors
 from spork.application.live.registry import LiveExchanges
 from spork.application.pipeline.admission import Admission, go_on
 from spork.application.pipeline.client_address import ClientAddress
@@ -94,6 +96,7 @@ class GatewayContainer(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     chance = providers.Singleton(random.Random)
     signals = providers.Singleton(Signals)
+    descriptors = providers.Singleton(Descriptors, providers.Object(descriptor_limit))
     current = providers.Singleton(Current, snapshot=providers.Callable(empty_snapshot))
     events = providers.Singleton(EventLog, identity.provided.node, clock.provided.unix)
     database = providers.Singleton(open_database, configuration.provided.records, configuration.provided.state_dir)
@@ -124,6 +127,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         events=events,
         signals=signals,
         plugins=plugins,
+        descriptors=descriptors,
     )
     telemetry = providers.Container(
         TelemetryContainer,
@@ -212,6 +216,7 @@ class GatewayContainer(containers.DeclarativeContainer):
     )
     admin = providers.Container(
         AdminContainer,
+        descriptors=descriptors,
         configuration=configuration,
         clock=clock,
         identity=identity,

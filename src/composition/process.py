@@ -115,6 +115,7 @@ def _server(container: GatewayContainer, configuration: Configuration, sockets: 
         on_refused=container.gateway().refused,
         reading=reading_of(configuration),
         exact_below=DECIDE if configuration.decisions is not None else b"",
+        descriptors=container.descriptors(),
     )
 
     def follow(_before: object, after: object) -> None:

@@ -23,6 +23,7 @@ from spork.application.guards.idempotency import IdempotencyPolicy
 from spork.application.guards.policy import Policy
 from spork.application.guards.stale import StaleAnswers, StalePolicy
 from spork.application.kernel.clock import Clock
+from spork.application.kernel.descriptors import Descriptors
 from spork.application.pipeline.mirroring import Mirrors
 from spork.application.telemetry.event_log import EventLog
 from spork.application.upstreams.credentials import CredentialStore, TokenEndpoint
@@ -159,6 +160,7 @@ class UpstreamsContainer(containers.DeclarativeContainer):
     events: providers.Dependency[EventLog] = providers.Dependency()
     signals: providers.Dependency[Signals] = providers.Dependency()
     plugins: providers.Dependency[PluginHost | None] = providers.Dependency(default=None)
+    descriptors: providers.Dependency[Descriptors] = providers.Dependency()
 
     kind = providers.Callable(store_kind, configuration.provided.shared)
     nothing: providers.Object[None] = providers.Object(None)
@@ -189,7 +191,7 @@ class UpstreamsContainer(containers.DeclarativeContainer):
         redis=providers.Singleton(_fleet_drains, connection),
     )
     registry = providers.Singleton(UpstreamRegistry, breakers, chance.provided.random, events)
-    pooled = providers.Singleton(HttptoolsTransport)
+    pooled = providers.Singleton(HttptoolsTransport, descriptors=descriptors)
     transports = providers.Singleton(_transports, pooled, providers.Singleton(LazyTransport, _httpx_transport), plugins)
     credentials = providers.Singleton(
         CredentialStore,

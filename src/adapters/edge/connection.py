@@ -147,6 +147,10 @@ class ClientConnection(RequestParsing):
         """The task of the request being served, if there is one."""
         return [self.serving.task] if self.serving is not None and self.serving.task is not None else []
 
+    @property
+    def idle(self) -> bool:
+        return self.serving is None and self._tunnel is None and not self._discarding
+
     def shutdown(self) -> None:
         """Close when idle; else the answers that are due are the last ones."""
         if self._tunnel is not None:
@@ -325,7 +329,7 @@ class ClientConnection(RequestParsing):
 
     def _end(self) -> None:
         """Close behind the last answer; when the client may still be sending, let it read the answer first."""
-        complete = self.serving is None or self.serving.complete
+        complete = self.serving is None or self.serving.complete or self.serving.length == 0
         if (
             self._discarding or self._backlog or self._queue or self._upgrade_data or not complete
         ) and not self._half_closed:

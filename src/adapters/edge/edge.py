@@ -17,6 +17,7 @@ from typing import Final
 from spork.application.configuration.model import EdgeLimits
 from spork.application.configuration.reading import Reading
 from spork.application.exchange.answers import Gateway, GatewayResponse, ProblemResponses
+from spork.application.kernel.descriptors import Descriptors
 from spork.domain.http.authority import HostList
 from spork.domain.http.forwarding import underscored_name
 from spork.domain.http.head import UNKNOWN_HOST, RequestHead, header_name, judged_host
@@ -42,6 +43,11 @@ class Watched:
     deadline: float
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being served, and no tunnel is open."""
+        raise NotImplementedError
 
     @property
     def watched(self) -> bool:
@@ -72,7 +78,7 @@ class Edge:
     `own_paths`: exact (`/health`) or with everything below (`/auth/*`), served by the ASGI application, exempt from
     overload refusals. `front_door` is `protocol` (straight to `gateway`) or `mount` (through the ASGI application, with
     the `Cycle` in `scope["extensions"]["spork"]`). `any_host_paths`: own paths that answer whatever host was asked for, as
-    probes ask for addresses. `on_refused(denial, status, head, request_id)` hears of each refusal made here. Not thread-safe: one event loop.
+    probes ask for addresses. `on_refused(denial, status, head, request_id)` hears of each refusal made here. `descriptors` may turn clients away. Not thread-safe: one event loop.
     """
 
     def __init__(
@@ -90,7 +96,10 @@ class Edge:
         linger: float = 2.0,
         reading: Reading | None = None,
         exact_below: bytes = b"",
+        descriptors: Descriptors | None = None,
     ) -> None:
+        self._descriptors = descriptors
+        self._turned_away = 0
         self._read_by(reading or Reading())
         #: Below this path a request target must be canonical as it stands; b"" for nowhere.
         self.exact_below = exact_below
@@ -214,7 +223,24 @@ class Edge:
         excess = len(self.connections) - self.limits.max_connections
         if excess > _EXCESS:
             connection.transport.abort()
-        return excess <= 0
+        return excess <= 0 and (self._descriptors is None or self._may_have(connection, self._descriptors))
+
+    def _may_have(self, connection: Watched, descriptors: Descriptors) -> bool:
+        """Whether there are descriptors enough to serve one more client."""
+        made = connection.transport.get_extra_info("socket")
+        if made is None or descriptors.client(made.fileno()):
+            return True
+        self._turned_away += 1
+        if not descriptors.to_tell(made.fileno()):
+            connection.transport.abort()
+        return False
+
+    def _make_room(self) -> None:
+        """Clients were turned away for want of descriptors: close those connections that have been idle for longest."""
+        turned_away, self._turned_away = self._turned_away, 0
+        idle = sorted((each for each in self.connections if each.idle), key=lambda each: each.deadline)
+        for each in idle[: min(turned_away, len(idle) // 4 + 1)]:
+            each.shutdown()
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -226,6 +252,8 @@ class Edge:
         now = self._loop.time()
         elapsed, self.now = min(now - self.now, 1.0), now
         self._set_date()
+        if self._turned_away:
+            self._make_room()
         for connection in tuple(self.connections):
             if connection.deadline <= now:
                 connection.expire()

@@ -10,6 +10,7 @@ from typing import cast
 
 from spork.adapters.http1 import faults
 from spork.adapters.http1.connection import Connection
+from spork.application.kernel.descriptors import Descriptors
 from spork.application.upstreams.tls import client_context
 from spork.domain.outcomes import FaultKind
 from spork.domain.security.ssrf import may_connect
@@ -31,8 +32,9 @@ def tls_context(tls: TlsToTarget) -> ssl.SSLContext:
 class Dialer:
     """Connects to one target. Keeps the addresses its name had last, in case resolution fails."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, descriptors: Descriptors | None = None) -> None:
         self._target = target
+        self._descriptors = descriptors
         self._tls = target.tls or TlsToTarget()
         self._context = tls_context(self._tls) if target.scheme == "https" else None
         self._addresses: list[str] = [target.host] if _is_address(target.host) else []
@@ -42,11 +44,27 @@ class Dialer:
         """A new connection within `timeout` seconds. Raises FaultError."""
         try:
             async with asyncio.timeout(timeout):
-                return await self._connect(factory)
+                return self._kept(await self._connect(factory))
         except TimeoutError as error:
             raise faults.upstream(FaultKind.CONNECTION_TIMEOUT, "connect timeout", retry_safe=True) from error
         except OSError as error:
+            descriptors = self._descriptors
+            if faults.out_of_descriptors(error) or (
+                descriptors is not None and descriptors.short and isinstance(error, socket.gaierror)
+            ):
+                if descriptors is not None:
+                    descriptors.exhausted()
+                raise faults.short_of_descriptors() from error
             raise faults.connecting(error) from error
+
+    def _kept(self, connection: Connection) -> Connection:
+        """The connection, unless it takes one of the last descriptors. Raises FaultError."""
+        if self._descriptors is not None:
+            made = connection.transport.get_extra_info("socket")
+            if made is not None and not self._descriptors.target(made.fileno()):
+                connection.transport.abort()
+                raise faults.short_of_descriptors()
+        return connection
 
     async def _connect(self, make: Callable[[], Connection]) -> Connection:
         loop = asyncio.get_running_loop()
@@ -85,6 +103,8 @@ class Dialer:
         except (OSError, UnicodeError) as error:
             if self._addresses:
                 return self._addresses
+            if isinstance(error, OSError):
+                raise
             raise faults.connecting(error) from error
         self._addresses = interleave([(family, str(address[0])) for family, _, _, _, address in found])
         return self._addresses

@@ -39,6 +39,16 @@ def connecting(error: BaseException) -> FaultError:
     return FaultError(Fault(kind_of(error), Side.UPSTREAM, retry_safe=True, note=f"connect: {error or type(error)}"))
 
 
+def out_of_descriptors(error: BaseException | None = None) -> bool:
+    """Whether the system refused because this process, or the machine, has no descriptor left."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+def short_of_descriptors() -> FaultError:
+    """No descriptor is left for a connection: this gateway's own trouble, which says nothing about the target."""
+    return gateway(FaultKind.CONNECTION_LIMIT_REACHED, "out of file descriptors", retry_safe=True)
+
+
 def upstream(kind: FaultKind, note: str, *, retry_safe: bool = False, fresh: bool = True) -> FaultError:
     return FaultError(Fault(kind, Side.UPSTREAM, retry_safe=retry_safe, fresh_connection=fresh, note=note))
 

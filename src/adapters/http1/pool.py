@@ -235,11 +235,15 @@ class TargetPool(Home):
             for connection in expired:
                 self._end(connection)
 
+    def end_idle(self) -> None:
+        """End what nobody uses now."""
+        while self.idle:
+            self._end(self.idle.pop())
+
     def shut(self) -> None:
         """End idle connections now, and busy ones when they are given back. Waiting requests are refused."""
         self._shut = True
-        while self.idle:
-            self._end(self.idle.pop())
+        self.end_idle()
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():

@@ -18,6 +18,7 @@ from spork.adapters.http1.deadlines import Sweeper
 from spork.adapters.http1.dial import Dialer
 from spork.adapters.http1.pool import PoolStats, TargetPool
 from spork.adapters.http1.pump import pump
+from spork.application.kernel.descriptors import Descriptors
 from spork.application.kernel.faults import FaultError
 from spork.application.kernel.streams import RequestBody
 from spork.application.upstreams.framing import NOTHING, measure
@@ -50,8 +51,9 @@ class HttptoolsTransport:
     `clock` answers monotonic seconds, on the scale of `UpstreamRequest.deadline`. One event loop uses one transport.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, descriptors: Descriptors | None = None) -> None:
         self._clock = clock
+        self._descriptors = descriptors
         self._pools: dict[_Key, tuple[TargetPool, Dialer]] = {}
         self._routes: dict[int, _Route] = {}
         self._sweeper = Sweeper(self._all_pools, clock)
@@ -149,11 +151,18 @@ class HttptoolsTransport:
         timeout = max(min(request.timeouts.connect, request.deadline - now), 0.0)
         try:
             connection = await route.dialer.dial(lambda: Connection(pool, self._clock()), timeout)
-        except BaseException:
+        except BaseException as error:
             pool.forgo()
+            if isinstance(error, FaultError) and error.fault.kind is FaultKind.CONNECTION_LIMIT_REACHED:
+                self._end_idle()
             raise
         pool.adopt(connection)
         return connection
+
+    def _end_idle(self) -> None:
+        """There are no descriptors left: connections that nobody uses are those that are missed least."""
+        for pool in self._all_pools():
+            pool.end_idle()
 
     def _may_repeat(
         self,
@@ -206,7 +215,7 @@ class HttptoolsTransport:
         )
         found = self._pools.get(key)
         if found is None:
-            found = TargetPool(label_of(target), policy, self._clock), Dialer(target)
+            found = TargetPool(label_of(target), policy, self._clock), Dialer(target, self._descriptors)
             self._pools[key] = found
         self._prune()
         route = self._routes[id(target)] = _Route(target, policy, *found)

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from spork.adapters.sqlalchemy.audit_tables import CHAIN, RECORDS
+from spork.adapters.sqlalchemy.database import reading, writing
 from spork.application.telemetry.audit import (
     PERSONAL,
     Anchor,
@@ -48,7 +49,7 @@ class SqlAuditTrail:
 
         Raises SQLAlchemyError.
         """
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             head = await self._lock(connection)
             if id and await connection.scalar(select(RECORDS.c.number).where(RECORDS.c.id == id)) is not None:
                 return id
@@ -104,7 +105,7 @@ class SqlAuditTrail:
             wanted.append(RECORDS.c.at >= since)
         if until:
             wanted.append(RECORDS.c.at < until)
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             order = RECORDS.c.number.desc() if newest else RECORDS.c.number
             query = select(RECORDS).where(and_(*wanted)).order_by(order).limit(limit)
             return [_record(row) for row in await connection.execute(query)]
@@ -113,7 +114,7 @@ class SqlAuditTrail:
         """All records in the order of their numbers, a page at a time."""
         last = -1
         while True:
-            async with self._engine.connect() as connection:
+            async with reading(self._engine) as connection:
                 query = select(RECORDS).where(RECORDS.c.number > last).order_by(RECORDS.c.number).limit(_PAGE)
                 page = [_record(row) for row in await connection.execute(query)]
             for record in page:
@@ -124,7 +125,7 @@ class SqlAuditTrail:
 
     async def verify(self, known_head: Anchor | None = None) -> list[Finding]:
         """Everything wrong with the trail. `known_head`: a number and hash written down elsewhere, if there is one."""
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             chain = (await connection.execute(select(CHAIN))).one()
         findings: list[Finding] = []
         number, previous = chain.anchor_number, chain.anchor_hash
@@ -146,7 +147,7 @@ class SqlAuditTrail:
 
     async def head(self) -> Anchor:
         """The last record's number and hash: to be written down elsewhere, for `verify`."""
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             row = (await connection.execute(select(CHAIN.c.head_number, CHAIN.c.head_hash))).one()
         return Anchor(row.head_number, row.head_hash)
 
@@ -154,7 +155,7 @@ class SqlAuditTrail:
 
     async def drop_before(self, at: float) -> int:
         """Remove the records before the first that is not older than `at`; how many. The chain then begins there."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await self._lock(connection)
             first_kept = await connection.scalar(select(func.min(RECORDS.c.number)).where(RECORDS.c.at >= at))
             query = select(RECORDS.c.number, RECORDS.c.hash).order_by(RECORDS.c.number.desc()).limit(1)
@@ -175,7 +176,7 @@ class SqlAuditTrail:
         The erasure is recorded as done by `by` at `at` (Unix seconds), in the same step.
         """
         about = or_(RECORDS.c.subject == subject, RECORDS.c.actor == subject)
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             head = await self._lock(connection)
             rows = (await connection.execute(select(RECORDS).where(about))).all()
             named: list[tuple[int, tuple[str, ...]]] = []

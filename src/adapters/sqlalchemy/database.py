@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from sqlite3 import OperationalError
+from sqlite3 import OperationalError as SqliteError
 from typing import Any
 
 from sqlalchemy import Table, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from spork.application.callers.ports import RecordsGone
 
 #: Seconds a SQLite connection waits for another process's write.
 _BUSY = 5.0
@@ -54,6 +58,41 @@ def open_database(records: str, state_dir: str) -> AsyncEngine:
     return create_async_engine(
         url, pool_size=5, max_overflow=5, pool_timeout=5.0, pool_pre_ping=True, connect_args=arguments
     )
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection to read with. Raises RecordsGone where the database is what fails."""
+    with _told_apart():
+        async with engine.connect() as connection:
+            yield connection
+
+
+@asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction, committed when the block ends well. Raises as `reading`, and IntegrityError."""
+    with _told_apart():
+        async with engine.begin() as connection:
+            yield connection
+
+
+@contextlib.contextmanager
+def _told_apart() -> Iterator[None]:
+    """A database that is gone, stuck or locked is told apart from a statement that is wrong."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout, TimeoutError, OSError) as error:
+        raise RecordsGone(f"the records do not answer: {_cause(error)}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise RecordsGone(f"the records do not answer: {_cause(error)}") from error
+        raise
+
+
+def _cause(error: BaseException) -> str:
+    """The driver's own words, without the statement and its values."""
+    original = getattr(error, "orig", None) or error
+    return f"{type(original).__name__}: {original}".partition("\n")[0][:200]
 
 
 def is_sqlite(engine: AsyncEngine) -> bool:
@@ -97,7 +136,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         cursor.execute(f"PRAGMA {pragma}")
     try:
         cursor.execute("PRAGMA journal_mode=WAL")
-    except (OperationalError, DBAPIError):
+    except (SqliteError, DBAPIError):
         # Another process is switching this new file to WAL at this moment; the mode is the file's and stays.
         pass
     cursor.close()

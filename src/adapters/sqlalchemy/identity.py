@@ -16,7 +16,7 @@ from sqlalchemy import RowMapping, Table, bindparam, delete, func, insert, selec
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from spork.adapters.sqlalchemy.database import insert_into
+from spork.adapters.sqlalchemy.database import insert_into, reading, writing
 from spork.adapters.sqlalchemy.identity_tables import API_KEYS, CHANGES, CONSUMERS, FACTS, REVOCATIONS
 from spork.application.callers.ports import Change, ChangeKind, Conflict
 from spork.domain.identity.consumers import ApiKey, Consumer, KeySecret
@@ -55,14 +55,14 @@ class SqlRecords:
 
     async def add(self, key: ApiKey) -> None:
         try:
-            async with self._engine.begin() as connection:
+            async with writing(self._engine) as connection:
                 await connection.execute(insert(API_KEYS).values(**key_row(key)))
                 await self._changed(connection, ChangeKind.KEY, key.id)
         except IntegrityError as error:
             raise Conflict(f"key {key.id} exists") from error
 
     async def find(self, key_id: str) -> ApiKey | None:
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             row = (await connection.execute(_FIND_KEY, {"key_id": key_id})).mappings().first()
         return key_of(row) if row is not None else None
 
@@ -74,7 +74,7 @@ class SqlRecords:
             for name, value in key_row(before).items()
             if name != "last_used_at"
         ]
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             done = await connection.execute(update(API_KEYS).where(*unchanged).values(**row))
             if done.rowcount != 1:
                 raise Conflict(f"key {before.id} was changed meanwhile")
@@ -84,7 +84,7 @@ class SqlRecords:
         query = select(API_KEYS).where(API_KEYS.c.id > after).order_by(API_KEYS.c.id).limit(limit)
         if consumer:
             query = query.where(API_KEYS.c.consumer == consumer)
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             return [key_of(row) for row in (await connection.execute(query)).mappings()]
 
     async def used(self, at: Mapping[str, float]) -> None:
@@ -95,14 +95,14 @@ class SqlRecords:
             .where(API_KEYS.c.id == bindparam("key"), func.coalesce(API_KEYS.c.last_used_at, 0.0) < bindparam("when"))
             .values(last_used_at=bindparam("when"))
         )
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             # In one order, so that two replicas writing at once cannot wait for each other.
             await connection.execute(statement, [{"key": key, "when": at[key]} for key in sorted(at)])
 
     # ----------------------------------------------------------------------------------------------------- revocations
 
     async def record(self, revocation: Revocation) -> None:
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             query = select(REVOCATIONS).where(REVOCATIONS.c.id == revocation.id)
             known = (await connection.execute(query)).mappings().first()
             kept = stricter(revocation_of(known), revocation) if known is not None else revocation
@@ -111,13 +111,13 @@ class SqlRecords:
 
     async def in_force(self, now: float) -> list[Revocation]:
         live = REVOCATIONS.c.expires_at.is_(None) | (REVOCATIONS.c.expires_at > now)
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             return [
                 revocation_of(row) for row in (await connection.execute(select(REVOCATIONS).where(live))).mappings()
             ]
 
     async def forget(self, now: float) -> None:
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(delete(REVOCATIONS).where(REVOCATIONS.c.expires_at <= now))
             latest = (await connection.execute(select(func.max(CHANGES.c.number)))).scalar() or 0
             await connection.execute(delete(CHANGES).where(CHANGES.c.number <= latest - CHANGES_KEPT))
@@ -125,12 +125,12 @@ class SqlRecords:
     # ------------------------------------------------------------------------------------------------------- consumers
 
     async def assign(self, consumer: Consumer) -> None:
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(upsert(self._engine, CONSUMERS, consumer_row(consumer, self._clock())))
             await self._changed(connection, ChangeKind.CONSUMER, consumer.name)
 
     async def consumers(self) -> list[Consumer]:
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             rows = (await connection.execute(select(CONSUMERS).order_by(CONSUMERS.c.name))).mappings()
             return [consumer_of(row) for row in rows]
 
@@ -138,21 +138,21 @@ class SqlRecords:
 
     async def fact(self, name: str, value: str) -> str:
         """The value that was said first under `name`: `value` itself when nobody had said any."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             wanted = insert_into(self._engine, FACTS).values(name=name, value=value)
             await connection.execute(wanted.on_conflict_do_nothing())
             return str((await connection.execute(select(FACTS.c.value).where(FACTS.c.name == name))).scalar_one())
 
     async def noted(self, name: str) -> str | None:
         """What was said first under `name`, if anything was."""
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             found = (await connection.execute(select(FACTS.c.value).where(FACTS.c.name == name))).scalar_one_or_none()
         return None if found is None else str(found)
 
     # --------------------------------------------------------------------------------------------------------- changes
 
     async def changes_since(self, number: int) -> tuple[int, list[Change]]:
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             low, high = (await connection.execute(select(func.min(CHANGES.c.number), func.max(CHANGES.c.number)))).one()
             if high is None:
                 return 0, [Change(ChangeKind.EVERYTHING)] if number > 0 else []

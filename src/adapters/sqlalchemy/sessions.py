@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from spork.adapters.sqlalchemy.database import reading, writing
 from spork.adapters.sqlalchemy.identity import upsert
 from spork.adapters.sqlalchemy.identity_tables import SESSIONS
 from spork.application.callers.ports import Session
@@ -22,7 +23,7 @@ class SqlSessions:
     async def saw(self, sessions: Sequence[Session]) -> None:
         if not sessions:
             return
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             for session in sorted(sessions, key=lambda s: (s.issuer, s.id)):
                 row = {name: getattr(session, name) for name in SESSIONS.c.keys()}  # noqa: SIM118
                 await connection.execute(upsert(self._engine, SESSIONS, row, keep=("started_at",)))
@@ -40,15 +41,15 @@ class SqlSessions:
 
     async def ended(self, session_id: str, issuer: str = "") -> None:
         statement = delete(SESSIONS).where(SESSIONS.c.id == session_id)
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(statement.where(SESSIONS.c.issuer == issuer) if issuer else statement)
 
     async def forget(self, now: float) -> None:
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(delete(SESSIONS).where(SESSIONS.c.expires_at <= now))
 
     async def _all(self, query: Select[Any]) -> list[Session]:
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             return [_session_of(row) for row in (await connection.execute(query)).mappings()]
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from spork.adapters.sqlalchemy.database import insert_into
+from spork.adapters.sqlalchemy.database import insert_into, reading, writing
 from spork.adapters.sqlalchemy.usage_tables import USAGE
 from spork.application.telemetry.usage import UsageRow
 
@@ -31,7 +31,7 @@ class SqlUsage:
             set_={name: USAGE.c[name] + statement.excluded[name] for name in _SUMS},
         )
         ordered = sorted(rows, key=lambda row: (row.hour, row.consumer, row.route))
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(statement, [asdict(row) for row in ordered])
 
     async def rows(
@@ -43,10 +43,10 @@ class SqlUsage:
         if route:
             query = query.where(USAGE.c.route == route)
         query = query.order_by(USAGE.c.hour, USAGE.c.consumer, USAGE.c.route).limit(limit)
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             return [UsageRow(**row._mapping) for row in await connection.execute(query)]
 
     async def drop_before(self, hour: int) -> int:
         """Remove hours before `hour`; how many rows."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             return (await connection.execute(delete(USAGE).where(USAGE.c.hour < hour))).rowcount

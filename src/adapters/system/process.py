@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -9,7 +10,23 @@ import threading
 import time
 from collections.abc import Iterator
 
+from spork.application.kernel.descriptors import Descriptors
 from spork.application.views import ComponentHealth
+
+
+def descriptor_limit() -> int | None:
+    """How many descriptors this process may have; None for as many as it likes."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if most == resource.RLIM_INFINITY else most
+
+
+def raise_descriptor_limit() -> None:
+    """Take as many descriptors as this process may have without asking anybody: a soft limit is for programs that
+    cannot deal with many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard and hard != resource.RLIM_INFINITY:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class ProcessMeter:
@@ -17,7 +34,8 @@ class ProcessMeter:
 
     name = "process"
 
-    def __init__(self) -> None:
+    def __init__(self, descriptors: Descriptors | None = None) -> None:
+        self._descriptors = descriptors
         self._page = os.sysconf("SC_PAGE_SIZE")
         self.started = time.time()
 
@@ -26,6 +44,8 @@ class ProcessMeter:
         yield ("process_cpu_seconds_total", (), usage.ru_utime + usage.ru_stime)
         yield ("process_resident_memory_bytes", (), float(self.resident()))
         yield ("process_start_time_seconds", (), self.started)
+        if self._descriptors is not None:
+            yield from self._descriptors.samples()
         descriptors = self.descriptors()
         if descriptors is not None:
             yield ("process_open_fds", (), float(descriptors))
@@ -44,6 +64,8 @@ class ProcessMeter:
         }
         memory = f"{self.resident() / 2**20:.0f} MiB, {descriptors if descriptors is not None else '?'} descriptors"
         short = descriptors is not None and most != resource.RLIM_INFINITY and descriptors > 0.9 * most
+        if self._descriptors is not None and self._descriptors.short:
+            short = True
         return ComponentHealth(
             self.name, "degraded" if short else "ok", f"{memory} of {most}" if short else memory, facts=facts
         )

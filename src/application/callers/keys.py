@@ -7,6 +7,8 @@ reach every replica's memory through announcements and the change feed (see `tru
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -14,7 +16,7 @@ from hashlib import sha256
 from itertools import islice
 from typing import Final
 
-from spork.application.callers.ports import Conflict, KeyRecords
+from spork.application.callers.ports import Conflict, KeyRecords, RecordsGone
 from spork.domain.http.addresses import AddressSet
 from spork.domain.identity.consumers import (
     ID_BYTES,
@@ -35,12 +37,22 @@ from spork.domain.identity.consumers import (
     secret_digest,
 )
 from spork.domain.identity.revocation import Revocation, RevocationKind, RevocationSet
-from spork.domain.identity.tokens import CredentialOutcome, Refused, Verified, identity_headers
+from spork.domain.identity.tokens import CredentialOutcome, Refused, Unverifiable, Verified, identity_headers
+
+log = logging.getLogger("spork.callers")
 
 #: Seconds an answer of the records is remembered. The same for ids that exist and ids that do not, or the time of an
 #: answer would tell which is which.
 REMEMBER: Final = 60.0
 
+#: Seconds for which a key that was good goes on being believed while the records do not answer.
+BELIEVED: Final = 900.0
+#: Seconds a request waits for the records, and for which nobody asks them again after that was in vain.
+LOOK_UP: Final = 2.0
+ASK_AGAIN: Final = 1.0
+ASK_KNOWN_AGAIN: Final = 5.0
+
+_RECORDS_GONE: Final = Unverifiable("records_gone", 1.0)
 _MISSING: Final = Refused("key_unknown")
 _ENDED: Final = (KeyState.REVOKED, KeyState.EXPIRED)
 
@@ -85,6 +97,10 @@ class KeyRing:
         # Texts found good, by SHA-256: what a key in use costs is one digest and one look-up here.
         self._good: dict[bytes, tuple[_Known, float]] = {}
         self._used: dict[str, float] = {}
+        #: What keys were when the records last said so, for the time in which these do not answer.
+        self._before: dict[str, _Known] = {}
+        self._gone_until = 0.0
+        self._gone = ""
         self._generation = 0
 
     def __repr__(self) -> str:
@@ -95,10 +111,11 @@ class KeyRing:
         self._generation += 1
         self._good.clear()
         if key_id:
+            self._before.pop(key_id, None)
             self._known.pop(key_id, None)
             self._missing.pop(key_id, None)
         else:
-            self._known.clear()
+            self._known = {}
             self._missing.clear()
 
     def check(
@@ -121,11 +138,35 @@ class KeyRing:
         self, digest: bytes, key_text: KeyText, route: str, client: str, now: float
     ) -> CredentialOutcome:
         generation = self._generation
-        key = await self._records.find(key_text.id)
+        try:
+            key = await self._found(key_text.id)
+        except RecordsGone:
+            before = self._before.get(key_text.id)
+            if before is None or not before.since <= now < before.until + BELIEVED:
+                return _RECORDS_GONE
+            # What it was; revocations heard of meanwhile hold all the same.
+            known = self._make_known(before.key, now)
+            if generation == self._generation:
+                self._known[key_text.id] = replace(known, until=min(known.until, now + ASK_KNOWN_AGAIN))
+            return self._judge(known, digest, key_text, route, client, now, False)
         known = self._make_known(key, now)
         if generation == self._generation:
             self._remember(key_text.id, known)
         return self._judge(known, digest, key_text, route, client, now, generation == self._generation)
+
+    async def _found(self, key_id: str) -> ApiKey | None:
+        """What the records say; while they are gone, only one look-up in a while waits to learn it."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._gone_until:
+            raise RecordsGone(self._gone)
+        try:
+            async with asyncio.timeout(LOOK_UP):
+                return await self._records.find(key_id)
+        except (RecordsGone, TimeoutError) as error:
+            self._gone_until = loop.time() + ASK_AGAIN
+            self._gone = str(error) or f"the records have not answered for {LOOK_UP:g} s"
+            log.warning("keys that are not known yet cannot be checked: %s", self._gone)
+            raise RecordsGone(self._gone) from error
 
     def _make_known(self, key: ApiKey | None, now: float) -> _Known:
         if key is None:
@@ -173,6 +214,12 @@ class KeyRing:
 
     def _remember(self, key_id: str, known: _Known) -> None:
         kept = self._known if known.key is not None else self._missing
+        if known.key is not None:
+            if len(self._before) >= self._capacity:
+                self._before.clear()
+            self._before[key_id] = known
+        else:
+            self._before.pop(key_id, None)
         if len(kept) >= self._capacity:
             for oldest in list(islice(kept, self._capacity // 10 or 1)):
                 del kept[oldest]

@@ -27,6 +27,10 @@ class DocumentFetch(Protocol):
         """The body. `ca` is a PEM file of authorities in place of the system's; `plain` lets http in everywhere. No redirects, at most 1 MiB. Raises FetchFailed."""
 
 
+class RecordsGone(OSError):
+    """The records do not answer. str() says why, in one sentence for operators."""
+
+
 class Conflict(Exception):
     """The record is not what the caller thought: it exists already, is gone, or was changed meanwhile."""
 

@@ -236,6 +236,12 @@ FAMILIES = (
     Family("circuit_breaker_transitions_total", "counter", ("name", "to"), "Changes of a circuit's state."),
     Family("process_cpu_seconds_total", "counter", (), "CPU time of the workers."),
     Family("process_resident_memory_bytes", "gauge", (), "Resident memory of the workers."),
+    Family(
+        "gateway_descriptors_refused_total",
+        "counter",
+        ("side",),
+        "Connections of clients, and to targets, not made for want of file descriptors.",
+    ),
     Family("process_open_fds", "gauge", (), "Open file descriptors of the workers."),
     Family("process_start_time_seconds", "gauge", (), "When the oldest worker started.", "min"),
 )

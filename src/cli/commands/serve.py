@@ -26,6 +26,7 @@ def serve(config: Path | None, workers: int) -> None:
     from spork.adapters.edge.sockets import CannotListen, listening_socket
     from spork.adapters.edge.workers import Pulses, supervise
     from spork.adapters.structlog.application_log import log_from_a_thread, set_up_logging
+    from spork.adapters.system.process import raise_descriptor_limit
     from spork.adapters.yaml.load import load
     from spork.application.configuration.checks import needs_shared_state
     from spork.application.configuration.problems import check_report
@@ -36,6 +37,7 @@ def serve(config: Path | None, workers: int) -> None:
     from spork.composition.records import RecordsNotReady
 
     set_up_logging()
+    raise_descriptor_limit()
     path = chosen_config(config)
     loaded = load(path, os.environ, material_problems)
     if loaded.problems:

@@ -99,12 +99,18 @@ def too_deep(_: Request[Any, Any, Any], error: RecursionError) -> Response[bytes
     return problem(400, "The body is nested too deeply.")
 
 
+def store_gone(_: Request[Any, Any, Any], error: OSError) -> Response[bytes]:
+    """What a handler needs is out of reach: the records, the shared store, a file."""
+    return problem(503, f"This cannot be answered now: {error.strerror or error}.", {"retry-after": "1"})
+
+
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     AdminProblem: admin_problem,
     OperationRefused: operation_refused,
     ValidationException: invalid,
     HTTPException: http_error,
     RecursionError: too_deep,
+    OSError: store_gone,
 }
 
 

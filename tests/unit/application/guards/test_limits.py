@@ -8,6 +8,7 @@ import pytest
 
 from spork.adapters.memory.rate_limiter import MemoryRateLimiter
 from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.bodies import HeldBody
 from spork.application.exchange.exchange import Exchange
 from spork.application.guards.limits import LimitGuard, LimitGuards, limits_of, policy_item, quoted
 from spork.application.limits.heavy_hitters import HeavyHitters
@@ -26,7 +27,7 @@ T0 = 1_700_000_000.0
 
 def exchange(client: str = "10.0.0.1", unix: float = T0, headers: Any = (), **principal: Any) -> Exchange:
     head = RequestHead("GET", b"/", None, tuple(headers), "http", b"h", peer=client)
-    made = Exchange(head, cast(Any, None), cast(Any, None), NO_ROUTES, 0.0, unix)
+    made = Exchange(head, HeldBody(b""), cast(Any, None), NO_ROUTES, 0.0, unix)
     if principal:
         made.principal = Principal(method="jwt", **{"subject": "s", **principal})
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from spork.application.exchange.bodies import HeldBody
 from spork.application.exchange.exchange import Exchange
 from spork.application.guards.shedding import SheddingGuard
 from spork.application.limits.concurrency import STREAM_AFTER, AdaptiveConcurrency
@@ -16,7 +17,7 @@ HEAD = RequestHead("GET", b"/", None, (), "http", b"h", peer="10.0.0.1")
 
 
 def exchange(now: float) -> Exchange:
-    return Exchange(HEAD, cast(Any, None), cast(Any, None), NO_ROUTES, now, now)
+    return Exchange(HEAD, HeldBody(b""), cast(Any, None), NO_ROUTES, now, now)
 
 
 def close(ended: Exchange) -> None:
