@@ -20,7 +20,7 @@ upstreams:
   echo: {{targets: ['http://127.0.0.1:{echo}']}}
 routes:
   - {{name: echo, match: /echo/*, upstream: echo, limits: [{{name: visits, quota: 5, per: 1h, by: "header:x-team"}}]}}
-  - {{name: ip, match: /ip/*, upstream: echo, limits: [{{name: addresses, quota: 1000, per: 1h}}]}}
+  - {{name: ip, match: /ip/*, upstream: echo, limits: [{{name: addresses, quota: 10, per: 1d}}]}}
 """
 
 
@@ -78,7 +78,7 @@ def test_windows_raises_and_logs_are_the_fleets_at_every_process(fleet: Fleet) -
 
     wait_until(agreed, 15, "the same windows at every process")
     ip, team = sorted(agreed() or [], key=lambda row: row[1])
-    assert ip[1:] == ("addresses", "127.0.0.1", 3, 1000, 3, 0)
+    assert ip[1:] == ("addresses", "127.0.0.1", 3, 10, 3, 0)
     assert (team[1], team[3:]) == ("visits", (5, 5, 5, 2))
     assert "blue" not in team[2], "the value of a header may be a secret"
     limits = [
