@@ -625,3 +625,53 @@ class VersionView:
     projected: float | None
     consumers: tuple[VersionCallerView, ...]
     anonymous: tuple[VersionCallerView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenApiChangeView:
+    """One difference between two versions of an upstream's document. `severity` is breaking, warning or info."""
+
+    severity: str
+    rule: str
+    operation: str
+    where: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenApiDocumentView:
+    """The OpenAPI document of one upstream as this node has it. `source` is its path or file; `state` is missing, current, stale,
+    or pending (a newer one breaks clients and is not taken). `checked` and `changed` are Unix seconds; `age` the seconds since
+    it was last found good."""
+
+    upstream: str
+    source: str
+    state: str
+    operations: int
+    checked: float | None
+    changed: float | None
+    age: float | None
+    digest: str
+    error: str
+    changes: tuple[OpenApiChangeView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenApiRemarkView:
+    """Something of an upstream's document that is not published, or could not be checked by: `place` in it, and `why`."""
+
+    upstream: str
+    place: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenApiReportView:
+    """What became of the documents of upstreams: `published` operations, `left_out` ones, routes without a document
+    (`undocumented`), and what of published ones was `lost`."""
+
+    published: int
+    documents: tuple[OpenApiDocumentView, ...]
+    left_out: tuple[OpenApiRemarkView, ...]
+    undocumented: tuple[str, ...]
+    lost: tuple[OpenApiRemarkView, ...]

@@ -27,7 +27,14 @@ from spork.application.admin.callers import CallerControl
 from spork.application.admin.commands import ObjectVersions, Operations
 from spork.application.admin.component_health import Components
 from spork.application.admin.concern_watch import ConcernWatch
-from spork.application.admin.controls import CacheControl, ChannelControl, Component, ConnectionControl, Controls
+from spork.application.admin.controls import (
+    CacheControl,
+    ChannelControl,
+    Component,
+    ConnectionControl,
+    Controls,
+    OpenApiControl,
+)
 from spork.application.admin.current_overview import CurrentOverview
 from spork.application.admin.health import ConfigurationHealth, DiskHealth, LogHealth, LoopHealth, UpstreamsHealth
 from spork.application.admin.heartbeat import OperatorHeartbeat
@@ -191,8 +198,9 @@ def _controls(
     connections: ConnectionControl,
     cache: CacheControl,
     channels: ChannelControl,
+    documents: OpenApiControl,
 ) -> Controls:
-    return Controls(upstreams, quotas, callers, callers, callers, connections, channels, cache)
+    return Controls(upstreams, quotas, callers, callers, callers, connections, channels, cache, documents)
 
 
 def _stream(revisions: Revisions, queries: Queries, traffic: Traffic) -> Stream:
@@ -333,6 +341,7 @@ class AdminContainer(containers.DeclarativeContainer):
     upstreams = providers.DependenciesContainer()
     telemetry = providers.DependenciesContainer()
     caching = providers.DependenciesContainer()
+    catalog = providers.DependenciesContainer()
     fleet = providers.DependenciesContainer()
 
     tokens = providers.Singleton(AdminTokens, configuration, current)
@@ -369,7 +378,14 @@ class AdminContainer(containers.DeclarativeContainer):
         fleet.reporter,
     )
     controls = providers.Singleton(
-        _controls, upstreams.control, quotas, callers.control, live_exchanges, caching.operations, channels
+        _controls,
+        upstreams.control,
+        quotas,
+        callers.control,
+        live_exchanges,
+        caching.operations,
+        channels,
+        catalog.report,
     )
     process = providers.Singleton(ProcessMeter, descriptors)
     certificates = providers.Singleton(_certificates, configuration, current, clock)
@@ -433,6 +449,7 @@ class AdminContainer(containers.DeclarativeContainer):
         limits.guards,
         limits.shedding,
         caching.cache,
+        catalog.catalog,
         live_exchanges,
         channels.provided.hub,
         mirrors,

@@ -36,6 +36,7 @@ from spork.application.telemetry.objectives import ObjectiveTracker
 from spork.application.telemetry.usage import UsageMeter, UsageStore
 from spork.application.upstreams.registration import Registrations
 from spork.application.upstreams.registry import UpstreamRegistry
+from spork.composition.catalog import DocumentPages
 from spork.composition.identity import ProcessIdentity
 from spork.composition.log_settings import FleetLogging
 
@@ -126,6 +127,7 @@ def admin_application(
     from spork.adapters.litestar.admin.configuring import configuring_handlers
     from spork.adapters.litestar.admin.logging import logging_handlers
     from spork.adapters.litestar.admin.monitoring import monitoring_handlers
+    from spork.adapters.litestar.admin.openapi import openapi_handlers
     from spork.adapters.litestar.admin.profiling import profiling_handlers
     from spork.adapters.litestar.admin.reading import reading_handlers
     from spork.adapters.litestar.admin.streaming import streaming_handlers
@@ -146,6 +148,7 @@ def admin_application(
             *configuring_handlers(queries, ConfigurationActions(live, identity.same_gateway), operations, explainer),
             *streaming_handlers(stream, lambda operator: operators.still(operator, clock.unix())),
             *profiling_handlers(Profiler(), own, notes.profiled),
+            *openapi_handlers(queries, controls),
             *caching_handlers(queries, controls, actions, operations),
             *logging_handlers(operations, logs.state, logs.change),
             *accounting_handlers(
@@ -182,6 +185,7 @@ def data_application(
     clients: ClientAddress,
     monitoring: Monitoring,
     discovery: Discovery,
+    pages: DocumentPages,
 ) -> Litestar:
     """The data listener's application: the proxy, and the endpoints that `exposed` names."""
     from spork.adapters.litestar.admin.monitoring import metrics_handlers
@@ -199,4 +203,6 @@ def data_application(
         handlers += metrics_handlers(monitoring, expose)
     if "discovery" in exposed:
         handlers += discovery.handlers()
+    if "docs" in exposed:
+        handlers += pages.handlers(desk)
     return application(handlers)

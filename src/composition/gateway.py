@@ -43,6 +43,7 @@ from spork.composition.admin_api import data_application
 from spork.composition.answers import answer_stages
 from spork.composition.caching import CachingContainer
 from spork.composition.callers import CallersContainer
+from spork.composition.catalog import CatalogContainer
 from spork.composition.channels import ChannelsContainer
 from spork.composition.codings import codings
 from spork.composition.decisions import Deciding
@@ -180,6 +181,16 @@ class GatewayContainer(containers.DeclarativeContainer):
         live=live,
         node=identity.provided.node,
     )
+    catalog = providers.Container(
+        CatalogContainer,
+        configuration=configuration,
+        clock=clock,
+        current=current,
+        events=events,
+        sender=sender,
+        refusals=refusals,
+        clients=clients,
+    )
     gateway = providers.Singleton(
         Forwarder,
         admission=admission,
@@ -236,13 +247,14 @@ class GatewayContainer(containers.DeclarativeContainer):
         upstreams=upstreams,
         telemetry=telemetry,
         caching=caching,
+        catalog=catalog,
         fleet=fleet,
     )
 
     lifecycle = fleet.lifecycle
     data_app = providers.Singleton(
         data_application,
-        configuration.provided.expose,
+        configuration.provided.exposed,
         data_gateway,
         refusals,
         lifecycle,
@@ -251,6 +263,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         clients,
         admin.monitoring,
         admin.discovery,
+        catalog.pages,
     )
     admin_app = admin.application
 
@@ -268,6 +281,7 @@ def subscribe(container: GatewayContainer) -> None:
         container.callers.in_force().swapped,
         container.caching.in_force().swapped,
         container.channels.in_force().swapped,
+        container.catalog.catalog().configured,
         lambda before, after: live.consumers_changed(),
     ):
         signals.swapped.subscribe(follower)

@@ -91,6 +91,7 @@ async def running(container: GatewayContainer, configuration: Configuration) -> 
         await stack.enter_async_context(container.upstreams.running())
         await stack.enter_async_context(container.caching.running())
         await stack.enter_async_context(container.channels.running())
+        await stack.enter_async_context(container.catalog.running())
         await stack.enter_async_context(container.callers.running())
         await stack.enter_async_context(container.admin.running())
         await stack.enter_async_context(watching(container.live(), lifecycle))
@@ -104,7 +105,7 @@ async def _beat_on(beat: Callable[[], None]) -> None:
 
 
 def _server(container: GatewayContainer, configuration: Configuration, sockets: Sockets) -> EdgeServer:
-    own = [path for name in configuration.expose for path in EXPOSED.get(name, ())]
+    own = [path for name in configuration.exposed for path in EXPOSED.get(name, ())]
     edge = Edge(
         container.refusals(),
         gateway=container.data_gateway(),

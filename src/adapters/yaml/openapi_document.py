@@ -46,12 +46,17 @@ def read_openapi(path: Path) -> Document:
 
 def parse_openapi(raw: bytes) -> Document:
     """As `read_openapi`, from bytes."""
+    return Document(parse_any(raw))
+
+
+def parse_any(raw: bytes) -> Any:
+    """JSON or YAML of any kind, read as an OpenAPI document is. Raises NotOpenApi."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise NotOpenApi(f"is not UTF-8 (byte {error.start})") from None
     try:
-        return Document(_texts(json.loads(text), 0))
+        return _texts(json.loads(text), 0)
     except RecursionError:
         raise NotOpenApi("is nested too deeply") from None
     except ValueError as error:
@@ -60,7 +65,7 @@ def parse_openapi(raw: bytes) -> Document:
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _BASE)):
             raise NotOpenApi("uses YAML aliases; write a $ref instead")
-        return Document(_texts(yaml.load(text, _Loader), 0))  # noqa: S506 - a safe loader's subclass
+        return _texts(yaml.load(text, _Loader), 0)  # noqa: S506 - a safe loader's subclass
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark is not None else ""

@@ -29,6 +29,7 @@ from spork.application.configuration.problems import child
 from spork.domain.identity.consumers import Consumer, TokenClaim
 from spork.domain.identity.tokens import ClaimNames, Issuer
 from spork.domain.objectives import Objective
+from spork.domain.openapi.policy import DocsPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ def translate(
         decisions=_decisions(document.decisions),
         hub=EventHub(document.events.url, document.events.kinds),
         quarantine=document.quarantine,
+        docs=_docs(document.docs),
         cache=translate_settings(document.cache),
         objectives=tuple(
             Objective(name, o.availability, o.route, o.consumer, o.latency, o.period)
@@ -97,6 +99,12 @@ def translate(
         sources=sources,
     )
     return Translated(configuration, indexes)
+
+
+def _docs(docs: written.Docs | None) -> DocsPolicy | None:
+    if docs is None:
+        return None
+    return DocsPolicy(**{name: getattr(docs, name) for name in docs.__struct_fields__})
 
 
 def _admin(admin: written.Admin, findings: Findings) -> AdminListener:

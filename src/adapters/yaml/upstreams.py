@@ -14,6 +14,7 @@ from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.headers import translate_edit
 from spork.adapters.yaml.limits import translate_limits
 from spork.application.configuration.problems import child
+from spork.domain.openapi.policy import DocumentSource
 from spork.domain.upstreams.circuit import BreakerPolicy
 from spork.domain.upstreams.credentials import RestPolicy
 from spork.domain.upstreams.health import OutlierPolicy, ProbePolicy
@@ -64,8 +65,20 @@ def translate_upstream(name: str, upstream: written.Upstream, findings: Findings
             replace(limit, scope=f"upstream:{name}")
             for limit in translate_limits(upstream.quotas, child(path, "quotas"), findings, "global")
         ),
+        openapi=_openapi(upstream.openapi, child(path, "openapi"), findings),
         rest=None if upstream.rest is None else RestPolicy(**_fields(upstream.rest)),
     )
+
+
+def _openapi(given: written.OpenApiSource | None, path: str, findings: Findings) -> DocumentSource | None:
+    if given is None:
+        return None
+    if bool(given.path) == bool(given.file):
+        findings.add(path, "needs exactly one of path and file", "write path: /openapi.json")
+        return None
+    if given.every < 1.0:
+        findings.add(child(path, "every"), "is shorter than a second", "write every: 1m")
+    return DocumentSource(given.path or "", given.file, given.every)
 
 
 def _fields(struct: Any) -> dict[str, Any]:

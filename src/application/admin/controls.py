@@ -19,10 +19,22 @@ from spork.application.views import (
     ComponentHealth,
     ConnectionView,
     LimitView,
+    OpenApiReportView,
     QuotaView,
     SessionView,
     TargetView,
 )
+
+
+class OpenApiControl(Protocol):
+    """Documents of upstreams, and the one that is published."""
+
+    def report(self) -> OpenApiReportView: ...
+
+    async def document(
+        self, form: str, roles: frozenset[str] = frozenset(), scopes: frozenset[str] = frozenset()
+    ) -> tuple[bytes, str]:
+        """(text, ETag) as json or yaml: all of it with routes, or what a holder of these roles and scopes gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +166,4 @@ class Controls:
     connections: ConnectionControl | None = None
     channels: ChannelControl | None = None
     cache: CacheControl | None = None
+    openapi: OpenApiControl | None = None

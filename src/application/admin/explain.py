@@ -229,14 +229,14 @@ def head_of(
 def _at_the_edge(request: str, head: RequestHead, configuration: Configuration) -> Explanation | None:
     """What the edge would do with it before any route is looked at; None when it goes on to the routes."""
     path = head.path.decode("ascii")
-    for word in configuration.expose:
+    for word in configuration.exposed:
         for endpoint in EXPOSED.get(word, ()):
             if path == endpoint or (endpoint.endswith("/*") and (path + "/").startswith(endpoint[:-1])):
                 if word not in PROBED and isinstance(
                     refused := judged_host(head.host, HostList(configuration.hosts)), Denial
                 ):
                     return _refused(request, refused)
-                note = f"answered by the gateway itself (expose: {word})"
+                note = "answered by the gateway itself (" + ("docs" if word == "docs" else f"expose: {word}") + ")"
                 return Explanation(request, None, (), None, {}, None, None, None, (), (), None, (note,))
     if configuration.edge.header_underscores != "allow" and any(b"_" in name for name, _ in head.headers):
         if configuration.edge.header_underscores == "refuse":

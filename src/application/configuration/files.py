@@ -24,6 +24,10 @@ def _names(configuration: Configuration) -> Iterator[str | None]:
         for to_target in (upstream.tls, *(target.tls for target in upstream.targets)):
             if to_target is not None:
                 yield from (to_target.ca, to_target.cert, to_target.key)
+        if upstream.openapi is not None:
+            yield upstream.openapi.file
+    if configuration.docs is not None:
+        yield from (configuration.docs.logo, configuration.docs.css, *configuration.docs.intro)
     for route in configuration.routes:
         if route.security is not None:
             yield route.security.schema

@@ -35,6 +35,7 @@ AT_START = (
     ("records", "records"),
     ("tls", "tls"),
     ("expose", "expose"),
+    ("documented", "docs"),
     ("trusted_proxies", "trusted_proxies"),
     ("discovery_file", "discovery_file"),
     ("name_servers", "name_servers"),

@@ -21,6 +21,7 @@ from spork.domain.identity.consumers import Consumer, Plan
 from spork.domain.identity.tokens import Issuer
 from spork.domain.limits.limit import Limit
 from spork.domain.objectives import Objective
+from spork.domain.openapi.policy import DocsPolicy
 from spork.domain.routing.table import Match, Redirect, Rewrite
 from spork.domain.routing.versions import ApiVersion
 from spork.domain.transforms.policy import TransformPolicy
@@ -214,6 +215,8 @@ class Configuration:
     decisions: Decisions | None = None
     hub: EventHub = EventHub()
     quarantine: bool = False
+    #: The published OpenAPI document; None: none is.
+    docs: DocsPolicy | None = None
     cache: CacheSettings = CacheSettings()
     #: Publish and subscribe; None: off.
     channels: ChannelSettings | None = None
@@ -226,3 +229,13 @@ class Configuration:
     telemetry: Telemetry | None = None
     mtls_format: str = "auto"
     sources: tuple[str, ...] = ()
+
+    @property
+    def documented(self) -> bool:
+        """Whether the data listener answers the addresses of the published document."""
+        return self.docs is not None
+
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """Words for what the data listener answers by itself: those of `expose`, and docs."""
+        return self.expose if self.docs is None else (*self.expose, "docs")

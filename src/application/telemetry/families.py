@@ -177,6 +177,12 @@ FAMILIES = (
         ("by",),
         "Purges: admin, purge_method, method (an unsafe request), erasure.",
     ),
+    Family(
+        "gateway_openapi_document_age_seconds",
+        "gauge",
+        ("upstream",),
+        "Seconds since an upstream's OpenAPI document was last found good.",
+    ),
     Family("mirrored_requests_total", "counter", ("outcome",), "Copies for shadow upstreams: sent or left_out."),
     Family("gateway_security_denials_total", "counter", ("reason",), "Refusals of credentials, addresses and content."),
     Family("gateway_admin_streams", "gauge", (), "Open admin event streams."),

@@ -62,10 +62,11 @@ class Document:
             reference = node.get("$ref")
             if not isinstance(reference, str):
                 return node
-            node = self._at(reference)
+            node = self.at(reference)
         return {}
 
-    def _at(self, reference: str) -> object:
+    def at(self, reference: str) -> object:
+        """What stands where a reference into this document points; an empty mapping or None for nothing."""
         if not reference.startswith("#/"):
             return {}
         node: object = self.root

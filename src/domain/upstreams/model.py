@@ -8,6 +8,7 @@ from typing import Final
 
 from spork.domain.http.edits import HeaderEdit
 from spork.domain.limits.limit import Limit
+from spork.domain.openapi.policy import DocumentSource
 from spork.domain.upstreams.circuit import BreakerPolicy
 from spork.domain.upstreams.credentials import Credential, RestPolicy
 from spork.domain.upstreams.health import OutlierPolicy, ProbePolicy
@@ -260,6 +261,8 @@ class Upstream:
     #: What may be sent here by all routes together.
     quotas: tuple[Limit, ...] = ()
     rest: RestPolicy | None = None
+    #: Where its OpenAPI document comes from; None: none is known.
+    openapi: DocumentSource | None = None
 
     @property
     def listed(self) -> tuple[Target, ...]:

@@ -45,6 +45,10 @@ from spork.application.views import (
     Nodes,
     NodeView,
     ObjectiveView,
+    OpenApiChangeView,
+    OpenApiDocumentView,
+    OpenApiRemarkView,
+    OpenApiReportView,
     PulseView,
     QuotaView,
     RouteView,
@@ -325,6 +329,30 @@ ANSWERS: tuple[Any, ...] = (
         (ChannelTopicView("orders/acme/7", "exact", 12),),
     ),
     ChannelPresenceView("presence-room-7", ("alice", "bob")),
+    OpenApiReportView(
+        41,
+        (
+            OpenApiDocumentView(
+                "orders",
+                "/openapi.json",
+                "pending",
+                12,
+                AT - 20,
+                AT - 86_400,
+                20.0,
+                "8c1f0a7be2d94410",
+                "",
+                (
+                    OpenApiChangeView(
+                        "breaking", "response-property-removed", "GET /orders/{id}", "answer 200.note", "is gone"
+                    ),
+                ),
+            ),
+        ),
+        (OpenApiRemarkView("orders", "GET /internal/stats", "no route leads there"),),
+        ("files",),
+        (OpenApiRemarkView("orders", "itemSchema", "`itemSchema` has no word in 3.1"),),
+    ),
     ConnectionView(
         "4711", "node-a", "websocket", "live", "203.0.113.7", "acme", "user-42", "jwt", AT - 1800, AT + 1800
     ),

@@ -69,6 +69,7 @@ def _plain() -> dict[str, Any]:
         "/admin/v1/config/revisions/{revision}": Item(
             REV, AT, NODES, {"revision": "bffe033f408e", "author": "alice", "text": YAML}
         ),
+        "/admin/v1/openapi": '{"openapi":"3.1.1","info":{"title":"Shop","version":"bffe033f408e"},"paths":{}}',
         "/admin/v1/profile": "MainThread;handle (spork.application.pipeline.forwarder:71) 42\n",
         "/admin/v1/stream": _STREAM,
         "/admin/v1/audit/export": "".join(as_json_lines([AUDIT])),

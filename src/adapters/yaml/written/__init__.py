@@ -26,6 +26,7 @@ from spork.adapters.yaml.written.channels import (
     SlowSubscriber,
 )
 from spork.adapters.yaml.written.decisions import Decisions
+from spork.adapters.yaml.written.openapi import Docs, OpenApiSource
 from spork.adapters.yaml.written.plugins import PluginEntry
 from spork.adapters.yaml.written.routes import (
     Compression,
@@ -119,6 +120,7 @@ __all__ = [
     "Credentials",
     "Decisions",
     "Decode",
+    "Docs",
     "Document",
     "Edge",
     "Events",
@@ -142,6 +144,7 @@ __all__ = [
     "Mirror",
     "OAuth2Credential",
     "Objective",
+    "OpenApiSource",
     "Otlp",
     "Outliers",
     "PersonalChannel",

@@ -30,6 +30,7 @@ from spork.adapters.yaml.written.callers import Consumer, Issuer, Limit, Plan
 from spork.adapters.yaml.written.channels import Channels
 from spork.adapters.yaml.written.decisions import Decisions
 from spork.adapters.yaml.written.form import Written
+from spork.adapters.yaml.written.openapi import Docs
 from spork.adapters.yaml.written.plugins import PluginEntry
 from spork.adapters.yaml.written.routes import Route
 from spork.adapters.yaml.written.telemetry import Telemetry
@@ -186,6 +187,7 @@ class Document(Written, frozen=True):
     ] = True
     cache: Annotated[Cache, "The response cache of the process; routes say what is stored in it."] = Cache()
     channels: Annotated[Channels | None, "Publish and subscribe for browsers and services; left out: off."] = None
+    docs: Annotated[Docs | None, "The published OpenAPI document and its pages; left out: none."] = None
     quarantine: Annotated[bool, "Leave out an included file that is broken, and serve the rest."] = False
     legacy_limit_headers: Annotated[bool, "Also send the older X-RateLimit-* headers."] = False
     plugins: Annotated[

@@ -27,6 +27,7 @@ from spork.adapters.yaml.scalars import (
 from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
 from spork.adapters.yaml.written.headers import Headers
+from spork.adapters.yaml.written.openapi import OpenApiSource
 
 Balancing = Literal["round_robin", "weighted", "least_request", "peak_ewma"]
 
@@ -275,6 +276,7 @@ class Upstream(Written, frozen=True):
         tuple[Limit, ...], "What may be sent there by all routes together; more is a 503, or the fallback."
     ] = ()
     rest: Annotated[Rest | None, "Pauses that it asks for by 429 and Retry-After; left out: none are kept."] = None
+    openapi: Annotated[OpenApiSource | None, "Its OpenAPI document; left out: none is known."] = None
     allow: Annotated[
         tuple[str, ...], "Networks its targets' addresses must be in, or `public`; names by what they resolve to."
     ] = ()

@@ -15,6 +15,7 @@ from spork.application.configuration.checks.closing import check_closing
 from spork.application.configuration.checks.decisions import check_decisions
 from spork.application.configuration.checks.limits import check_limits
 from spork.application.configuration.checks.objectives import check_objectives
+from spork.application.configuration.checks.openapi import check_openapi
 from spork.application.configuration.checks.plugins import check_plugged
 from spork.application.configuration.checks.routes import check_routes
 from spork.application.configuration.checks.telemetry import check_telemetry
@@ -45,6 +46,7 @@ def check(
         *check_closing(configuration),
         *check_limits(configuration),
         *check_objectives(configuration, unread),
+        *check_openapi(configuration, is_file),
         *check_telemetry(configuration),
         *check_decisions(configuration),
         *check_plugged(configuration),

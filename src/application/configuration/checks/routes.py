@@ -22,6 +22,8 @@ EXPOSED: Mapping[str, tuple[str, ...]] = {
     "discovery": ("/discovery/*", "/api/v1/services"),
     "jwks": ("/.well-known/jwks.json",),
     "auth": ("/auth/*",),
+    # not a word of `expose`: there where `docs:` is written
+    "docs": ("/api/v1/docs", "/openapi.json", "/openapi.yaml", "/docs/*", "/redoc/*"),
 }
 
 #: Those of them that probes and scrapers ask for by a pod's address: answered whatever `hosts` says.
@@ -226,13 +228,15 @@ def _check_reach(route: RouteConfig, path: str, configuration: Configuration) ->
 
 def _check_own(text: str, path: str, configuration: Configuration) -> Iterator[Diagnostic]:
     """Paths that the gateway answers before any route is looked at."""
-    for word in configuration.expose:
+    for word in configuration.exposed:
         for endpoint in EXPOSED.get(word, ()):
             if text == endpoint or (endpoint.endswith("/*") and text.startswith(endpoint[:-1])):
                 yield Diagnostic(
                     f"{path}.match",
                     f"the gateway answers {endpoint} itself",
-                    f"take {word} out of expose:, or choose another path",
+                    "leave docs: out, or choose another path"
+                    if word == "docs"
+                    else f"take {word} out of expose:, or choose another path",
                 )
             elif text == endpoint + "/*":
                 yield Diagnostic(

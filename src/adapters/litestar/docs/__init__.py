@@ -1,0 +1,1 @@
+"""The published OpenAPI document and its pages, on the data listener."""

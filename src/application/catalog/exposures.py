@@ -1,0 +1,193 @@
+"""Routes as their clients see them: what a configuration means for the published document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from spork.application.configuration.model import Configuration, RouteConfig
+from spork.domain.http.static_answers import Maintenance
+from spork.domain.identity.authorization import AuthPolicy, demands_anything
+from spork.domain.identity.webhooks import WebhookRule
+from spork.domain.openapi.policy import ValidationRule
+from spork.domain.openapi.protection import Requirements, requirements, schemes
+from spork.domain.openapi.publication import Place, RouteExposure
+from spork.domain.routing.versions import ApiVersion, Stage
+from spork.domain.upstreams.model import Upstream
+
+#: Credentials whose holder may be barred from a route although they are good.
+_RESTRICTED: Final = frozenset(("api_key", "basic", "signature", "mtls"))
+_NOT_PARAMETERS: Final = frozenset((b"accept", b"content-type", b"authorization"))
+
+
+def exposures(configuration: Configuration, now: float) -> list[RouteExposure]:
+    """Every route that clients can use at `now` (Unix seconds), in the order they are declared."""
+    upstreams = {upstream.name: upstream for upstream in configuration.upstreams}
+    return [
+        exposure_of(route, configuration, upstreams, now)
+        for route in configuration.routes
+        if route.version is None or route.version.name
+    ]
+
+
+def exposure_of(
+    route: RouteConfig, configuration: Configuration, upstreams: Mapping[str, Upstream], now: float
+) -> RouteExposure:
+    """One route."""
+    auth = route.auth
+    version = route.version
+    stage = Stage.CURRENT if version is None else version.stage(now)
+    upstream = upstreams.get(route.upstream or "")
+    hidden, sent_as = _parameters(route, upstream)
+    exposure = RouteExposure(
+        route=route.name,
+        matches=(route.match, *route.also),
+        rewrite=route.rewrite,
+        upstream=route.upstream or "",
+        answers=_own_answers(route),
+        security=_security(auth, configuration),
+        schemes=schemes(auth, configuration.issuers),
+        forwards_credentials=auth is not None and auth.forward_credentials,
+        refusals=frozenset(_refusals(route, configuration, upstream)),
+        body_refusals=frozenset(_body_refusals(route, upstream)),
+        hidden=hidden,
+        sent_as=sent_as,
+        deprecated=version is not None and version.deprecated is not None and now >= version.deprecated,
+        sunset="" if version is None or version.sunset is None else _date(version.sunset),
+        retired=stage is Stage.RETIRED,
+        version="" if version is None else version.name,
+        metadata=route.metadata,
+    )
+    return _asking(exposure, version)
+
+
+def _own_answers(route: RouteConfig) -> tuple[int, ...]:
+    """Statuses with which the gateway answers instead of a target."""
+    if route.redirect is not None:
+        return (route.redirect.status,)
+    return () if route.respond is None else (route.respond.status,)
+
+
+def next_change(configuration: Configuration, now: float) -> float | None:
+    """When a version next becomes deprecated or ends, Unix seconds; None when none does."""
+    dates = [
+        date
+        for route in configuration.routes
+        if route.version is not None
+        for date in (route.version.deprecated, route.version.sunset)
+        if date is not None and date > now
+    ]
+    return min(dates, default=None)
+
+
+def _security(auth: AuthPolicy | None, configuration: Configuration) -> Callable[[str], Requirements]:
+    def needed(method: str) -> Requirements:
+        return requirements(auth, configuration.issuers, method)
+
+    return needed
+
+
+def _date(unix: float) -> str:
+    at = datetime.fromtimestamp(unix, UTC)
+    return at.strftime("%Y-%m-%d") if at.hour == at.minute == at.second == 0 else at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# ------------------------------------------------------------------------------------------------------------ refusals
+
+
+def _refusals(route: RouteConfig, configuration: Configuration, upstream: Upstream | None) -> set[int]:
+    """Statuses that the gateway itself answers on this route whatever the method."""
+    found = {400}  # the edge: what is not right on the wire
+    auth, security = route.auth, route.security
+    if auth is not None:
+        found |= {401, 429}  # too many failures
+        methods = frozenset(auth.methods)
+        if demands_anything(auth) or methods & _RESTRICTED or configuration.plans:
+            found.add(403)
+        if methods - {"anonymous"}:
+            found.add(503)  # what judges credentials is away
+    if security is not None and (
+        security.allow or security.deny or security.https == "refuse" or security.csrf or security.screen == "block"
+    ):
+        found.add(403)
+    if any(isinstance(each, WebhookRule) for each in route.policies):
+        found.add(401)
+    planned = auth is not None and any(plan.limits for plan in configuration.plans)
+    if any(isinstance(each, Maintenance) for each in route.policies):
+        found.add(503)
+    if route.limits or configuration.limits or planned:
+        found |= {429, 503}
+    if route.upstream:
+        found |= {502, 503, 504}
+        if route.upstream.startswith("{"):
+            found.add(404)
+    if upstream is not None and upstream.retries is not None and upstream.retries.idempotency_key:
+        found |= {409, 422}
+    if route.version is not None and (route.version.sunset is not None or route.version.brownouts):
+        found.add(410)
+    rule = next((each for each in route.policies if isinstance(each, ValidationRule)), None)
+    if rule is not None and rule.requests == "enforce":
+        found.add(422)
+        if rule.unknown == "refuse":
+            found.add(404)
+    return found
+
+
+def _body_refusals(route: RouteConfig, upstream: Upstream | None) -> set[int]:
+    """Those of requests with a body."""
+    found = {413}  # edge.body_bytes
+    security = route.security
+    checked = security is not None and bool(security.schema)
+    ruled = any(isinstance(each, ValidationRule) and each.requests == "enforce" for each in route.policies)
+    changed = route.transform is not None and bool(route.transform.request)
+    if checked or ruled or changed:
+        found |= {415, 422}
+    if route.decode is not None or (security is not None and security.screen != "off"):
+        found.add(415)
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------- parameters
+
+
+def _parameters(route: RouteConfig, upstream: Upstream | None) -> tuple[frozenset[Place], Mapping[Place, str]]:
+    """Parameters of the target that clients cannot or need not send, and those they send by another name."""
+    hidden: set[Place] = set()
+    sent_as: dict[Place, str] = {}
+    for edit in (route.request_headers, *(() if upstream is None else (upstream.request_headers,))):
+        names = edit.remove | {name for name, _ in edit.set}
+        hidden |= {("header", name.decode("latin-1").lower()) for name in names}
+    query = None if route.transform is None else route.transform.query
+    if query is not None:
+        hidden |= {("query", name.lower()) for name in (*query.remove, *(name for name, _ in query.set))}
+        for ours, theirs in query.rename:
+            sent_as["query", theirs.lower()] = ours
+    version = route.version
+    if version is not None and not version.selectors.keep:
+        if version.selectors.header:
+            hidden.add(("header", version.selectors.header.decode("latin-1")))
+        if version.selectors.query:
+            hidden.add(("query", version.selectors.query.decode("latin-1").lower()))
+    return frozenset(hidden), sent_as
+
+
+def _asking(exposure: RouteExposure, version: ApiVersion | None) -> RouteExposure:
+    """With the fields and parameters by which requests choose this route."""
+    asked: list[dict[str, Any]] = []
+    for where, conditions in (("header", exposure.match.headers), ("query", exposure.match.query)):
+        for name, value in conditions:
+            if where == "header" and name in _NOT_PARAMETERS:
+                continue
+            schema: dict[str, Any] = {"type": "string"}
+            if value is not None:
+                schema["const"] = value.decode("latin-1")
+            asked.append({"name": name.decode("latin-1"), "in": where, "required": True, "schema": schema})
+    known = {parameter["name"].lower() for parameter in asked}
+    if version is not None and version.selectors.segment < 0:
+        for where, selector in (("header", version.selectors.header), ("query", version.selectors.query)):
+            word = selector.decode("latin-1")
+            if word and not known:
+                asked.append({"name": word, "in": where, "schema": {"type": "string", "enum": list(version.names)}})
+    return replace(exposure, asked=tuple(asked))
