@@ -50,6 +50,13 @@ FAMILIES = (
         "max",
     ),
     Family(
+        "gateway_external_authorization_total",
+        "counter",
+        ("route", "outcome"),
+        "Requests that a service was asked about: allowed, denied, kept (an answer was known), failed (no answer, refused),"
+        " let_through (no answer, admitted).",
+    ),
+    Family(
         "gateway_authentications_total",
         "counter",
         ("method", "result"),
