@@ -108,6 +108,7 @@ def channel_routes(
                 cors=cors,
                 body_bytes=3 * channels.event_bytes + _AROUND,
                 front=front,
+                encoded_slashes=front == MERCURE,
                 origin=str(findings.place("channels")),
             )
         )

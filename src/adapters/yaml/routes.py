@@ -169,6 +169,7 @@ def _matches(match: str | written.Match, path: str, findings: Findings) -> list[
         headers=_conditions(match.headers, child(path, "headers"), findings, lower=True),
         query=_conditions(match.query, child(path, "query"), findings, lower=False),
         regexp=None if match.path_regexp is None else PathRegexp(match.path_regexp),
+        body=tuple(sorted(match.body.items())),
     )
     return [first, *(replace(first, path=PathPattern.parse(each)) for each in paths[1:])]
 

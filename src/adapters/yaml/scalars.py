@@ -243,9 +243,11 @@ def _check_key(text: str) -> None:
     if text in ("ip", "consumer", "key", "tenant", "route", "global"):
         return
     kind, separator, name = text.partition(":")
-    if kind in ("header", "claim") and separator and name:
+    if kind in ("header", "claim", "json") and separator and name:
         return
-    raise ValueError(f"{text!r} is not one of ip, consumer, key, tenant, route, global, header:NAME, claim:NAME")
+    raise ValueError(
+        f"{text!r} is not one of ip, consumer, key, tenant, route, global, header:NAME, claim:NAME, json:FIELD"
+    )
 
 
 def _check_hash_key(text: str) -> None:
@@ -388,7 +390,7 @@ HeaderName = Annotated[str, _text("a header name", _check_token)]
 CookieName = Annotated[str, _text("a cookie name", _check_token)]
 Method = Annotated[str, _text("a method", _check_method, pattern="^[A-Z][A-Z-]*$", examples=["GET", "POST"])]
 LimitKey = Annotated[
-    str, _text("what is counted", _check_key, pattern="^(ip|consumer|key|tenant|route|global|(header|claim):.+)$")
+    str, _text("what is counted", _check_key, pattern="^(ip|consumer|key|tenant|route|global|(header|claim|json):.+)$")
 ]
 HashKey = Annotated[str, _text("a hash key", _check_hash_key, pattern="^(consumer|ip|(header|cookie):.+)$")]
 HttpStatus = Annotated[str, _text("a status", _check_status, pattern="^[2-5][0-9][0-9]$")]

@@ -21,6 +21,7 @@ from spork.application.fleet.overview import upstreams_of
 from spork.application.kernel.tasks import now_or_later
 from spork.application.pipeline.admission import Admission, host_name, preflight_for, route
 from spork.application.pipeline.background import NoBody, NoSink
+from spork.application.pipeline.by_body import choose
 from spork.application.pipeline.redirects import redirect
 from spork.application.pipeline.sender import Sender, split_upstream
 from spork.application.upstreams.upstream import LiveUpstream
@@ -77,6 +78,11 @@ class Explainer:
         if at_the_edge is not None:
             return at_the_edge
         verdict = route(exchange)
+        by_body = None if isinstance(verdict, Denial) else verdict.by_body
+        if by_body is not None:
+            verdict = await choose(exchange, by_body)
+            if isinstance(verdict, Denial):
+                return _refused(f"{method} {url}", verdict, self._candidates(exchange), exchange.plan)
         candidates = self._candidates(exchange)
         plan = exchange.plan
         if plan is None or isinstance(verdict, Denial):

@@ -20,6 +20,7 @@ from spork.domain.http.websocket_policy import WebSocketPolicy
 from spork.domain.identity.presentation import Presented
 from spork.domain.identity.tokens import Principal
 from spork.domain.outcomes import Denial, LocalResponse, Outcome
+from spork.domain.routing.bodies import BodyChoice
 from spork.domain.routing.table import PathRewriter, Redirect, RouteTable
 from spork.domain.upstreams.model import Patience
 from spork.domain.upstreams.splitting import SplitRule
@@ -37,6 +38,7 @@ class Exchange:
         "asked_host",
         "attempts",
         "body",
+        "body_values",
         "cache_result",
         "client",
         "consumed",
@@ -105,6 +107,8 @@ class Exchange:
         self.asked_host = b""
         self.plan: RoutePlan | None = None
         self.params: dict[str, str] = {}
+        #: Fields of the JSON body that routes are told apart by.
+        self.body_values: dict[str, str] | None = None
         #: What a prefix route left of the path, with its leading slash, or b"".
         self.rest = b""
         #: Header names that carried a credential the gateway took for itself, or are private; not forwarded.
@@ -235,6 +239,7 @@ class RoutePlan:
     __slots__ = (
         "answer",
         "body_bytes",
+        "by_body",
         "cache",
         "config",
         "front",
@@ -277,6 +282,8 @@ class RoutePlan:
         #: Stages that answers go through; None for almost every route.
         self.answer = answer
         self.name = config.name
+        #: Other routes that only the body tells apart from this one; None almost always.
+        self.by_body: BodyChoice[RoutePlan] | None = None
         #: The way into channels that answers its requests; "" where they go to a target.
         self.front = config.front
         self.guards = guards

@@ -29,7 +29,9 @@ def identify_by(by: str) -> Identify:
         return _header(name.lower().encode("latin-1"))
     if kind == "claim" and name:
         return _claim(name)
-    raise ValueError(f"{by!r} is nothing to count by: {', '.join(BY)}, header:NAME, claim:NAME")
+    if kind == "json" and name:
+        return _body_field(name)
+    raise ValueError(f"{by!r} is nothing to count by: {', '.join(BY)}, header:NAME, claim:NAME, json:FIELD")
 
 
 def client_network(exchange: Exchange) -> str:
@@ -67,6 +69,14 @@ def _header(name: bytes) -> Identify:
         return "(none)" if value is None else bounded(value.decode("latin-1"))
 
     return by_header
+
+
+def _body_field(name: str) -> Identify:
+    def by_body_field(exchange: Exchange) -> str:
+        value = None if exchange.body_values is None else exchange.body_values.get(name)
+        return "(none)" if value is None else bounded(value)
+
+    return by_body_field
 
 
 def _claim(name: str) -> Identify:

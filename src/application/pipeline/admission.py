@@ -122,12 +122,14 @@ def route(exchange: Exchange) -> RoutePlan | Denial:
         return no_route(resolution)
     exchange.plan = plan = resolution.route
     exchange.params = resolution.params
-    if plan.needs_rest:
+    if plan.needs_rest or plan.by_body is not None:
         exchange.rest = resolution.rest
     if exchange.looped:
         return _LOOP
     if exchange.snapshot.keeps_slashes and not plan.config.encoded_slashes and b"%2F" in head.path:
         return BAD_TARGET
+    if plan.by_body is not None:
+        return plan  # whose bounds hold is known once the body was looked into
     length = exchange.body.length
     if length is not None and length > plan.body_bytes:
         _let_browsers_read(exchange, plan)

@@ -13,6 +13,7 @@ from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.exchange import AnswerPolicy, Guard, RoutePlan, Snapshot
 from spork.application.exchange.tracing import TracingPlan
 from spork.application.guards.policy import Policy
+from spork.application.pipeline.by_body import ByBody
 from spork.application.pipeline.route_caches import route_caches
 from spork.application.pipeline.server_timing import TimedGuard
 from spork.application.upstreams.upstream import LiveUpstream
@@ -45,6 +46,7 @@ def compiling(
     plans: dict[str, RoutePlan] = {}
     caches = route_caches(configuration)
     table: RouteTable[RoutePlan] = RouteTable(())
+    by_body = ByBody()
     for route in configuration.routes:
         guards = tuple(guard for each in policies if (guard := each.compile(route, configuration)) is not None)
         tracing = tracer.of(route) if tracer is not None else None
@@ -61,8 +63,10 @@ def compiling(
         cache = caches.get(route.name)
         plan = plans[route.name] = RoutePlan(route, guards, upstream, body_bytes, owned, tracing, answer, cache)
         for match in (route.match, *route.also):
-            table.add(match, plan)
+            if not by_body.add(match, plan):
+                table.add(match, plan)
         yield
+    by_body.finish(table)
     unrouted = tracer.of(None) if tracer is not None else None
     private = frozenset((configuration.mtls_header.encode("ascii"),)) if configuration.mtls_header else frozenset()
     keeps = any(route.encoded_slashes for route in configuration.routes)

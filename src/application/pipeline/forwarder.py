@@ -20,6 +20,7 @@ from spork.application.kernel.faults import FaultError
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.application.live.registry import STREAM, LiveExchanges
 from spork.application.pipeline.admission import NO_ROUTE, Admission, admit, begin_trace, route
+from spork.application.pipeline.by_body import choose
 from spork.application.pipeline.cached import CacheStop
 from spork.application.pipeline.own_fields import own_fields
 from spork.application.pipeline.redirects import redirect
@@ -91,6 +92,8 @@ class Forwarder:
         exchange = self._admission.open(head, body, sink)
         try:
             plan = route(exchange)
+            if not isinstance(plan, Denial) and plan.by_body is not None:
+                plan = await choose(exchange, plan.by_body)
             begin_trace(exchange)
             if isinstance(plan, Denial):
                 self.answer_verdict(exchange, plan)

@@ -26,10 +26,10 @@ def find_conflicts(matches: Sequence[Match]) -> list[RouteConflict]:
     """Ties and unreachable routes among `matches`, for `spork check`. Linear in the number of routes."""
     found = _find_ties(matches)
     tied = {c.index for c in found} | {c.other for c in found}
-    table = RouteTable((match, index) for index, match in enumerate(matches))
+    table = RouteTable((match, index) for index, match in enumerate(matches) if not match.body)
     for index, match in enumerate(matches):
-        if index in tied or match.regexp is not None:
-            continue  # what a regular expression and a path have in common is not worked out
+        if index in tied or match.regexp is not None or match.body:
+            continue  # what bodies have in common is not looked at; what a regular expression and a path have in common is not worked out
         winners = _winners(table, match, index)
         if index not in winners:
             if winners == {None}:  # its own example requests do not reach it, nor anything else
@@ -53,6 +53,7 @@ def _find_ties(matches: Sequence[Match]) -> list[RouteConflict]:
                 frozenset(match.query),
                 match.regexp,
                 match.accept,
+                match.body,
             )
             for method in match.methods or ("any method",):
                 other = first.setdefault((*where, method), index)

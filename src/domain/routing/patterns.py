@@ -143,6 +143,9 @@ class Match:
     regexp: PathRegexp | None = None
     #: A condition on Accept, last in precedence (`versions.AcceptVersion`).
     accept: AcceptCondition | None = None
+    #: JSON fields of the body (dotted names) and the text each must have; a text that ends in * is a prefix. Asked after everything
+    #: else, of routes that are equal in it (`bodies.BodyChoice`).
+    body: tuple[tuple[str, str], ...] = ()
 
     @property
     def accepts(self) -> frozenset[str]:

@@ -38,7 +38,8 @@ class Limit(Written, frozen=True):
     per: Annotated[Period | None, "The period: a duration, or `day` or `month` for calendar edges."] = None
     by: Annotated[
         LimitKey | None,
-        "What is counted separately: ip, consumer, key, tenant, route, global, header:NAME or claim:NAME."
+        "What is counted separately: ip, consumer, key, tenant, route, global, header:NAME, claim:NAME, or json:FIELD"
+        " where match.body names the field."
         " Left out: ip on a route, consumer in a plan, global at the top.",
     ] = None
     algorithm: Annotated[

@@ -51,6 +51,11 @@ class Match(Written, frozen=True):
     headers: Annotated[
         dict[HeaderName, str | None], "Headers with exactly this value; empty (null): merely present."
     ] = msgspec.field(default_factory=dict)
+    body: Annotated[
+        dict[str, str],
+        "Fields of a JSON body (dotted names) and their text, * at its end for any rest; asked after everything else, in"
+        " bodies of up to 64 KiB.",
+    ] = msgspec.field(default_factory=dict)
     query: Annotated[
         dict[str, str | None], "Query parameters with exactly this value; empty (null): merely present."
     ] = msgspec.field(default_factory=dict)

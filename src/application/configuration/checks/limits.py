@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from spork.application.configuration.model import Configuration
 from spork.application.configuration.problems import Diagnostic, child
@@ -25,6 +26,7 @@ def check_limits(configuration: Configuration) -> Iterator[Diagnostic]:
                 yield from _check_shared(limit, where, shared)
     yield from _check_plans(configuration)
     yield from _check_identities(configuration)
+    yield from _check_body_fields(configuration)
 
 
 def _lists(configuration: Configuration) -> Iterator[tuple[str, Sequence[Limit]]]:
@@ -72,6 +74,30 @@ def _check_plans(configuration: Configuration) -> Iterator[Diagnostic]:
         for index, limit in enumerate(limits):
             if limit.source == "plan":
                 yield Diagnostic(f"{path}[{index}].from", "there are no plans", "declare some under plans:")
+
+
+def _check_body_fields(configuration: Configuration) -> Iterator[Diagnostic]:
+    """A field of the body is known only where a route is told apart by it."""
+    routes = configuration.routes
+    for index, route in enumerate(routes):
+        known = {name for name, _ in route.match.body}
+        alike = replace(route.match, body=())
+        for other in routes:
+            if other.match.body and replace(other.match, body=()) == alike:
+                known |= {name for name, _ in other.match.body}
+        for number, limit in enumerate(route.limits):
+            if limit.by.startswith("json:") and limit.by[5:] not in known:
+                yield Diagnostic(
+                    f"routes[{index}].limits[{number}].by",
+                    f"counts by {limit.by}, which no match.body of this route names",
+                    f"add match.body: {{{limit.by[5:]}: ...}}",
+                )
+    for path, limits in _lists(configuration):
+        for number, limit in enumerate(limits):
+            if limit.by.startswith("json:") and not path.startswith("routes["):
+                yield Diagnostic(
+                    f"{path}[{number}].by", "fields of bodies are known on routes only", "count by consumer"
+                )
 
 
 def _check_identities(configuration: Configuration) -> Iterator[Diagnostic]:

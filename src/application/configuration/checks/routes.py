@@ -62,11 +62,25 @@ def check_routes(configuration: Configuration, unread: Collection[str]) -> Itera
             )
         names.setdefault(route.name, route)
         yield from _check_destination(route, path, upstreams, unread)
+        yield from _check_body_fields(route, path)
         yield from _check_rewrite(route, path)
         yield from _check_splits(route, path, upstreams, unread)
         yield from _check_reach(route, path, configuration)
         yield from _check_header_rules(route, path)
     yield from _check_conflicts(configuration, unread)
+
+
+def _check_body_fields(route: RouteConfig, path: str) -> Iterator[Diagnostic]:
+    for name, text in route.match.body:
+        where = f"{path}.match.body.{name}"
+        if not name or "" in name.split("."):
+            yield Diagnostic(where, "is no field: write name, or outer.inner")
+        if "*" in text[:-1]:
+            yield Diagnostic(where, "* stands at the end only")
+    if route.match.body and route.match.methods and route.match.methods <= {"GET", "HEAD", "OPTIONS", "DELETE"}:
+        yield Diagnostic(
+            f"{path}.match.body", "requests of these methods have no body", "add POST to methods", "warning"
+        )
 
 
 def _check_destination(
