@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from spork.application.views import ActionResult, BreakerView, Explanation, Nodes, Whoami
+from spork.console.gateway.causes import cause_of
 from spork.console.gateway.faults import (
     Absent,
     AccessDenied,
@@ -27,6 +28,7 @@ from spork.console.gateway.faults import (
     Unauthenticated,
     Unreachable,
 )
+from spork.console.gateway.own_rows import cache_rows
 from spork.console.gateway.sse import Oversized, Parser, ServerEvent
 from spork.console.gateway.topics import TEXTS, TOPICS, segment
 from spork.console.text.sanitize import clean, scrub
@@ -122,6 +124,8 @@ class ConsoleClient:
         document = await self._json("GET", spec.path, params={**dict(spec.params), **params})
         if not isinstance(document, dict):
             raise BadData(f"{topic}: not an object")
+        if topic == "cache" and isinstance(document.get("item"), dict):
+            document = {**document, "items": cache_rows(document["item"])}
         if spec.single:
             body = document.get("item", document)
             return Page(
@@ -167,7 +171,7 @@ class ConsoleClient:
         except httpx.TimeoutException as error:
             raise Unreachable(f"no event or heartbeat for {STREAM_SILENCE:.0f} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise Unreachable(_reason(error)) from error
+            raise Unreachable(cause_of(error)) from error
         except Oversized as error:
             raise Broken(str(error)) from error
 
@@ -212,7 +216,7 @@ class ConsoleClient:
         except (TimeoutError, httpx.TimeoutException) as error:
             raise Unreachable(f"no answer within {ANSWER_SECONDS:.0f} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            raise Unreachable(_reason(error)) from error
+            raise Unreachable(cause_of(error)) from error
         if answer.status_code >= 300 and answer.status_code != 304:
             raise fault_of(answer)
         return answer
@@ -317,10 +321,6 @@ def _int(value: object) -> int:
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else 0.0
-
-
-def _reason(error: Exception) -> str:
-    return clean(str(error) or type(error).__name__, 120)
 
 
 def fault_of(answer: httpx.Response) -> LinkFault:

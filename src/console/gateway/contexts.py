@@ -14,6 +14,12 @@
     [keys]                                              # see spork.console.keys.keymap
     faults = "x"
 
+    [columns]                                           # these two: spork.console.keys.settings
+    services = ["state", "service", "rps", "err"]
+
+    [hotkeys]
+    "f5" = "services err>5"
+
 A token is never written in the file, never on the command line of another program, and never shown.
 """
 
@@ -110,9 +116,11 @@ def read(path: Path) -> dict[str, Any]:
 def load(path: Path) -> tuple[dict[str, Context], str]:
     """The contexts of a file by name, and the default's name or ''. A missing file has none. Raises BadContext."""
     document = read(path)
-    unknown = set(document) - {"default", "contexts", "keys"}
+    unknown = set(document) - {"default", "contexts", "keys", "columns", "hotkeys"}
     if unknown:
-        raise BadContext(f"{path}: unknown {', '.join(sorted(unknown))} (known: default, contexts, keys)")
+        raise BadContext(
+            f"{path}: unknown {', '.join(sorted(unknown))} (known: default, contexts, keys, columns, hotkeys)"
+        )
     contexts = document.get("contexts", {})
     if not isinstance(contexts, dict):
         raise BadContext(f"{path}: [contexts.NAME] tables are expected")

@@ -41,10 +41,10 @@ class Topic:
         """The rows' type."""
         from spork.application import views
 
-        if self.view == "UsageRow":
-            from spork.console.gateway.usage_rows import UsageRow
+        if self.view in ("UsageRow", "CacheRow"):
+            from spork.console.gateway import own_rows
 
-            return UsageRow
+            return getattr(own_rows, self.view)  # type: ignore[no-any-return]
         return getattr(views, self.view)  # type: ignore[no-any-return]
 
 
@@ -79,6 +79,8 @@ TOPICS: dict[str, Topic] = {
         Topic("audit", "AuditView", _id, "/audit", live=False, params=(("last", 500),)),
         Topic("usage", "UsageRow", lambda r: f"{r.hour} {r.consumer} {r.route}", "/usage", live=False),
         Topic("connections", "ConnectionView", _id, "/connections", live=False),
+        Topic("cache", "CacheRow", lambda r: str(r.route), "/cache", live=False),
+        Topic("versions", "VersionView", lambda r: f"{r.api} {r.version}", "/versions", live=False),
         Topic("history", "HistoryView", lambda r: f"{r.kind} {r.name}", "/history", live=False),
         Topic("limits", "LimitView", _name, "/limits", live=False),
         Topic("consumers", "ConsumerView", _name, "/consumers", live=False),

@@ -33,7 +33,7 @@ _NAMED = {
     *("escape", "enter", "tab", "space", "backspace", "delete", "insert", "home", "end", "pageup", "pagedown"),
     *("up", "down", "left", "right", *(f"f{number}" for number in range(1, 13))),
 }
-_TAKEN = {"ctrl+c": "copies the selected text", "enter": "opens", "escape": "goes back"}
+TAKEN = {"ctrl+c": "copies the selected text", "enter": "opens", "escape": "goes back"}
 
 
 def _character_name(char: str) -> str:
@@ -110,12 +110,17 @@ def _keys(name: str, keys: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(read_key(text) for text in texts))
 
 
+def fit_to_change(key: str) -> bool:
+    """May this key stand for something that changes a gateway?"""
+    return (key in _NAMED and key[0] == "f") or (len(key) == 1 and key.isupper())
+
+
 def _fit_to_have(command: Command, key: str) -> None:
     """A write on a small letter would be done by mistake; some keys mean the same everywhere."""
-    if command.tier is not None and not ((key in _NAMED and key[0] == "f") or (len(key) == 1 and key.isupper())):
+    if command.tier is not None and not fit_to_change(key):
         raise ValueError(f"{command.name} changes the gateway: a capital letter or f1 to f12, not {key_name(key)!r}")
-    if key in _TAKEN and key not in _default_keys(command.name):
-        raise ValueError(f"{key_name(key)!r} {_TAKEN[key]}, whatever is configured")
+    if key in TAKEN and key not in _default_keys(command.name):
+        raise ValueError(f"{key_name(key)!r} {TAKEN[key]}, whatever is configured")
 
 
 def _default_keys(name: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nlargest
 from operator import eq, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any
@@ -117,6 +117,21 @@ def _needed(columns: Sequence[Column]) -> int:
 
 def total_width(placed: Sequence[tuple[Column, int]]) -> int:
     return sum(width for _, width in placed) + GAP * max(0, len(placed) - 1)
+
+
+def arranged(table: Table, names: Sequence[str]) -> Table:
+    """The table with these columns, in this order; the last ones give way first in a narrow window. All as declared if none
+    are named. Raises BadFilter for a column that it does not have."""
+    if not names:
+        return table
+    chosen: list[Column] = []
+    for at, name in enumerate(names):
+        column = table.column(name)
+        if column is None:
+            raise BadFilter(f"no column {name!r} in {table.name}; there are {', '.join(c.name for c in table.columns)}")
+        if all(column.name != other.name for other in chosen):
+            chosen.append(replace(column, priority=at + 1))
+    return replace(table, columns=tuple(chosen))
 
 
 TIES_BY_KEY = 2_000

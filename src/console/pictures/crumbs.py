@@ -22,7 +22,7 @@ def crumbs_of(store: Store, trail: Sequence[Step]) -> list[str]:
 def _crumb(store: Store, step: Step, before: Step | None) -> str:
     place, key = step
     if place in OWN:
-        return OWN[place]
+        return OWN[place] + (f" {key}" if place == "beside" else "")
     if place in TABLES:
         return titled(TABLES[place].title)
     if place == "route" and " " in key:

@@ -69,6 +69,12 @@ def _complain(text: str, code: int) -> int:
 
 
 async def _run(options: argparse.Namespace, context: Context) -> int:
+    if options.command == "record":
+        from spork.console.plain.recorded import record
+
+        if await asyncio.to_thread(os.path.exists, options.file) and not options.force:
+            return _complain(f"{options.file} is there already; --force overwrites it", USAGE)
+        return await record(options, context)
     client = ConsoleClient(context.url, context.fetch_token(os.environ), verify=context.ca or True)
     try:
         if options.command is None:

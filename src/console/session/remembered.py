@@ -1,4 +1,4 @@
-"""What the console remembers between its runs: the order of each list, the bell. Never a token, never a row."""
+"""What the console remembers between its runs: the order and columns of each list, the bell. Never a token, never a row."""
 
 from __future__ import annotations
 
@@ -37,6 +37,19 @@ class Remembered:
     def keep_order(self, table: str, order: tuple[str, bool]) -> None:
         found = self._settings.get("order", {})
         self._settings["order"] = {**(found if isinstance(found, dict) else {}), table: list(order)}
+        self._save()
+
+    def columns(self, table: str) -> tuple[str, ...]:
+        """Columns of a list as the operator last chose them; none if they are as configured."""
+        found = self._settings.get("columns", {})
+        wanted = found.get(table) if isinstance(found, dict) else None
+        return tuple(name for name in wanted if isinstance(name, str)) if isinstance(wanted, list) else ()
+
+    def keep_columns(self, table: str, names: tuple[str, ...]) -> None:
+        found = self._settings.get("columns", {})
+        kept = dict(found) if isinstance(found, dict) else {}
+        kept.pop(table, None)
+        self._settings["columns"] = {**kept, table: list(names)} if names else kept
         self._save()
 
     @property

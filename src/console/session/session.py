@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from spork.console.gateway.contexts import BadContext, Context
 from spork.console.gateway.faults import Broken, Changed, LinkFault, Unauthenticated, Unreachable
+from spork.console.keys.settings import Settings
 from spork.console.session.remembered import Remembered, path_of
 from spork.console.session.store import Pending, Store
 from spork.console.session.tiers import Lock, allowed
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from spork.application.views import ActionResult, TargetView
     from spork.console.gateway.client import ConsoleClient
     from spork.console.session.feed import Feed
+    from spork.console.session.replaying import Player
 
 VERIFY_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Pauses in seconds between looks at an object whose write was never answered."""
@@ -41,7 +43,13 @@ class ConsoleSession:
         ascii_only: bool = False,
         mono: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        player: Player | None = None,
+        settings: Settings | None = None,
     ) -> None:
+        """`player` is a recording to read instead of a gateway."""
+        self.player = player
+        if player is not None:
+            mono, wall = player.since_start, player.now
         self.context = context
         self.environ = environ
         self.mono, self.wall = mono, wall
@@ -49,6 +57,7 @@ class ConsoleSession:
         self.store.url = context.url
         self.lock = Lock()
         self.remembered = Remembered(path_of(environ))
+        self.settings = settings or Settings()
         self.minutes = 15
         self.quieted: dict[str, float] = {}
         """Concerns that are acknowledged (no end) or snoozed (monotonic end), by id."""
@@ -66,8 +75,14 @@ class ConsoleSession:
         from spork.console.gateway.client import ConsoleClient
         from spork.console.session.feed import Feed
 
-        token = await self._token()
-        self.client = ConsoleClient(self.context.url, token or "", verify=self.context.ca or True)
+        token = await self._token() if self.player is None else ""
+        transport = None
+        if self.player is not None:
+            from spork.console.session.replaying import ReplayTransport
+
+            transport = ReplayTransport(self.player)
+        verify = self.context.ca or True
+        self.client = ConsoleClient(self.context.url, token or "", verify=verify, transport=transport)
         poll = self._poll if self._poll is not None else self.context.poll
         self.feed = Feed(self.store, self.client, poll=poll, mono=self.mono, wall=self.wall)
         if token is None:

@@ -51,6 +51,11 @@ _STATES = {
     "rotating": State("ROTATING", "~", "warn", 1),
     "revoked": State("REVOKED", "x", "bad", 1),
     "expired": State("EXPIRED", "v", "dim", 1),
+    # versions of APIs
+    "current": State("CURRENT", " ", "ok"),
+    "deprecated": State("DEPRECATED", "~", "warn", 1),
+    "brownout": State("BROWNOUT", "!", "warn", 1),
+    "retired": State("RETIRED", "v", "dim", 1),
     # events
     "info": State("INFO", " ", "dim"),
     "warning": State("WARN", "!", "warn", 1),

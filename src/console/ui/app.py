@@ -23,6 +23,7 @@ from spork.console.ui.clipboard import Clipboard
 from spork.console.ui.commands.gateways import Gateways
 from spork.console.ui.commands.hearing import Hearing
 from spork.console.ui.commands.reading import Reading
+from spork.console.ui.commands.replaying import Replaying
 from spork.console.ui.commands.taking import Taking
 from spork.console.ui.commands.terminal import Terminal
 from spork.console.ui.commands.unlocking import Unlocking
@@ -76,7 +77,8 @@ class ConsoleApp(LookApp):
         taking = Taking(self.main, clipboard, lambda: _lines(self.main), lambda: self.main.writing.last_audit)
         gateways = Gateways(self.main, contexts, self.main.forget, self.use_theme)
         own: dict[str, Handler] = {"quit": self.do_quit, "palette": self.do_palette, "theme": self.do_theme}
-        for part in (self.terminal, self.reading, self.hearing, taking, gateways, Unlocking(self.main)):
+        replaying = Replaying(self.main)
+        for part in (replaying, self.terminal, self.reading, self.hearing, taking, gateways, Unlocking(self.main)):
             own |= part.handlers()
         self.main.learn(own)
 

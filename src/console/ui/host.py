@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from textual.screen import ModalScreen
 
+from spork.console.gateway.contexts import Context
 from spork.console.keys.actions import BY_NAME, Command
 from spork.console.pictures.columns import Table
 from spork.console.session.session import ConsoleSession
@@ -42,6 +43,7 @@ class Host(Protocol):
 
     session: ConsoleSession
     commands: tuple[Command, ...]
+    contexts: Mapping[str, Context]
 
     @property
     def shown(self) -> Shown | None:
@@ -63,6 +65,9 @@ class Host(Protocol):
 
     def told_enough(self) -> None:
         """Make room for the newest notice."""
+
+    def run_command(self, command: Command, argument: str = "") -> None:
+        """Do what the command does here."""
 
     def pump(self, force: bool = False) -> None:
         """Repaint what changed, or everything."""

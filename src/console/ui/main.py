@@ -55,7 +55,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.pane: Pane | None = None
         self.writing = WriteDesk(self, clipboard)
         self.chrome = Chrome(self, self.writing)
-        self._contexts = contexts
+        self.contexts = contexts
         self._clipboard = clipboard
         self.history = History()
         self._kept: dict[Place, Pane] = {}
@@ -63,7 +63,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._pump_waits = False
         self._prompt, self._line = Box("prompt", on="bar"), CommandLine(self._complete)
         self._body = Container(id="body")
-        for key in dict.fromkeys(key for command in commands for key in command.keys):
+        own = (key for command in commands for key in command.keys)
+        for key in dict.fromkeys((*own, *session.settings.hotkeys)):
             self._bindings.bind(key, f"press({key!r})", show=False)
         self._handlers = checked("the main screen", self.handlers())
 
@@ -213,6 +214,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def action_press(self, key: str) -> None:
         """A key of the registry: the command of that key which means something here."""
+        line = self.session.settings.hotkeys.get(key)
+        if line is not None:
+            self.run_line(line)
+            return
         place = self.pane.place if self.pane is not None else ""
         candidates = [command for command in self.commands if key in command.keys]
         here = [command for command in candidates if place in command.places]
@@ -337,7 +342,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def _complete(self, line: str) -> list[str]:
         from spork.console.text.colours import THEMES
 
-        known = {"context": sorted(self._contexts), "theme": list(THEMES)}
+        known = {"context": sorted(self.contexts), "theme": list(THEMES)}
         if self.pane is not None and self.pane.place in TABLES:
             known["sort"] = [column.name for column in TABLES[self.pane.place].columns]
             known["group"] = list(TABLES[self.pane.place].groups)

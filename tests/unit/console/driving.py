@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from spork.console.gateway.contexts import Context
 from spork.console.session.session import ConsoleSession
+from spork.console.session.store import Store
 from spork.console.ui.app import ConsoleApp, screen_text
 from tests.unit.console.fake_gateway import FakeGateway
 
@@ -37,7 +38,10 @@ class Console:
         self.app = app
         self.pilot = pilot
         self.session = app.session
-        self.store = app.session.store
+
+    @property
+    def store(self) -> Store:
+        return self.session.store
 
     @property
     def text(self) -> str:

@@ -396,6 +396,11 @@ class FakeGateway:
             "keys": ("keys", lambda r: r.id == parts[1], self._key(verb), lambda r: r.state),
             "sessions": ("sessions", lambda r: r.id == parts[1], lambda r: r, lambda r: "live"),
         }
+        if parts[0] in ("connections", "cache", "logging"):
+            done = ActionResult(
+                verb, parts[0], "as it is", "done", False, self.rev, None, "Changes nothing that is measured."
+            )
+            return done, lambda: self._done_with(parts)
         if parts == ["keys"]:
             return self._issue(body)
         if parts[0] == "config" and verb == "rollback":
@@ -460,6 +465,11 @@ class FakeGateway:
         held = {key(row): row for row in self.topics[topic]} | {key(row): row for row in rows}
         self.topics[topic] = list(held.values())
         return self.send("delta", {"topic": topic, "rows": rows, "gone": []})
+
+    def _done_with(self, parts: list[str]) -> int:
+        if parts[0] == "connections":
+            self.topics["connections"] = [row for row in self.topics["connections"] if row.id != parts[1]]
+        return self.send("delta", {"topic": "breakers", "rows": [], "gone": []})
 
     def _breaker(self, verb: str, body: dict[str, Any]) -> Callable[[Any], Any]:
         if verb == "trip":

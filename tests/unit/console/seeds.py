@@ -11,6 +11,7 @@ from spork.application.views import (
     ComponentHealth,
     ConfigRevisionView,
     ConfigView,
+    ConnectionView,
     ConsumerView,
     EventView,
     HistoryView,
@@ -27,7 +28,10 @@ from spork.application.views import (
     TargetView,
     TrafficView,
     TransitionView,
+    VersionCallerView,
+    VersionView,
 )
+from spork.console.gateway.own_rows import CacheRow
 
 HOSTILE = "\x1b]2;pwned\x07[@click=app.exit]x[/]\x9b31m\u202eabc\u200b[/items]"
 
@@ -436,7 +440,32 @@ def all_topics(at: float) -> dict[str, object]:
         ],
         "audit": [],
         "usage": [],
-        "connections": [],
+        "connections": [
+            ConnectionView("c1", "gw-1:8000", "websocket", "chat", "203.0.113.9", "acme", "", "GET", at - 90, None)
+        ],
+        "cache": [
+            CacheRow(
+                "catalogue", {"hit": 900, "miss": 100, "stale": 20, "collapsed": 5}, 0.9, "gw-1", 42, 81_920, 67_108_864
+            ),
+            CacheRow("images", {"hit": 5, "miss": 50}, 0.09, "gw-1", 42, 81_920, 67_108_864),
+        ],
+        "versions": [
+            VersionView(
+                "users",
+                "v1",
+                "deprecated",
+                at - 86_400,
+                at + 10 * 86_400,
+                "v2",
+                120,
+                900,
+                4_000,
+                90.0,
+                (VersionCallerView("acme", 700, at, "pro"), VersionCallerView("zeta", 150, at, "free")),
+                (VersionCallerView("203.0.113.0/24 curl", 50, at, ""),),
+            ),
+            VersionView("users", "v2", "current", None, None, None, 9_000, 60_000, 200_000, None, (), ()),
+        ],
         "history": [
             HistoryView("service", "billing", 10.0, at, (200.0, 310.0), (0.0, 0.61), (80.0, 2000.0), (0.0, 0.0)),
         ],

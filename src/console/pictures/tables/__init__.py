@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spork.console.pictures.columns import Table
-from spork.console.pictures.tables import access, gateway, health, records, usage
+from spork.console.pictures.tables import access, gateway, health, records, serving, usage
 
 TABLES: dict[str, Table] = {
     table.name: table
@@ -23,6 +23,8 @@ TABLES: dict[str, Table] = {
         gateway.AUDIT,
         gateway.USAGE,
         gateway.CONNECTIONS,
+        serving.CACHE,
+        serving.VERSIONS,
         access.KEYS,
         access.SESSIONS,
     )

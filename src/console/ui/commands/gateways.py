@@ -25,7 +25,7 @@ class Gateways:
         self._use_theme = use_theme
 
     def handlers(self) -> dict[str, Handler]:
-        return {"context": self.do_context, "login": self.do_login}
+        return {"beside": self.do_beside, "context": self.do_context, "login": self.do_login}
 
     def do_context(self, argument: str = "") -> None:
         if argument in self._contexts:
@@ -55,6 +55,14 @@ class Gateways:
         if context.theme in THEMES:
             self._use_theme(context.theme)
         await self._forget()
+
+    def do_beside(self, argument: str = "") -> None:
+        names = argument.replace(",", " ").split() or list(self._contexts)
+        unknown = [name for name in names if name not in self._contexts]
+        if unknown:
+            self._host.tell(f"no context {unknown[0]!r}; there are {', '.join(self._contexts) or 'none'}", "bad")
+            return
+        self._host.go("beside", " ".join(names))
 
     def do_login(self, argument: str = "") -> None:
         self._host.tell("fetching the token again", "dim")

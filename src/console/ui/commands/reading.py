@@ -19,6 +19,7 @@ class Reading:
         self._host = host
         self._session = host.session
         self._polled: dict[str, float] = {}
+        self._store = host.session.store
 
     def handlers(self) -> dict[str, Handler]:
         return {"reread": self.do_reread, "range": self.do_range}
@@ -28,6 +29,9 @@ class Reading:
         pane, session = self._host.shown, self._session
         if pane is None or session.feed is None or session.store.link.state != "UP":
             return
+        if session.store is not self._store:  # another gateway, or another moment of a recording
+            self._store = session.store
+            self._polled.clear()
         now = session.mono()
         for topic in pane.topics:
             if not TOPICS[topic].ticking and now - self._polled.get(topic, -1e9) >= POLLED_SECONDS:

@@ -26,6 +26,7 @@ class Taking:
     def handlers(self) -> dict[str, Handler]:
         return {
             "copy": self.do_copy,
+            "copy_row": self.do_copy_row,
             "copy_curl": self.do_copy_curl,
             "save": self.do_save,
             "export": self.do_export,
@@ -37,6 +38,13 @@ class Taking:
             self._copy("\n".join(_id_of(one) for one in chosen))
         elif self._last_audit():
             self._copy(self._last_audit())
+
+    def do_copy_row(self, argument: str = "") -> None:
+        import msgspec
+
+        chosen = self._host.selected()
+        if chosen:
+            self._copy("\n".join(msgspec.json.encode(one.row).decode() for one in chosen))
 
     def do_copy_curl(self, argument: str = "") -> None:
         for one in self._host.selected()[:1]:

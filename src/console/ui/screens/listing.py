@@ -7,7 +7,7 @@ from typing import Any
 
 from textual.app import ComposeResult
 
-from spork.console.pictures.columns import Table, order, select
+from spork.console.pictures.columns import BadFilter, Table, arranged, order, select
 from spork.console.pictures.details import DETAIL_OF
 from spork.console.pictures.sorted_rows import SortedRows
 from spork.console.text.formats import count
@@ -36,7 +36,7 @@ class Listing(Pane):
         self.held: Sequence[Any] | None = None
         self.held_total = 0
         self.order = SortedRows(table)
-        self.grid = LiveTable(table, tail=table.name in TAILS)
+        self.grid = LiveTable(self._arranged(), tail=table.name in TAILS)
         self.grid.active = True
         self.grid.badge = self._badge
 
@@ -45,6 +45,16 @@ class Listing(Pane):
 
     def tables(self) -> list[LiveTable]:
         return [self.grid]
+
+    def filtered_table(self) -> Table:
+        return self.table
+
+    def _arranged(self) -> Table:
+        """The table with the columns chosen at the screen, else those of the file. One that went since is no reason to fail."""
+        names = self.session.remembered.columns(self.table.name) or self.session.settings.columns.get(
+            self.table.name, ()
+        )
+        return arranged(self.table, [name for name in names if self.table.column(name) is not None])
 
     def versions(self) -> tuple[object, ...]:
         store = self.session.store
@@ -158,6 +168,7 @@ class Listing(Pane):
             "mark": self.do_mark,
             "sort": self.do_sort,
             "reverse": self.do_reverse,
+            "columns": self.do_columns,
             "wide": self.do_wide,
             "group": self.do_group,
             "pause": self.do_pause,
@@ -202,6 +213,23 @@ class Listing(Pane):
 
     def do_reverse(self, argument: str = "") -> None:
         self.sorted_by = (self.sorted_by[0], not self.sorted_by[1])
+        self.paint_all()
+
+    def do_columns(self, argument: str = "") -> None:
+        """Choose and remember columns; `default` goes back to those of the file."""
+        names = tuple(argument.replace(",", " ").split())
+        shown = ", ".join(column.name for column in self.grid.table.columns)
+        if not names:
+            known = ", ".join(column.name for column in self.table.columns)
+            self.host.tell(f"shown: {shown}; there are {known}", "dim", 15)
+            return
+        try:
+            arranged(self.table, () if names == ("default",) else names)
+        except BadFilter as error:
+            self.host.tell(str(error), "warn", 12)
+            return
+        self.session.remembered.keep_columns(self.table.name, () if names == ("default",) else names)
+        self.grid.use(self._arranged())
         self.paint_all()
 
     def do_wide(self, argument: str = "") -> None:

@@ -20,6 +20,11 @@ def pane_for(host: Host, place: str, key: str) -> Pane:
         from spork.console.ui.screens.listing import Listing
 
         return Listing(host, TABLES[place])
+    if place == "beside":
+        from spork.console.ui.screens.beside import NARROWEST, Beside
+
+        room = max(1, host.width // NARROWEST)
+        return Beside(host, [host.contexts[name] for name in key.split()[:room] if name in host.contexts])
     if place == "config":
         from spork.console.ui.screens.config import Config
 

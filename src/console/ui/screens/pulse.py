@@ -11,6 +11,7 @@ from textual.containers import Horizontal
 from spork.console.pictures import pulse
 from spork.console.pictures.attention import ATTENTION, concerns
 from spork.console.pictures.columns import BadFilter, Test, compile_filter, select, top
+from spork.console.pictures.gateway_tile import gateway_line, gateway_tile
 from spork.console.pictures.tables.health import BREAKERS, TARGETS
 from spork.console.text.formats import count
 from spork.console.text.spans import Line
@@ -23,14 +24,19 @@ SHOWN = 50
 """Rows of each short list; the rest is on its own screen."""
 SEARCHED = 2_000
 """Requests looked through for those that pass a filter."""
-DOORS = {"tile-traffic": "traffic", "tile-breakers": "breakers", "tile-targets": "targets"}
+DOORS = {
+    "tile-traffic": "traffic",
+    "tile-breakers": "breakers",
+    "tile-targets": "targets",
+    "tile-gateway": "components",
+}
 
 
 class Pulse(Pane):
     """Tiles above, what needs attention below them, then the busiest and the tail; narrow windows keep the first two."""
 
     place = "pulse"
-    topics = ("pulse", "services", "targets", "breakers", "quotas", "traffic", "concerns")
+    topics = ("pulse", "services", "targets", "breakers", "quotas", "traffic", "concerns", "components")
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
@@ -40,6 +46,7 @@ class Pulse(Pane):
         self.traffic = Box("tile-traffic", framed=True)
         self.breakers = Box("tile-breakers", framed=True)
         self.targets = Box("tile-targets", framed=True)
+        self.gateway = Box("tile-gateway", framed=True)
         self.counters = Box("counters")
         self.attention = LiveTable(ATTENTION, "attention", framed=True)
         self.services = LiveTable(pulse.TOP_SERVICES, "top-services", framed=True)
@@ -53,6 +60,7 @@ class Pulse(Pane):
             yield self.traffic
             yield self.breakers
             yield self.targets
+            yield self.gateway
         yield self.attention
         with Horizontal(id="tops"):
             yield self.services
@@ -94,7 +102,9 @@ class Pulse(Pane):
     def _tiles(self) -> None:
         store, moment = self.session.store, self.session.moment()
         if self.counters.display:
-            self.counters.show(pulse.one_line(store, moment), dimmed=self.freshness("pulse").old)
+            self.counters.show(
+                [*pulse.one_line(store, moment), gateway_line(store)], dimmed=self.freshness("pulse").old
+            )
         if not self.traffic.parent or not getattr(self.traffic.parent, "display", True):
             return
         width = self.traffic.size.width - 4
@@ -121,6 +131,13 @@ class Pulse(Pane):
             [("Targets", "title")],
             self.age_line("targets"),
             dimmed=old,
+        )
+
+        self.gateway.show(
+            gateway_tile(store, self.gateway.size.width - 4),
+            [("Gateway", "title")],
+            self.age_line("components"),
+            dimmed=self.freshness("components").old,
         )
 
     def _attention(self) -> None:

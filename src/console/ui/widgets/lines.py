@@ -54,8 +54,10 @@ class Box(Painted):
     def on_click(self, event: events.Click) -> None:
         self.post_message(self.Pressed(self))
 
-    def __init__(self, id: str | None = None, *, framed: bool = False, on: str = "body") -> None:
-        super().__init__(id=id)
+    def __init__(
+        self, id: str | None = None, *, framed: bool = False, on: str = "body", classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
         self.framed = framed
         self.on = on
         self.lines: list[Line] = []

@@ -199,6 +199,13 @@ class LiveTable(ScrollView, Painted, can_focus=False, inherit_bindings=False):
     def page(self) -> int:
         return max(1, self._visible - 1)
 
+    def use(self, table: Table) -> None:
+        """The same rows with other columns."""
+        self.table = table
+        self._placed_for = (0, False)
+        self._measure()
+        self.refresh()
+
     def sideways(self, columns: int) -> None:
         if self.wide:
             self.scroll_to(x=self.scroll_x + columns, animate=False, immediate=True)
