@@ -210,6 +210,7 @@ async def serving(
     gateway: Recorder | None = None,
     *,
     tls: ListenerTls | None = None,
+    proxies: tuple[str, ...] = (),
     app: Any = own_endpoints,
     server_options: dict[str, Any] | None = None,
     **options: Any,
@@ -226,7 +227,7 @@ async def serving(
         **options,
     )
     sock = listening_socket("127.0.0.1", 0)
-    listener = Listener("data", sock, edge, app, tls, lifespan="off")
+    listener = Listener("data", sock, edge, app, tls, lifespan="off", proxies=proxies)
     server = EdgeServer([listener], **({"drain_delay": 0.0, "grace": 0.3} | (server_options or {})))
     running = asyncio.create_task(server.run())
     await server.started()

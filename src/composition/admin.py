@@ -47,6 +47,7 @@ from spork.application.admin.turns import Turns
 from spork.application.admin.upstreams import RegistryControl
 from spork.application.admin.versions import VersionReport, versions_of
 from spork.application.callers.consumers import Consumers
+from spork.application.configuration.files import listener_tls
 from spork.application.configuration.live import LiveConfiguration
 from spork.application.configuration.model import AdminToken, Configuration
 from spork.application.exchange.exchange import Current
@@ -212,7 +213,8 @@ def _certificates(configuration: Configuration, current: Current, clock: Clock) 
     def files() -> Sequence[str]:
         """PEM files of certificates this gateway shows: to clients, and to targets."""
         in_force = current.snapshot.configuration
-        shown = [str(declared.tls.cert) for declared in (configuration, in_force) if declared.tls is not None]
+        tls = (*listener_tls(configuration), *listener_tls(in_force))
+        shown = [name for each in tls for name in (each.cert, *(pair.cert for pair in each.certificates))]
         return shown + [each.tls.cert for each in in_force.upstreams if each.tls is not None and each.tls.cert]
 
     return CertificateHealth(files, clock.unix)
@@ -434,6 +436,7 @@ class AdminContainer(containers.DeclarativeContainer):
         fleet.live,
         fleet.lag,
         process,
+        certificates,
         upstreams.control,
         telemetry.usage,
         telemetry.objectives,
@@ -455,7 +458,6 @@ class AdminContainer(containers.DeclarativeContainer):
         mirrors,
         decisions,
         plugins,
-        callers.external_decisions,
     )
     version_report = providers.Singleton(
         _version_report, current, telemetry.usage_store, telemetry.usage, telemetry.versions, callers.consumers

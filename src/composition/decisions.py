@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from spork.adapters.edge.edge import Edge
-from spork.adapters.edge.sockets import listening_socket, unix_socket
+from spork.adapters.edge.sockets import socket_at
 from spork.application.configuration.decisions import Decisions
 from spork.application.configuration.model import Configuration
 from spork.application.decisions.door import DecisionCounts, DecisionDoor
@@ -58,7 +58,4 @@ def decision_socket(decisions: Decisions | None) -> socket.socket | None:
     """The socket of decisions that have a listener of their own. Raises CannotListen."""
     if decisions is None or not decisions.listen:
         return None
-    if decisions.listen.startswith("unix:"):
-        return unix_socket(decisions.listen.removeprefix("unix:"))
-    host, _, port = decisions.listen.rpartition(":")
-    return listening_socket(host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - the operator wrote `:port`
+    return socket_at(decisions.listen)

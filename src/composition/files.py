@@ -11,7 +11,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from spork.application.configuration.model import Configuration
+from spork.adapters.cryptography.certificates import names_of
+from spork.application.configuration.model import CertificatePair, Configuration
 from spork.application.configuration.problems import Diagnostic, child
 from spork.application.kernel.faults import FaultError
 from spork.application.upstreams.tls import client_context
@@ -20,10 +21,14 @@ from spork.domain.upstreams.model import TlsToTarget
 
 def file_problems(configuration: Configuration) -> Iterator[Diagnostic]:
     """Everything named that is there and cannot be used. Files that are missing are found elsewhere."""
-    tls = configuration.tls
-    if tls is not None:
-        yield from _pair_problems("tls", tls.cert, tls.key)
-        yield from _trust_problems("tls.client_ca", tls.client_ca)
+    shown = [("tls", configuration.tls)]
+    shown += [(f"listeners[{index}].tls", listener.tls) for index, listener in enumerate(configuration.listeners)]
+    for path, tls in shown:
+        if tls is not None:
+            yield from _pair_problems(path, tls.cert, tls.key)
+            yield from _trust_problems(f"{path}.client_ca", tls.client_ca)
+            for index, pair in enumerate(tls.certificates):
+                yield from _further_problems(f"{path}.certificates[{index}]", pair)
     for issuer in configuration.issuers:
         yield from _trust_problems(child(child("issuers", issuer.name), "ca"), issuer.ca)
     for upstream in configuration.upstreams:
@@ -59,6 +64,15 @@ def _pair_problems(path: str, cert: str, key: str) -> Iterator[Diagnostic]:
         yield Diagnostic(f"{path}.{bad}", f"{name!r} is no PEM file that can be used: {error.reason or error}")
     except (OSError, ValueError) as error:
         yield Diagnostic(path, f"cannot be read: {error}")
+
+
+def _further_problems(path: str, pair: CertificatePair) -> Iterator[Diagnostic]:
+    found = list(_pair_problems(path, pair.cert, pair.key))
+    yield from found
+    if not found and os.path.isfile(pair.cert) and not names_of(pair.cert):
+        yield Diagnostic(
+            f"{path}.cert", f"{pair.cert!r} is for no DNS name, so nobody can ask for it", "issue it for one"
+        )
 
 
 def _holds(name: str, kind: bytes) -> bool:

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from spork.adapters.cryptography.certificates import names_of
 from spork.adapters.edge.edge import Edge
 from spork.adapters.edge.server import EdgeServer, Listener, run_until_done
 from spork.application.configuration.checks.routes import EXPOSED, PROBED
@@ -25,6 +26,7 @@ from spork.application.fleet.lifecycle import Lifecycle
 from spork.application.kernel.tasks import end
 from spork.application.live.registry import LiveExchanges
 from spork.composition.gateway import GatewayContainer, subscribe
+from spork.composition.listeners import further_listeners, redirecting_edges, show_certificates
 from spork.domain.decisions.fronts import DECIDE
 
 log = logging.getLogger("spork")
@@ -41,9 +43,13 @@ class Sockets:
     data: socket.socket
     admin: socket.socket | None
     decisions: socket.socket | None = None
+    #: Of `listeners`, in their order.
+    further: tuple[socket.socket, ...] = ()
 
     def close(self) -> None:
         self.data.close()
+        for sock in self.further:
+            sock.close()
         if self.decisions is not None:
             self.decisions.close()
         if self.admin is not None:
@@ -119,13 +125,19 @@ def _server(container: GatewayContainer, configuration: Configuration, sockets: 
         descriptors=container.descriptors(),
     )
 
+    redirecting = redirecting_edges(configuration, container.refusals(), container.gateway())
+
     def follow(_before: object, after: object) -> None:
         changed = container.current().snapshot.configuration
         edge.reconfigure(changed.edge, changed.hosts, reading_of(changed))
+        for each in redirecting:
+            each.reconfigure(changed.edge, changed.hosts)
 
     swapped = container.signals().swapped
     swapped.subscribe(follow)
-    listeners = [Listener("data", sockets.data, edge, container.data_app(), configuration.tls, "off")]
+    app = container.data_app()
+    listeners = [Listener("data", sockets.data, edge, app, configuration.tls, "off", configuration.proxy_protocol)]
+    listeners += further_listeners(configuration.listeners, sockets.further, edge, redirecting, app)
     if sockets.admin is not None:
         admin_edge = Edge(container.refusals(), limits=configuration.edge, reading=Reading(slashes=True))
         listeners.append(Listener("admin", sockets.admin, admin_edge, container.admin_app(), None, "off"))
@@ -139,8 +151,14 @@ def _server(container: GatewayContainer, configuration: Configuration, sockets: 
         on_drain=container.lifecycle().drain,
         on_reload=lambda: reload(container.fleet.live()),
         on_reopen=container.telemetry.access_log().sink.reopen,
+        names_of=names_of,
     )
-    swapped.subscribe(lambda before, after: server.certificates_may_have_changed())
+
+    def certificates(_before: object, _after: object) -> None:
+        show_certificates(container.current().snapshot.configuration, configuration, listeners)
+        server.certificates_may_have_changed()
+
+    swapped.subscribe(certificates)
     return server
 
 

@@ -111,7 +111,6 @@ GROUNDS: Final[dict[str, DenialCategory]] = {
     "bad_origin": DenialCategory.ACCESS,
     "screened": DenialCategory.ACCESS,
     "purge_refused": DenialCategory.ACCESS,
-    "policy_denied": DenialCategory.ACCESS,
     "too_many_failures": DenialCategory.ALLOWANCE,
     "quota_exceeded": DenialCategory.ALLOWANCE,
     "concurrency_exceeded": DenialCategory.ALLOWANCE,
@@ -128,8 +127,7 @@ class Denial:
     `detail` is one sentence for the client and names no policy or address. `retry_after` is in seconds.
     `headers` go out with the answer. `members` are extra members of the problem document.
     `close` asks the edge to close the connection after the answer (framing in doubt). `limits` name what refused for
-    metrics, where the client is not to know it. `instead` is the answer in place of a problem document, where a service
-    that was asked has its own.
+    metrics, where the client is not to know it.
     """
 
     reason: str
@@ -139,7 +137,6 @@ class Denial:
     members: dict[str, object] = field(default_factory=dict)
     close: bool = False
     limits: tuple[str, ...] = ()
-    instead: LocalResponse | None = None
 
     @property
     def ground(self) -> DenialCategory:

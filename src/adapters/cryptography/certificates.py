@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from spork.application.views import ComponentHealth
@@ -30,6 +30,15 @@ class CertificateHealth:
             self._known = (now, self._read())
         return self._known[1]
 
+    def samples(self) -> Iterator[tuple[str, tuple[str, ...], float]]:
+        """For the metrics: when each certificate (or the first of its chain to end) ends, Unix seconds. One that cannot be read
+        has ended: 0."""
+        for path in sorted(set(self._paths())):
+            try:
+                yield "gateway_certificate_expiry_timestamp_seconds", (path,), self._days(path) * 86_400 + self._unix()
+            except (OSError, ValueError):
+                yield "gateway_certificate_expiry_timestamp_seconds", (path,), 0.0
+
     def _read(self) -> ComponentHealth:
         paths = sorted(set(self._paths()))
         if not paths:
@@ -53,3 +62,15 @@ class CertificateHealth:
 
         chain = x509.load_pem_x509_certificates(Path(path).read_bytes())
         return (min(cert.not_valid_after_utc.timestamp() for cert in chain) - self._unix()) / 86_400
+
+
+def names_of(path: str) -> tuple[str, ...]:
+    """The DNS names that the first certificate in a PEM file is for, in lower case. Raises OSError or ValueError."""
+    from cryptography import x509  # dear to load, and few listeners have several certificates
+
+    certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(name.lower() for name in names.get_values_for_type(x509.DNSName))

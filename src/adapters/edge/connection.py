@@ -28,6 +28,7 @@ from spork.adapters.edge.edge import Edge, log
 from spork.adapters.edge.line import RawReader
 from spork.adapters.edge.parsing import BODY_SLICE, NEVER, RequestParsing
 from spork.domain.http.head import HEADER_TIMEOUT, OVERLOADED
+from spork.domain.http.proxy_protocol import Origin
 from spork.domain.outcomes import Denial, Fault, FaultKind, Side
 
 #: Bytes parsed at once while heads may be in them: bounds how many pipelined requests one read can start.
@@ -66,6 +67,8 @@ class ClientConnection(RequestParsing):
         self.mount_scope: dict[str, Any] | None = None
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.server: tuple[str, int | None] | None = None
+        #: Whom a balancer in front says the connection is for (PROXY protocol).
+        self.origin: Origin | None = None
         self.secure = False
         self.write_paused = False
         self._over_limit = False
@@ -95,12 +98,15 @@ class ClientConnection(RequestParsing):
                 client[0].removeprefix("::ffff:") if "." in client[0] else client[0],
                 client[1] or 0,
             )
+        origin = self.origin
+        if origin is not None:
+            self.peer, self.peer_port = origin.address, origin.port
         self.server = get_local_addr(transport)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self.secure = True
             self.certificate = certificate_facts(tls.getpeercert(), tls.getpeercert(True))
-        self.scheme = "https" if self.secure else "http"
+        self.scheme = "https" if self.secure or (origin is not None and origin.secure) else "http"
         self._over_limit = not self.edge.admit(self)
         self.deadline = self.edge.now + self.edge.limits.header_timeout
 

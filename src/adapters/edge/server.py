@@ -24,7 +24,10 @@ from typing import Any, cast
 
 import uvicorn
 
+from spork.adapters.edge.certificates import NamesOf, no_names, renew, server_context
+from spork.adapters.edge.proxied import Peers, ProxiedServer
 from spork.application.configuration.model import ListenerTls
+from spork.domain.http.proxy_protocol import Origin
 
 log = logging.getLogger("spork.edge")
 
@@ -52,11 +55,13 @@ def _edge_module() -> Any:
 
 
 class _Listener(uvicorn.Server):
-    """A uvicorn server that leaves signals to `EdgeServer` and gives a TLS handshake no longer than a request head."""
+    """A uvicorn server that leaves signals to `EdgeServer` and gives a TLS handshake no longer than a request head. `peers` are
+    those that speak the PROXY protocol; None: nobody does."""
 
-    def __init__(self, config: uvicorn.Config, handshake_timeout: float) -> None:
+    def __init__(self, config: uvicorn.Config, handshake_timeout: float, peers: Peers | None = None) -> None:
         super().__init__(config)
         self._handshake_timeout = handshake_timeout
+        self._peers = peers
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         config = self.config
@@ -65,6 +70,13 @@ class _Listener(uvicorn.Server):
         if self.lifespan.should_exit:
             raise CannotStart("the application of a listener failed to start")
         loop = asyncio.get_running_loop()
+        if self._peers is not None:
+            self.servers = [
+                cast(Any, ProxiedServer(sock, self._peers, self._proxied, config.ssl, self._handshake_timeout))
+                for sock in sockets or ()
+            ]
+            self.started = True
+            return
         self.servers = [
             await loop.create_server(
                 partial(cast(Any, config.http_protocol_class), config, self.server_state, self.lifespan.state),
@@ -77,6 +89,12 @@ class _Listener(uvicorn.Server):
         ]
         self.started = True
 
+    def _proxied(self, origin: Origin | None) -> Any:
+        """The protocol of a connection that a balancer says is for `origin`."""
+        protocol = cast(Any, self.config.http_protocol_class)(self.config, self.server_state, self.lifespan.state)
+        protocol.connection.origin = origin
+        return protocol
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -84,7 +102,8 @@ class _Listener(uvicorn.Server):
 
 @dataclass(slots=True)
 class Listener:
-    """One listening socket, its edge, and the ASGI application behind it. `lifespan`: uvicorn's on, off or auto."""
+    """One listening socket, its edge, and the ASGI application behind it. `lifespan`: uvicorn's on, off or auto.
+    `proxies` are the peers that speak the PROXY protocol: networks, or `unix`."""
 
     name: str
     sock: socket.socket
@@ -92,6 +111,7 @@ class Listener:
     app: Any
     tls: ListenerTls | None = None
     lifespan: str = "auto"
+    proxies: tuple[str, ...] = ()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -104,7 +124,7 @@ class EdgeServer:
     """Runs listeners until a signal or `stop`. Times in seconds.
 
     `on_drain` is called once when draining begins, `on_reload` on SIGHUP; both may be coroutines.
-    `on_reopen` is called on SIGHUP and SIGUSR1: log files were moved away.
+    `names_of` reads the names that further certificates are chosen by. `on_reopen` is called on SIGHUP and SIGUSR1: log files were moved away.
     """
 
     def __init__(
@@ -116,7 +136,9 @@ class EdgeServer:
         on_drain: Callback | None = None,
         on_reload: Callback | None = None,
         on_reopen: Callback | None = None,
+        names_of: NamesOf = no_names,
     ) -> None:
+        self._names_of = names_of
         self.listeners = list(listeners)
         self.drain_delay = drain_delay
         self.grace = grace
@@ -124,7 +146,7 @@ class EdgeServer:
         self._on_reload = on_reload
         self._on_reopen = on_reopen
         self._servers: list[_Listener] = []
-        self._contexts: list[tuple[ssl.SSLContext, ListenerTls]] = []
+        self._contexts: list[tuple[ssl.SSLContext, Listener]] = []
         self._stop = asyncio.Event()
         self._at_once = asyncio.Event()
         self._started = asyncio.Event()
@@ -148,17 +170,17 @@ class EdgeServer:
     def reload_certificates(self) -> None:
         """Read certificates and keys of all TLS listeners again, for connections that begin from now on.
 
-        Raises OSError or ssl.SSLError; what was loaded before then stays in force.
+        Raises OSError, ssl.SSLError or ValueError; what was loaded before then stays in force.
         """
-        for context, tls in self._contexts:
-            server_context(tls)  # a broken pair must not replace a good one half-way
-            context.load_cert_chain(tls.cert, tls.key)
+        for context, listener in self._contexts:
+            if listener.tls is not None:
+                renew(context, listener.tls, self._names_of)
 
     def certificates_may_have_changed(self) -> None:
         """`reload_certificates` where what is loaded stays in force if it fails, and the log says so."""
         try:
             self.reload_certificates()
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, ValueError) as error:
             log.error("The certificates stay as they were: %s", error)
 
     async def run(self) -> None:
@@ -192,10 +214,11 @@ class EdgeServer:
         )
         config.load()
         if listener.tls is not None:
-            context = server_context(listener.tls)
+            context = server_context(listener.tls, self._names_of)
             config.ssl = context
-            self._contexts.append((context, listener.tls))
-        server = _Listener(config, listener.edge.limits.header_timeout)
+            self._contexts.append((context, listener))
+        peers = Peers(listener.proxies) if listener.proxies else None
+        server = _Listener(config, listener.edge.limits.header_timeout, peers)
         await server.startup([listener.sock])
         self._servers.append(server)
 
@@ -294,18 +317,6 @@ async def _call(callback: Callback | None) -> None:
             await outcome
     except Exception:
         log.exception("A callback of the server failed")
-
-
-def server_context(tls: ListenerTls) -> ssl.SSLContext:
-    """TLS 1.2 or newer, HTTP/1.1; with `client_ca` a certificate is asked for, with `require_client` demanded."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(tls.cert, tls.key)
-    if tls.client_ca is not None:
-        context.load_verify_locations(tls.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED if tls.require_client else ssl.CERT_OPTIONAL
-    return context
 
 
 def run_until_done(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

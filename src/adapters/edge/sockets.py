@@ -66,6 +66,14 @@ def unix_socket(path: str, backlog: int = 2048) -> socket.socket:
     return sock
 
 
+def socket_at(listen: str) -> socket.socket:
+    """The listening socket at `host:port` or `unix:PATH`. Raises CannotListen."""
+    if listen.startswith("unix:"):
+        return unix_socket(listen.removeprefix("unix:"))
+    host, _, port = listen.rpartition(":")
+    return listening_socket(host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - the operator wrote `:port`
+
+
 def _answers(path: str) -> bool:
     """Whether a process listens at `path`."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

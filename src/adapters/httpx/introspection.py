@@ -67,14 +67,7 @@ class Authority:
         self._waiting = 0
 
     async def ask(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        basic: tuple[str, str] | None = None,
-        *,
-        method: str = "POST",
-        patience: float = PATIENCE,
+        self, url: str, headers: Mapping[str, str], body: bytes, basic: tuple[str, str] | None = None
     ) -> FetchedDocument | Unverifiable:
         """The answer, unless the authority failed (no answer, or a 5xx) or its circuit is open."""
         if self._waiting >= WAITING:
@@ -83,18 +76,12 @@ class Authority:
         self._waiting += 1
         try:
             async with self._turns:
-                return await self._ask(method, url, headers, body, basic, patience)
+                return await self._ask(url, headers, body, basic)
         finally:
             self._waiting -= 1
 
     async def _ask(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        basic: tuple[str, str] | None,
-        patience: float,
+        self, url: str, headers: Mapping[str, str], body: bytes, basic: tuple[str, str] | None
     ) -> FetchedDocument | Unverifiable:
         began = self._monotonic()
         permit = self._breaker.permit(began) if self._breaker is not None else None
@@ -103,7 +90,7 @@ class Authority:
         result = CallResult.IGNORED
         try:
             reply = await self._calls.call(
-                method, url, headers=headers, body=body, basic=basic, patience=patience, ca=self._ca
+                "POST", url, headers=headers, body=body, basic=basic, patience=PATIENCE, ca=self._ca
             )
             result = CallResult.FAILED if reply.status >= 500 else CallResult.OK
         except FetchFailed:

@@ -60,8 +60,6 @@ REASONS: dict[str, tuple[int, str]] = {
     "forbidden": (403, "Not allowed"),
     "insufficient_scope": (403, "Not allowed"),
     "tenant_mismatch": (403, "Not allowed"),
-    "policy_denied": (403, "Not allowed"),
-    "policy_unavailable": (503, "This cannot be decided right now"),
     "plan_unknown": (403, "The caller's plan does not exist"),
     "csrf_failed": (403, "Cross-site request refused"),
     "cors_refused": (403, "Cross-origin request refused"),
@@ -140,8 +138,6 @@ class JsonProblemResponses:
         self._plugged = plugged or {}
 
     def deny(self, denial: Denial, request_id: str, trace_id: str = "") -> GatewayResponse:
-        if denial.instead is not None:
-            return self.respond(denial.instead, request_id)
         status, title = REASONS.get(denial.reason) or self._plugged.get(denial.reason) or declared(denial.reason)
         uri = QUOTA_TYPE if denial.reason == "quota_exceeded" else TYPE_PREFIX + denial.reason
         members = denial.members | {"trace_id": trace_id} if trace_id else denial.members

@@ -20,7 +20,9 @@ from spork.application.configuration.decisions import Decisions
 from spork.application.configuration.model import (
     AdminListener,
     AdminToken,
+    CertificatePair,
     Configuration,
+    DataListener,
     EdgeLimits,
     EventHub,
     ListenerTls,
@@ -53,7 +55,6 @@ def translate(
     routes, indexes = translate_routes(
         document.routes, findings, document.cache.body_bytes, document.apis, plugged.routes
     )
-    tls = document.tls
     configuration = Configuration(
         revision=revision,
         host=host,
@@ -65,7 +66,15 @@ def translate(
         trusted_proxies=document.trusted_proxies,
         hosts=tuple(name.lower() for name in document.hosts),
         edge=EdgeLimits(**{name: getattr(document.edge, name) for name in document.edge.__struct_fields__}),
-        tls=None if tls is None else ListenerTls(tls.cert, tls.key, tls.client_ca, tls.require_client),
+        tls=_listener_tls(document.tls),
+        listeners=tuple(
+            DataListener(
+                each.listen, _listener_tls(each.tls), each.redirect_https, each.https_port, each.proxy_protocol
+            )
+            for each in document.listeners
+            if each is not FAILED
+        ),
+        proxy_protocol=document.proxy_protocol,
         expose=tuple(dict.fromkeys(document.expose)),
         access_log=document.access_log or "off",
         issuers=tuple(_issuer(name, issuer) for name, issuer in document.issuers.items()),
@@ -105,6 +114,13 @@ def _docs(docs: written.Docs | None) -> DocsPolicy | None:
     if docs is None:
         return None
     return DocsPolicy(**{name: getattr(docs, name) for name in docs.__struct_fields__})
+
+
+def _listener_tls(tls: written.ListenerTls | None) -> ListenerTls | None:
+    if tls is None:
+        return None
+    pairs = tuple(CertificatePair(pair.cert, pair.key) for pair in tls.certificates if pair is not FAILED)
+    return ListenerTls(tls.cert, tls.key, tls.client_ca, tls.require_client, pairs)
 
 
 def _admin(admin: written.Admin, findings: Findings) -> AdminListener:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spork.application.configuration.model import Configuration
+from spork.application.configuration.model import Configuration, ListenerTls
 
 
 def named_files(configuration: Configuration) -> tuple[str, ...]:
@@ -12,10 +12,18 @@ def named_files(configuration: Configuration) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in _names(configuration) if name))
 
 
+def listener_tls(configuration: Configuration) -> Iterator[ListenerTls]:
+    """TLS of every data listener that has it."""
+    for tls in (configuration.tls, *(listener.tls for listener in configuration.listeners)):
+        if tls is not None:
+            yield tls
+
+
 def _names(configuration: Configuration) -> Iterator[str | None]:
-    tls = configuration.tls
-    if tls is not None:
+    for tls in listener_tls(configuration):
         yield from (tls.cert, tls.key, tls.client_ca)
+        for pair in tls.certificates:
+            yield from (pair.cert, pair.key)
     if configuration.signing_key and "-----BEGIN" not in configuration.signing_key:
         yield configuration.signing_key
     for issuer in configuration.issuers:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from spork.application.configuration.model import Configuration
+from spork.application.configuration.model import Configuration, DataListener
 from spork.application.configuration.problems import Diagnostic, errors
 from spork.application.kernel.events import EventSink
 from spork.application.views import ConfigRevisionView, ConfigView
@@ -33,7 +33,7 @@ AT_START = (
     ("state_dir", "state_dir"),
     ("shared", "shared"),
     ("records", "records"),
-    ("tls", "tls"),
+    ("proxy_protocol", "proxy_protocol"),
     ("expose", "expose"),
     ("documented", "docs"),
     ("trusted_proxies", "trusted_proxies"),
@@ -46,6 +46,11 @@ AT_START = (
 def _listen(configuration: Configuration) -> str | None:
     """Where decisions are asked; None where there are none."""
     return None if configuration.decisions is None else configuration.decisions.listen
+
+
+def _settled(listener: DataListener) -> object:
+    """What of a listener only takes effect at start: not which certificates it shows."""
+    return replace(listener, tls=None), listener.tls is None
 
 
 class ReadResult(Protocol):
@@ -456,6 +461,10 @@ class LiveConfiguration:
         found = [called for name, called in AT_START if getattr(first, name) != getattr(running, name)]
         if replace(first.admin, tokens=()) != replace(running.admin, tokens=()):
             found.append("admin.listen")
+        if (first.tls is None) is not (running.tls is None):
+            found.append("tls")
+        if [_settled(each) for each in first.listeners] != [_settled(each) for each in running.listeners]:
+            found.append("listeners")
         if _listen(first) != _listen(running):
             found.append("decisions.listen")
         return tuple(dict.fromkeys(found))

@@ -53,13 +53,35 @@ class EdgeLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificatePair:
+    """PEM files of a certificate chain and its key."""
+
+    cert: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerTls:
-    """PEM files of a TLS listener; `client_ca` asks for client certificates."""
+    """PEM files of a TLS listener; `client_ca` asks for client certificates. `certificates` are shown to who asks for one of
+    their names, the first pair to everybody else."""
 
     cert: str
     key: str
     client_ca: str | None = None
     require_client: bool = False
+    certificates: tuple[CertificatePair, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DataListener:
+    """A further data listener: `listen` is host:port or unix:PATH. With `redirect_https` it only sends clients on, to
+    `https_port`. `proxy_protocol` are peers that speak it: networks, or `unix`."""
+
+    listen: str
+    tls: ListenerTls | None = None
+    redirect_https: bool = False
+    https_port: int = 443
+    proxy_protocol: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +215,9 @@ class Configuration:
     hosts: tuple[str, ...] = ()
     edge: EdgeLimits = EdgeLimits()
     tls: ListenerTls | None = None
+    listeners: tuple[DataListener, ...] = ()
+    #: Peers of the first data listener that speak the PROXY protocol.
+    proxy_protocol: tuple[str, ...] = ()
     expose: tuple[str, ...] = ("health", "ready")
     access_log: str = "stdout"
     issuers: tuple[Issuer, ...] = ()

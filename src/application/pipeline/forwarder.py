@@ -288,6 +288,16 @@ class Forwarder:
             except Exception:
                 log.exception("closing request %s", exchange.request_id)
 
+    def answer_without_route(
+        self, head: RequestHead, body: RequestBody, sink: ResponseSink, verdict: Denial | LocalResponse
+    ) -> None:
+        """Give the answer of a listener that looks at no route; observers hear of it like of any other."""
+        exchange = self._admission.open(head, body, sink)
+        try:
+            self.answer_verdict(exchange, verdict)
+        finally:
+            self.close(exchange)
+
     def refused(self, denial: Denial, status: int, head: RequestHead, request_id: str) -> None:
         """The edge refused a request, of which `head` says what could be told: observers hear of it like of any other."""
         exchange = self._admission.refused_at_the_edge(head, request_id)

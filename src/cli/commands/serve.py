@@ -23,7 +23,7 @@ def serve(config: Path | None, workers: int) -> None:
             "the httptools package is missing: install it, the gateway reads HTTP with it"
         ) from error
     from spork.adapters.edge.server import CannotStart
-    from spork.adapters.edge.sockets import CannotListen, listening_socket
+    from spork.adapters.edge.sockets import CannotListen, listening_socket, socket_at
     from spork.adapters.edge.workers import Pulses, supervise
     from spork.adapters.structlog.application_log import log_from_a_thread, set_up_logging
     from spork.adapters.system.process import raise_descriptor_limit
@@ -58,10 +58,14 @@ def serve(config: Path | None, workers: int) -> None:
             data,
             listening_socket(admin.host, admin.port) if admin.enabled else None,
             decision_socket(configuration.decisions),
+            tuple(socket_at(listener.listen) for listener in configuration.listeners),
         )
     except CannotListen as error:
         asked = (error.host, error.port)
         option = "decisions.listen"
+        for index, listener in enumerate(configuration.listeners):
+            if listener.listen in (error.host, f"{error.host}:{error.port}", f"[{error.host}]:{error.port}"):
+                option = f"listeners[{index}].listen"
         if asked == (configuration.host, configuration.port):
             option = "listen"
         elif asked == (admin.host, admin.port):

@@ -20,18 +20,22 @@ def parse_address(text: str) -> tuple[int, int] | None:
 
 
 class AddressSet:
-    """Addresses given as networks (`10.0.0.0/8`, `2001:db8::/32`, a single address).
+    """Addresses given as networks (`10.0.0.0/8`, `2001:db8::/32`, a single address), and `unix` for peers on a unix socket, who
+    have none: "".
 
     Membership costs one probe per distinct prefix length, however many networks there are.
     Raises ValueError for a text that is no network.
     """
 
-    __slots__ = ("_networks", "texts")
+    __slots__ = ("_networks", "_unix", "texts")
 
     def __init__(self, networks: Iterable[str]) -> None:
         self.texts = tuple(networks)
         by_shift: dict[tuple[int, int], set[int]] = {}
+        self._unix = "unix" in self.texts
         for text in self.texts:
+            if text == "unix":
+                continue
             network = ipaddress.ip_network(text, strict=False)
             shift = network.max_prefixlen - network.prefixlen
             by_shift.setdefault((network.version, shift), set()).add(int(network.network_address) >> shift)
@@ -40,12 +44,12 @@ class AddressSet:
     def __contains__(self, address: str) -> bool:
         parsed = parse_address(address)
         if parsed is None:
-            return False
+            return self._unix and not address
         version, value = parsed
         return any(v == version and value >> shift in values for v, shift, values in self._networks)
 
     def __bool__(self) -> bool:
-        return bool(self._networks)
+        return bool(self._networks) or self._unix
 
     def __repr__(self) -> str:
         return f"AddressSet({', '.join(self.texts)})"

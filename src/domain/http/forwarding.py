@@ -141,7 +141,7 @@ def gateway_headers_behind_proxy(
     chain = [value for name, value in headers if name == b"x-forwarded-for"]
     elements = [value for name, value in headers if name == b"forwarded"]
     base = dict(gateway_headers(client, scheme, host))
-    base[b"x-forwarded-for"] = b", ".join([*chain, peer.encode("ascii")])
+    base[b"x-forwarded-for"] = b", ".join([*chain, *([peer.encode("ascii")] if peer else ())])
     own = f"for={forwarded_for(peer)};proto={scheme}".encode("ascii")
     base[b"forwarded"] = b", ".join([*elements, own]) if elements else base[b"forwarded"]
     return tuple(base.items())

@@ -19,19 +19,26 @@ _LONGEST_CHAIN: Final = 32
 
 
 class TrustedProxies:
-    """Peers whose forwarding headers are believed: addresses and CIDR blocks. Raises ValueError for anything else."""
+    """Peers whose forwarding headers are believed: addresses, CIDR blocks, and `unix` for peers on a unix socket, who have no
+    address. Raises ValueError for anything else."""
 
-    __slots__ = ("_networks", "_verdicts")
+    __slots__ = ("_networks", "_unix", "_verdicts")
 
     def __init__(self, cidrs: Iterable[str] = ()) -> None:
-        self._networks: tuple[IPv4Network | IPv6Network, ...] = tuple(ip_network(cidr, strict=False) for cidr in cidrs)
+        written = tuple(cidrs)
+        self._unix = "unix" in written
+        self._networks: tuple[IPv4Network | IPv6Network, ...] = tuple(
+            ip_network(cidr, strict=False) for cidr in written if cidr != "unix"
+        )
         self._verdicts: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._networks)
+        return bool(self._networks) or self._unix
 
     def trusts(self, address: str) -> bool:
         """Whether the textual address (no port) is inside one of the blocks; an IPv4-mapped one counts as IPv4."""
+        if not address:
+            return self._unix
         if not self._networks:
             return False
         verdict = self._verdicts.get(address)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from spork.adapters.edge.server import server_context
+from spork.adapters.edge.certificates import server_context
 from spork.application.configuration.model import EdgeLimits, ListenerTls
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.domain.http.head import RequestHead

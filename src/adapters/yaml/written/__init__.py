@@ -6,7 +6,6 @@ kinds in `scalars.py`; the defaults are those of the domain's policies, so that 
 
 from spork.adapters.yaml.written.answers import Maintenance, Respond
 from spork.adapters.yaml.written.auth import Auth, CredentialGroup, KeyPlaces, TokenPlaces
-from spork.adapters.yaml.written.authorize import Authorize, AuthorizeCache
 from spork.adapters.yaml.written.cache import Cache, CacheQuery, RouteCache
 from spork.adapters.yaml.written.callers import (
     ClaimNames,
@@ -47,6 +46,8 @@ from spork.adapters.yaml.written.routes import (
 from spork.adapters.yaml.written.server import (
     Admin,
     AdminToken,
+    CertificatePair,
+    DataListener,
     Document,
     Edge,
     Events,
@@ -101,14 +102,13 @@ __all__ = [
     "AdminToken",
     "Api",
     "Auth",
-    "Authorize",
-    "AuthorizeCache",
     "AwsCredentials",
     "BasicCredential",
     "Breaker",
     "BrownoutTime",
     "Cache",
     "CacheQuery",
+    "CertificatePair",
     "ChannelDemand",
     "ChannelHistory",
     "ChannelRule",
@@ -121,6 +121,7 @@ __all__ = [
     "CostFromAnswer",
     "CredentialGroup",
     "Credentials",
+    "DataListener",
     "Decisions",
     "Decode",
     "Docs",

@@ -8,6 +8,8 @@ import msgspec
 
 from spork.adapters.yaml.scalars import (
     Address,
+    DecisionListen,
+    DecisionPeer,
     Duration,
     Host,
     HttpUrl,
@@ -96,6 +98,13 @@ class Edge(Written, frozen=True):
     ] = "protocol"
 
 
+class CertificatePair(Written, frozen=True):
+    """One more certificate of a listener. Paths name PEM files."""
+
+    cert: Annotated[str, "Certificate chain; the names it is for choose it (SNI)."]
+    key: Annotated[str, "Its private key."]
+
+
 class ListenerTls(Written, frozen=True):
     """TLS of the data listener. Paths name PEM files."""
 
@@ -103,6 +112,24 @@ class ListenerTls(Written, frozen=True):
     key: Annotated[str, "Private key."]
     client_ca: Annotated[str | None, "Asks for client certificates signed by this CA."] = None
     require_client: Annotated[bool, "Refuse clients without a certificate."] = False
+    certificates: Annotated[
+        tuple[CertificatePair, ...], "Further certificates, shown to clients that ask for one of their names (SNI)."
+    ] = ()
+
+
+class DataListener(Written, frozen=True):
+    """A further data listener, beside `listen`. It serves the same routes."""
+
+    listen: Annotated[DecisionListen, "Its address: host:port, or unix:PATH."]
+    tls: Annotated[ListenerTls | None, "TLS on it; left out: plain HTTP."] = None
+    redirect_https: Annotated[bool, "Only send clients on to https, by 308; own endpoints (`expose`) are answered."] = (
+        False
+    )
+    https_port: Annotated[Positive, "The port at which clients reach https, with `redirect_https`."] = 443
+    proxy_protocol: Annotated[
+        tuple[DecisionPeer, ...],
+        "Peers that speak the PROXY protocol (v1, v2), and must: networks, or `unix` for those on a unix socket.",
+    ] = ()
 
 
 class Registration(Written, frozen=True):
@@ -148,10 +175,20 @@ class Document(Written, frozen=True):
     records: Annotated[Records, "Consumers, API keys, audit, usage: sqlite (in state_dir), or postgresql://."] = (
         "sqlite"
     )
-    trusted_proxies: Annotated[tuple[Network, ...], "Peers whose X-Forwarded-* is believed; empty: none."] = ()
+    trusted_proxies: Annotated[
+        tuple[DecisionPeer, ...],
+        "Peers whose X-Forwarded-* is believed: networks, and `unix` for those on a unix socket; empty: none.",
+    ] = ()
     hosts: Annotated[tuple[Host, ...], "Accepted Host values, exact or *.suffix; empty: any."] = ()
     edge: Annotated[Edge, "Bounds of the wire edge."] = Edge()
     tls: Annotated[ListenerTls | None, "TLS on the data listener; left out: plain HTTP."] = None
+    listeners: Annotated[
+        tuple[DataListener, ...], "Further data listeners: http beside https, a unix socket, one behind a balancer."
+    ] = ()
+    proxy_protocol: Annotated[
+        tuple[DecisionPeer, ...],
+        "Peers of `listen` that speak the PROXY protocol (v1, v2), and must; empty: none does.",
+    ] = ()
     expose: Annotated[tuple[Endpoint, ...], "Gateway endpoints answered on the data listener too."] = (
         "health",
         "ready",

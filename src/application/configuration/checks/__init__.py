@@ -14,6 +14,7 @@ from spork.application.configuration.checks.channels import check_channels
 from spork.application.configuration.checks.closing import check_closing
 from spork.application.configuration.checks.decisions import check_decisions
 from spork.application.configuration.checks.limits import check_limits
+from spork.application.configuration.checks.listeners import check_listeners
 from spork.application.configuration.checks.objectives import check_objectives
 from spork.application.configuration.checks.openapi import check_openapi
 from spork.application.configuration.checks.plugins import check_plugged
@@ -74,11 +75,7 @@ def check_server(configuration: Configuration, is_file: IsFile | None) -> Iterat
     yield from _check_tokens(configuration)
     if configuration.discovery_file and is_file is not None and not is_file(configuration.discovery_file):
         yield Diagnostic("discovery_file", f"no file {configuration.discovery_file!r} yet", "", "warning")
-    tls = configuration.tls
-    if tls is not None:
-        yield from missing_files("tls", {"cert": tls.cert, "key": tls.key, "client_ca": tls.client_ca}, is_file)
-        if tls.require_client and not tls.client_ca:
-            yield Diagnostic("tls.require_client", "needs client_ca to check certificates against")
+    yield from check_listeners(configuration, is_file)
     for index, network in enumerate(configuration.trusted_proxies):
         if network.endswith("/0"):
             yield Diagnostic(
@@ -104,13 +101,6 @@ def _check_tokens(configuration: Configuration) -> Iterator[Diagnostic]:
                 f"admin.tokens[{index}].name", f'"{token.name}" is the name of admin.tokens[{seen[token.name]}] too'
             )
         seen.setdefault(token.name, index)
-
-
-def missing_files(path: str, files: dict[str, str | None], is_file: IsFile | None) -> Iterator[Diagnostic]:
-    """Complains of named files that are not there."""
-    for key, name in files.items():
-        if name and is_file is not None and not is_file(name):
-            yield Diagnostic(f"{path}.{key}", f"no file {name!r}", "paths are relative to the working directory")
 
 
 def needs_shared_state(configuration: Configuration) -> list[str]:
