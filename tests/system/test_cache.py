@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -96,3 +97,53 @@ async def test_two_processes_ask_once_for_a_cold_key_purge_together_and_outlive_
                 store.kill()
                 answers = [await ask(number, f"/shop/{number % 7}") for number in range(60)]
                 assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_hits_cost_nothing_where_they_are_not_counted_and_the_log_says_what_the_cache_did(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    async with Target(lambda path: (200, 0.0)).up() as target, client() as caller:
+        config = f"""access_log: {log}
+edge: {{drain_delay: 0s, grace: 1s}}
+upstreams: {{shop: {{targets: [{target.url}]}}}}
+routes:
+  - {{name: free, match: /free/*, upstream: shop, cache: {{ttl: 1m, count_hits: false}}, limits: [{{quota: 2, per: 1h}}]}}
+  - {{name: counted, match: /counted/*, upstream: shop, cache: {{ttl: 1m}}, limits: [{{quota: 2, per: 1h}}]}}
+"""
+        with gateway_process(config, tmp_path / "state") as gateway:
+            free = [await caller.get(f"{gateway.url}/free/1") for _ in range(6)]
+            assert [answer.status_code for answer in free] == [200] * 6
+            counted = [(await caller.get(f"{gateway.url}/counted/1")).status_code for _ in range(3)]
+            assert counted == [200, 200, 429]
+            explained = await caller.post(
+                f"{gateway.admin_url}/admin/v1/explain",
+                json={"method": "GET", "url": f"{gateway.url}/free/1", "client": "127.0.0.1"},
+                headers=admin(gateway),
+            )
+            notes = " ".join(explained.json().get("notes") or explained.json()["item"]["notes"])
+            assert "cache key: http://" in notes
+            assert "200 stored, varies on nothing" in notes
+            assert "fresh: it is given" in notes
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        said = [(line["route"], line.get("cache")) for line in lines if line.get("route") in ("free", "counted")]
+    assert said[:6] == [("free", "miss"), *[("free", "hit")] * 5]
+    assert said[6:] == [("counted", "miss"), ("counted", "hit"), ("counted", None)]
+
+
+WARNED = """upstreams: {u: {targets: ["http://127.0.0.1:1"]}}
+issuers: {i: {issuer: "https://i.example", audiences: [a], jwks_url: "https://i.example/keys"}}
+routes:
+  - {name: all, match: /all/*, upstream: u, auth: {any_of: [jwt], roles: [clerk]}, cache: {ttl: 2d, max_ttl: 1d}}
+  - {name: post, match: {path: /post, methods: [POST]}, upstream: u, cache: true}
+  - {name: nobody, match: /nobody, upstream: u, cache: {by: consumer, statuses: {400: 10s}}}
+"""
+
+
+def test_what_would_surprise_in_a_cache_is_warned_of(tmp_path: Path) -> None:
+    config = tmp_path / "spork.yaml"
+    config.write_text(WARNED)
+    told = spork("check", "-c", str(config))
+    for sentence in (
+        "reaches every caller with these rights", "is longer than max_ttl", "the route takes no GET", "consumer means nobody here",
+        "400 refuses one client's odd request",
+    ):  # fmt: skip
+        assert sentence in told.stdout + told.stderr, (sentence, told.stdout + told.stderr)

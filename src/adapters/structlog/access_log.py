@@ -44,6 +44,7 @@ DEFAULT_FIELDS: Final = (
     "bytes_in",
     "bytes_out",
     "cause",
+    "cache",
 )
 
 
@@ -73,6 +74,8 @@ class AccessLine(msgspec.Struct, omit_defaults=True, gc=False):
     bytes_out: int = 0
     #: What broke, where a fault ended it: refused, which name, which TLS check. Never told to clients.
     cause: str | None = None
+    #: What the cache did: hit, stale, revalidated, miss, collapsed, bypass; left out where the route has none.
+    cache: str | None = None
 
 
 class AccessLog:
@@ -150,6 +153,7 @@ class AccessLog:
             exchange.body.received,
             exchange.sink.sent,
             cause(exchange.outcome.fault) if isinstance(exchange.outcome, Failed) else None,
+            exchange.cache_result or None,
         )
 
 
