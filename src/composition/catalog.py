@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from dependency_injector import containers, providers
@@ -12,6 +13,7 @@ from spork.adapters.files.openapi_shelf import OpenApiShelf
 from spork.adapters.yaml.openapi_reader import YamlDocuments
 from spork.application.callers.self_service import AuthDesk
 from spork.application.catalog.catalog import Catalog
+from spork.application.catalog.contracts import Contracts
 from spork.application.catalog.documents import Documents
 from spork.application.catalog.fetching import PooledFetcher
 from spork.application.catalog.report import CatalogReport
@@ -22,6 +24,18 @@ from spork.application.kernel.clock import Clock
 from spork.application.kernel.events import EventSink
 from spork.application.pipeline.client_address import ClientAddress
 from spork.application.pipeline.sender import Sender
+from spork.domain.openapi.contract import Schema
+
+
+def contracts_of_upstreams() -> Contracts:
+    """What is compiled for them is only imported when a route checks by a document."""
+
+    def compiled(schema: Mapping[str, Any]) -> Schema:
+        from spork.adapters.jsonschema_rs.body_schema import JsonBodySchema
+
+        return JsonBodySchema(json.dumps(schema))
+
+    return Contracts(compiled)
 
 
 def _fetcher(current: Current, sender: Sender, clock: Clock) -> PooledFetcher:
@@ -77,11 +91,12 @@ class CatalogContainer(containers.DeclarativeContainer):
     sender: providers.Dependency[Sender] = providers.Dependency()
     refusals: providers.Dependency[Any] = providers.Dependency()
     clients: providers.Dependency[ClientAddress] = providers.Dependency()
+    contracts: providers.Dependency[Contracts] = providers.Dependency()
 
     documents = providers.Singleton(
         _documents, providers.Singleton(_fetcher, current, sender, clock), clock, events, configuration, current
     )
-    catalog = providers.Singleton(Catalog, current, documents, clock)
+    catalog = providers.Singleton(Catalog, current, documents, clock, contracts)
     report = providers.Singleton(CatalogReport, catalog, current, clock)
     pages = providers.Singleton(DocumentPages, catalog, current, refusals, clients)
     running = providers.Callable(_running, catalog)

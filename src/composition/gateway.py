@@ -21,12 +21,14 @@ from spork.adapters.system.clock import SystemClock
 from spork.adapters.system.process import descriptor_limit
 from spork.application.admin.explain import Explainer
 from spork.application.callers.consumers import Consumers
+from spork.application.catalog.contracts import Contracts
 from spork.application.configuration.model import Configuration
 from spork.application.exchange.exchange import Current, Observer, Snapshot
 from spork.application.guards.order import in_order
 from spork.application.guards.plugins import EarlyPlugins, LatePlugins
 from spork.application.guards.policy import Policy
 from spork.application.guards.transform import TransformingPolicy
+from spork.application.guards.validate import ValidatePolicy
 from spork.application.guards.version import VersionPolicy
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.descriptors import Descriptors
@@ -40,10 +42,10 @@ from spork.application.telemetry.event_delivery import EventLines
 from spork.application.telemetry.event_log import EventLog
 from spork.composition.admin import AdminContainer
 from spork.composition.admin_api import data_application
-from spork.composition.answers import answer_stages
+from spork.composition.answers import answer_maker
 from spork.composition.caching import CachingContainer
 from spork.composition.callers import CallersContainer
-from spork.composition.catalog import CatalogContainer
+from spork.composition.catalog import CatalogContainer, contracts_of_upstreams
 from spork.composition.channels import ChannelsContainer
 from spork.composition.codings import codings
 from spork.composition.decisions import Deciding
@@ -63,13 +65,14 @@ def empty_snapshot() -> Snapshot:
     return Snapshot("", Configuration(), RouteTable(()), {}, {})
 
 
-def _policies(plugins: PluginHost, *rooms: tuple[Policy, ...]) -> tuple[Policy, ...]:
+def _policies(plugins: PluginHost, contracts: Contracts, *rooms: tuple[Policy, ...]) -> tuple[Policy, ...]:
     """Every policy of routes, in the order of admission."""
     own = (
         VersionPolicy(go_on),
         TransformingPolicy(codings(), MsgspecJson()),
         EarlyPlugins(plugins.guards("before_credentials")),
         LatePlugins(plugins.guards("after_limits")),
+        ValidatePolicy(contracts, codings()),
     )
     return in_order((*own, *(policy for room in rooms for policy in room)))
 
@@ -104,6 +107,9 @@ class GatewayContainer(containers.DeclarativeContainer):
     plugins = providers.Singleton(PluginHost, configuration, clock)
     refusals = providers.Singleton(JsonProblemResponses, plugged=plugins.provided.reasons.call())
     clients = providers.Singleton(ClientAddress, trusted=configuration.provided.trusted_proxies)
+
+    #: By what routes check requests and answers: the catalog follows the documents they come from.
+    contracts = providers.Singleton(contracts_of_upstreams)
 
     nodes = providers.Container(NodesContainer, configuration=configuration)
     limits = providers.Container(
@@ -141,14 +147,14 @@ class GatewayContainer(containers.DeclarativeContainer):
         consumers=callers.consumers,
     )
 
-    policies = providers.Callable(_policies, plugins, callers.policies, limits.policies, upstreams.policies)
+    policies = providers.Callable(_policies, plugins, contracts, callers.policies, limits.policies, upstreams.policies)
     configurator = providers.Singleton(
         Configurator,
         current=current,
         registry=upstreams.registry,
         policies=policies,
         clock=clock,
-        answer_maker=providers.Object(answer_stages),
+        answer_maker=providers.Singleton(answer_maker, contracts),
         swapped=signals.provided.swapped,
     )
     live = providers.Singleton(_live_exchanges, clock, callers.revoked, callers.consumers, identity.provided.node)
@@ -183,6 +189,7 @@ class GatewayContainer(containers.DeclarativeContainer):
     )
     catalog = providers.Container(
         CatalogContainer,
+        contracts=contracts,
         configuration=configuration,
         clock=clock,
         current=current,

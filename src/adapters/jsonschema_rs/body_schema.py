@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from typing import Any, Final, NoReturn
 
 import jsonschema_rs
@@ -21,6 +22,8 @@ MAX_VISITS: Final = 8 * 1024 * 1024
 #: A run of digits that may be a whole number of more than 64 bits.
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
 _LARGEST: Final = 2**63 - 1
+#: Of a body that does not fit, as many places are told.
+_MOST_TOLD: Final = 10
 
 
 class SchemaRefused(ValueError):
@@ -49,13 +52,32 @@ class JsonBodySchema:
         self.max_bytes = max(4096, min(MAX_BYTES, MAX_VISITS // self.weight))
         self._unique = _mentions(schema, "uniqueItems")
 
+    def of_text(self, text: bytes) -> list[tuple[str, str, str]]:
+        """(pointer, keyword, sentence) of what does not fit of JSON text, ten at most. For `contract.Schema`."""
+        try:
+            return self.of_value(self._decoded(text))
+        except UnicodeDecodeError:
+            return [("", "json", "not UTF-8")]
+        except RecursionError:
+            return [("", "json", "nested too deeply")]
+        except ValueError as error:
+            return [("", "json", f"not JSON: {error}")]
+
+    def of_value(self, value: object) -> list[tuple[str, str, str]]:
+        """The same of a value."""
+        if self._validator.is_valid(value):
+            return []
+        found = islice(self._validator.iter_errors(value), _MOST_TOLD)
+        return [(_pointer(error.instance_path), str(error.kind.name), _said(error)) for error in found]
+
+    def _decoded(self, body: bytes) -> Any:
+        """The value of JSON text in which no name stands twice. Raises ValueError, RecursionError."""
+        bounded = self._unique and _LONG_NUMBER.search(body) is not None
+        return (_DECODE_BOUNDED if bounded else _DECODE)(body.decode("utf-8"))
+
     def problem(self, body: bytes) -> str | None:
         try:
-            text = body.decode("utf-8")
-            decode = _DECODE
-            if self._unique and _LONG_NUMBER.search(body) is not None:
-                decode = _DECODE_BOUNDED
-            document = decode(text)
+            document = self._decoded(body)
             if self._validator.is_valid(document):
                 return None
             found = next(self._validator.iter_errors(document))
@@ -67,6 +89,11 @@ class JsonBodySchema:
             return f"not JSON: {error}"
         where = "/" + "/".join(str(step) for step in found.instance_path)
         return f"{where[:200]}: {_said(found)}"
+
+
+def _pointer(path: Any) -> str:
+    """RFC 6901, bounded: names in it are the client's."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)[:200]
 
 
 def _why(error: Exception) -> str:

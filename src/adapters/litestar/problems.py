@@ -67,6 +67,8 @@ REASONS: dict[str, tuple[int, str]] = {
     "bad_subprotocol": (400, "None of the subprotocols is spoken here"),
     "screened": (403, "The request looks like an attack"),
     "unsupported_media_type": (415, "The request body has the wrong media type"),
+    "parameter_invalid": (400, "A parameter does not have the required form"),
+    "operation_unknown": (404, "There is no such operation"),
     "body_invalid": (422, "The request body does not have the required form"),
     "quota_exceeded": (429, "Too many requests"),
     "concurrency_exceeded": (429, "Too many requests at once"),

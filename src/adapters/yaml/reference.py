@@ -92,6 +92,7 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.RouteCache, "cache of routes"),
     (written.CacheQuery, "query of caches"),
     (written.Webhook, "webhook"),
+    (written.Validate, "validate"),
     (written.Api, "apis"),
     (written.Select, "select"),
     (written.Version, "versions"),

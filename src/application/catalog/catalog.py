@@ -14,6 +14,7 @@ from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spork.application.catalog.audiences import EVERYBODY, Audience
+from spork.application.catalog.contracts import Contracts
 from spork.application.catalog.documents import Documents, KeptDocument
 from spork.application.catalog.exposures import exposures, next_change
 from spork.application.catalog.site import NO_SITE, Site, read_site
@@ -47,7 +48,10 @@ class Text:
 class Catalog:
     """`merged` is what is served now; `documents` what it comes from."""
 
-    def __init__(self, current: Current, documents: Documents, clock: Clock) -> None:
+    def __init__(
+        self, current: Current, documents: Documents, clock: Clock, contracts: Contracts | None = None
+    ) -> None:
+        self.contracts = contracts
         self.documents = documents
         self.merged = Merged()
         #: What the pages show around the document.
@@ -123,6 +127,8 @@ class Catalog:
 
         steps = merging(self.sources(), exposures(configuration, now), resolve, self.policy.version)
         merged = await in_turns(steps, self._clock.monotonic)
+        if self.contracts is not None:
+            await self.contracts.follow(self.sources(), configuration, self._clock.monotonic)
         self._changes_at = next_change(configuration, now)
         self.merged = merged
         self._texts.clear()
@@ -172,7 +178,7 @@ class Catalog:
         configuration = self._current.snapshot.configuration
         return Title(
             self.policy.title,
-            configuration.revision or "1",
+            "1",
             self.site.intro,
             "https" if configuration.tls is not None else "",
         )
@@ -186,3 +192,5 @@ class Catalog:
             if kept.checked_at:
                 age = max(0.0, self._clock.unix() - kept.checked_at)
                 yield "gateway_openapi_document_age_seconds", (name,), age
+        if self.contracts is not None:
+            yield from self.contracts.samples()

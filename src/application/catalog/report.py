@@ -32,7 +32,7 @@ class CatalogReport:
             tuple(_document(kept, now) for kept in self._catalog.documents.kept.values()),
             _remarks(merged.left_out),
             tuple(stubs),
-            _remarks(merged.lost),
+            (*_remarks(merged.lost), *(() if self._catalog.contracts is None else self._catalog.contracts.remarks())),
         )
 
     async def document(

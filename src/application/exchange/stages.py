@@ -7,7 +7,7 @@ A route without any has no `AnswerStages` at all.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from spork.application.exchange.compression import Compression
 from spork.application.exchange.exchange import Exchange
@@ -26,6 +26,12 @@ _RANGES: Final = frozenset((b"range", b"if-range", b"accept-encoding"))
 _IDENTITY: Final[Header] = (b"accept-encoding", b"identity")
 
 
+class AnswerCheck(Protocol):
+    """Looks at a target's answers before anything is done to them."""
+
+    def sink(self, exchange: Exchange, inner: ResponseSink) -> ResponseSink: ...
+
+
 class AnswerStages:
     """The stages of one route, compiled; with them what they ask of the request's head."""
 
@@ -36,7 +42,9 @@ class AnswerStages:
         query: QueryTransform | None = None,
         when: When | None = None,
         version: VersionFields | None = None,
+        check: AnswerCheck | None = None,
     ) -> None:
+        self._check = check
         self._version = version
         self._selector = b""
         if version is not None and not version.version.selectors.keep:
@@ -61,6 +69,10 @@ class AnswerStages:
 
     def relayed(self, exchange: Exchange, fill: Fill | None = None) -> ResponseSink:
         """What a target's answer is written to; `fill` is put where the cache fills."""
+        sink = self._changed(exchange, fill)
+        return sink if self._check is None else self._check.sink(exchange, sink)
+
+    def _changed(self, exchange: Exchange, fill: Fill | None) -> ResponseSink:
         transform = self._transform
         if transform is None:
             return exchange.sink if fill is None else fill(exchange.sink)

@@ -29,6 +29,7 @@ from spork.application.guards.security import SecurityPolicy
 from spork.application.guards.shedding import SheddingPolicy
 from spork.application.guards.stale import StalePolicy
 from spork.application.guards.transform import TransformingPolicy
+from spork.application.guards.validate import ValidatePolicy
 from spork.application.guards.version import VersionPolicy
 from spork.application.guards.webhook import WebhookPolicy
 from spork.application.guards.websocket import WebSocketPolicies
@@ -53,6 +54,7 @@ ORDER: Final[tuple[type[Policy], ...]] = (
     DecodingPolicy,
     ScreenPolicy,
     SchemaPolicy,
+    ValidatePolicy,
     IdempotencyPolicy,
     StalePolicy,
     TransformingPolicy,

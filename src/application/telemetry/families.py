@@ -185,6 +185,13 @@ FAMILIES = (
         "Purges: admin, purge_method, method (an unsafe request), erasure.",
     ),
     Family(
+        "gateway_contract_violations_total",
+        "counter",
+        ("route", "where"),
+        "What did not fit the upstream's OpenAPI document: operation, path, query, header, media_type, body,"
+        " answer_status, answer_media_type, answer_body.",
+    ),
+    Family(
         "gateway_openapi_document_age_seconds",
         "gauge",
         ("upstream",),

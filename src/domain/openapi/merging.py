@@ -217,7 +217,7 @@ class _Merge:
     # ----------------------------------------------------------------------------------------------------- their text
 
     def carry(self) -> Iterator[None]:
-        self._give_ids()
+        yield from self._give_ids()
         for found in self._found:
             self._operations.append(self._carried(found))
             yield
@@ -227,7 +227,7 @@ class _Merge:
         for carrier in self._carriers.values():
             self._lost += carrier.lost.values()
 
-    def _give_ids(self) -> None:
+    def _give_ids(self) -> Iterator[None]:
         taken: set[str] = set()
         for found in self._found:
             local = found.operation.node.get("operationId")
@@ -245,6 +245,7 @@ class _Merge:
                 if key is not None:
                     ids = self._ids.setdefault((found.source.upstream, key), {})
                     ids.setdefault(found.exposure.route, name)
+            yield
 
     def _carrier(self, source: UpstreamDocument, route: str = "") -> Carrier:
         carrier = self._carriers.get(source.upstream)
@@ -364,7 +365,7 @@ class _Merge:
                 response = found.source.document.resolve(response)
             copy = carrier.carried(response)
             if copy is not None:
-                responses[str(status)] = copy
+                responses[str(status)] = described(copy)
         made = with_refusals(responses, statuses)
         return made or {"default": {"description": "An answer"}}
 
@@ -409,6 +410,8 @@ class _Merge:
             carrier = self._carrier(self._sources[upstream])
             carrier.needed = set()
             node = carrier.component(local)
+            if local[0] == "responses":
+                node = described(node)
             needs = frozenset(carrier.needed)
             self._components[key] = (node, needs)
             self._waiting |= dict.fromkeys(sorted(needs - done))
@@ -429,6 +432,13 @@ class _Merge:
 
 
 _NO_ROUTE: Final = "no route leads there"
+
+
+def described(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A response with the description that 3.1 asks for and 3.2 does not."""
+    if "$ref" in response or "description" in response:
+        return response
+    return {"description": str(response.get("summary") or "An answer"), **response}
 
 
 def target_paths(source: UpstreamDocument, operation: Operation, base: str) -> Iterable[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Any, Final
 
@@ -172,15 +173,21 @@ def refusal(status: int) -> tuple[str, Mapping[str, Any]]:
     return name, response
 
 
+@lru_cache(maxsize=64)
+def own_reference(status: int) -> str:
+    """The reference to a refusal's component."""
+    return f"#/components/responses/{refusal(status)[0]}"
+
+
 def with_refusals(responses: Mapping[str, Any], statuses: Iterable[int]) -> dict[str, Any]:
     """The responses of an operation with those of the gateway: a problem beside what the target answers with that status."""
     made = dict(responses)
     for status in sorted(statuses):
         key = str(status)
-        name, whole = refusal(status)
+        _, whole = refusal(status)
         theirs = made.get(key)
         if theirs is None:
-            made[key] = {"$ref": f"#/components/responses/{name}"}
+            made[key] = {"$ref": own_reference(status)}
         elif "$ref" not in theirs:
             content = theirs.get("content") or {}
             headers = {**whole.get("headers", {}), **(theirs.get("headers") or {})}

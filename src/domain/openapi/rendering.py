@@ -7,12 +7,13 @@ or component at a time, so that a large document never holds the event loop up.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from spork.domain.openapi.naming import SECTIONS
-from spork.domain.openapi.protection import PROBLEM, refusal
+from spork.domain.openapi.protection import PROBLEM, PROBLEM_TYPE, own_reference, refusal
 from spork.domain.openapi.publication import Merged, PublishedOperation
 
 _ORDER: Final = ("get", "head", "query", "post", "put", "patch", "delete", "options")
@@ -104,25 +105,29 @@ def _components(
     operations: list[PublishedOperation], merged: Merged, pieces: list[tuple[tuple[str, ...], Any]]
 ) -> Generator[None, None, None]:
     needed: set[tuple[str, str]] = set()
-    waiting = [need for operation in operations for need in operation.needs]
-    while waiting:
-        need = waiting.pop()
-        if need not in needed:
-            needed.add(need)
-            waiting.extend(merged.components[need][1] - needed)
+    for operation in operations:
+        waiting = list(operation.needs)
+        while waiting:
+            need = waiting.pop()
+            if need not in needed:
+                needed.add(need)
+                waiting.extend(merged.components[need][1] - needed)
+        yield
+    in_order = sorted(needed)
     refused: dict[str, Mapping[str, Any]] = {}
     used: set[str] = set()
     problem = False
     for operation in operations:
         for status, response in operation.node["responses"].items():
-            if isinstance(response, Mapping) and str(status).isdigit():
+            if "$ref" not in response:
+                problem = problem or PROBLEM_TYPE in (response.get("content") or ())
+            elif status.isdigit() and response["$ref"] == own_reference(int(status)):
                 name, whole = refusal(int(status))
-                if response.get("$ref") == f"#/components/responses/{name}":
-                    refused[name] = whole
-                problem = problem or "application/problem+json" in (response.get("content") or ())
+                refused[name] = whole
         used.update(scheme for one in operation.node["security"] for scheme in one)
+        yield
     for section in SECTIONS:
-        for key in sorted(key for key in needed if key[0] == section):
+        for key in in_order[bisect_left(in_order, (section, "")) : bisect_left(in_order, (section + "\0", ""))]:
             pieces.append((("components", *key), merged.components[key][0]))
             yield
         if section == "schemas" and (refused or problem):
@@ -147,19 +152,18 @@ def document_of(pieces: Iterable[tuple[tuple[str, ...], Any]]) -> dict[str, Any]
 
 def json_text(pieces: Iterable[tuple[tuple[str, ...], Any]]) -> Generator[None, None, bytes]:
     """The document as JSON, one piece a step."""
-    parts: list[str] = ["{"]
+    parts: list[bytes] = [b"{"]
     above: tuple[str, ...] = ()
     first = True
     for where, value in pieces:
         same = 0
         while same < len(above) and same < len(where) - 1 and above[same] == where[same]:
             same += 1
-        parts.append("}" * (len(above) - same))
-        if not first:
-            parts.append(",")
-        parts.extend(json.dumps(name) + ":{" for name in where[same:-1])
-        parts.append(json.dumps(where[-1]) + ":" + json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        text = "}" * (len(above) - same) + ("" if first else ",")
+        text += "".join(json.dumps(name) + ":{" for name in where[same:-1])
+        text += json.dumps(where[-1]) + ":" + json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        parts.append(text.encode("utf-8", "replace"))
         above, first = where[:-1], False
         yield
-    parts.append("}" * (len(above) + 1))
-    return "".join(parts).encode("utf-8", "replace")
+    parts.append(b"}" * (len(above) + 1))
+    return b"".join(parts)

@@ -10,7 +10,15 @@ from typing import Any, Final
 
 _BOUNDS: Final = (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum"))
 #: Members of objects that only 3.2 knows.
-_NEW: Final = ("itemSchema", "itemEncoding", "prefixEncoding", "dataValue", "serializedValue", "deviceAuthorizationUrl")
+_NEW: Final = (
+    "itemSchema",
+    "itemEncoding",
+    "prefixEncoding",
+    "dataValue",
+    "serializedValue",
+    "deviceAuthorizationUrl",
+    "nodeType",
+)
 
 
 def schema_31(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -56,6 +64,8 @@ def object_31(node: Mapping[str, Any]) -> Mapping[str, Any]:
     made = {name: value for name, value in node.items() if name not in _NEW}
     if "itemSchema" in node and "schema" not in node:
         made["schema"] = {}  # a sequence: each item is described there, the whole cannot be
+    if node.get("nodeType") == "attribute":
+        made["attribute"] = True
     if "dataValue" in node and "value" not in node:
         made["value"] = node["dataValue"]
     elif "serializedValue" in node and "value" not in node:

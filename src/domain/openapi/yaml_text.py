@@ -52,14 +52,15 @@ def member(name: str, value: Any, indent: str) -> list[str]:
 
 def yaml_text(pieces: Iterable[tuple[tuple[str, ...], Any]]) -> Generator[None, None, bytes]:
     """The document of (where, what) pieces (`rendering`), one piece a step."""
-    made: list[str] = []
+    parts: list[bytes] = []
     above: tuple[str, ...] = ()
     for where, value in pieces:
         same = 0
         while same < len(above) and same < len(where) - 1 and above[same] == where[same]:
             same += 1
-        made += [f"{'  ' * depth}{scalar(where[depth])}:" for depth in range(same, len(where) - 1)]
+        made = [f"{'  ' * depth}{scalar(where[depth])}:" for depth in range(same, len(where) - 1)]
         made += member(where[-1], value, "  " * (len(where) - 1))
+        parts.append(("\n".join(made) + "\n").encode("utf-8", "replace"))
         above = where[:-1]
         yield
-    return ("\n".join(made) + "\n").encode("utf-8", "replace")
+    return b"".join(parts)

@@ -26,7 +26,7 @@ from spork.adapters.yaml.written.channels import (
     SlowSubscriber,
 )
 from spork.adapters.yaml.written.decisions import Decisions
-from spork.adapters.yaml.written.openapi import Docs, OpenApiSource
+from spork.adapters.yaml.written.openapi import Docs, OpenApiSource, Validate
 from spork.adapters.yaml.written.plugins import PluginEntry
 from spork.adapters.yaml.written.routes import (
     Compression,
@@ -185,6 +185,7 @@ __all__ = [
     "Transform",
     "TransformWhen",
     "Upstream",
+    "Validate",
     "Version",
     "VersionExcept",
     "WebSocket",

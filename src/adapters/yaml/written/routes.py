@@ -28,6 +28,7 @@ from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
 from spork.adapters.yaml.written.headers import HeaderEdits as HeaderEdits
 from spork.adapters.yaml.written.headers import Headers as Headers
+from spork.adapters.yaml.written.openapi import Validate
 from spork.adapters.yaml.written.telemetry import RouteTrace
 from spork.adapters.yaml.written.transforms import Transform
 from spork.adapters.yaml.written.webhooks import Webhook
@@ -219,6 +220,7 @@ class Route(Written, frozen=True, kw_only=True):
         dict[str, Any], "Plugins that judge its requests, by name, with what each takes; asked in this order."
     ] = msgspec.field(default_factory=dict)
     webhook: Annotated[Webhook | None, "Take only webhooks that a provider signed."] = None
+    validate: Annotated[Validate | None, "Check requests and answers by the upstream's OpenAPI document."] = None
     transform: Annotated[Transform | None, "Changes of requests and answers."] = None
     stream: Annotated[Stream | None, "Policies of event streams."] = None
     websocket: Annotated[WebSocket | None, "Policies of WebSockets; left out: they pass byte for byte."] = None
