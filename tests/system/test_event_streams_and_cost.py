@@ -19,6 +19,7 @@ access_log: off
 upstreams:
   small: {{targets: ["http://127.0.0.1:{one}"], fallback: {{upstream: large, statuses: [429, 500]}}}}
   large: {{targets: ["http://127.0.0.1:{two}"]}}
+  failing: {{targets: ["http://127.0.0.1:{two}"], breaker: {{min_requests: 2, failure_ratio: 0.5, window: 60s, open_for: 60s}}}}
 routes:
   - {{name: beating, match: /beating, upstream: large, stream: {{heartbeat: 300ms}}}}
   - {{name: slow, match: /slow, upstream: large, stream: {{first_event: 1s, heartbeat: 200ms}}}}
@@ -34,6 +35,8 @@ routes:
     match: /priced
     upstream: large
     limits: [{{name: money, quota: 100, per: 1h, by: global, cost: {{header: X-Cost, reserve: 1, most: 500}}}}]
+  - {{name: early, match: /early, upstream: large, stream: {{heartbeat: 200ms, heartbeat_early: true}}}}
+  - {{name: failing, match: /failing, upstream: failing, stream: {{error_event: error}}}}
   - {{name: spare, match: /spare, upstream: small}}
 """
 
@@ -203,3 +206,40 @@ def test_a_status_of_the_first_model_leads_to_the_second_and_the_first_rests(wor
     wait_until(lambda: httpx.post(f"{world.gateway.url}/spare", json=body).json() == "small", 5, "its return")
     says(world.one, whole(400, b'"mine"'))
     assert httpx.post(f"{world.gateway.url}/spare", json=body).status_code == 400
+
+
+def early(world: World, accept: str = "text/event-stream") -> tuple[int, bytes]:
+    answer = httpx.get(world.gateway.url + "/early", headers={"accept": accept}, timeout=10)
+    return answer.status_code, answer.content
+
+
+def test_a_stream_begins_before_its_target_does(world: World) -> None:
+    says(world.two, 0.9, HEAD, chunk(b"data: 1\n\n"), b"0\r\n\r\n")
+    status, got = early(world)
+    assert (status, got.replace(b": \n\n", b"")) == (200, b"data: 1\n\n")
+    assert got.startswith(b": \n\n: \n\n")
+    says(world.two, HEAD, chunk(b"data: 1\n\n"), b"0\r\n\r\n")
+    assert early(world) == (200, b"data: 1\n\n"), "one that is quick is as it was"
+
+
+def test_what_goes_wrong_after_an_early_head_is_told_in_the_stream(world: World) -> None:
+    says(world.two, 0.5, whole(500, b'{"error": "model\nis away"}'))
+    status, got = early(world)
+    assert (status, got[got.index(b"event") :]) == (200, b'event: error\ndata: {"error": "model\ndata: is away"}\n\n')
+    says(world.two, 0.5, b"no http", cut=True)
+    status, got = early(world)
+    event, data = got[got.index(b"event") :].strip().split(b"\n")
+    assert (status, event) == (200, b"event: error")
+    assert json.loads(data[6:])["status"] == 502
+
+
+def test_nothing_begins_early_for_who_asks_for_something_else(world: World) -> None:
+    says(world.two, 0.5, whole(429, b"{}"))
+    assert early(world, "application/json") == (429, b"{}")
+
+
+def test_an_error_event_counts_against_the_target(world: World) -> None:
+    for _ in range(2):
+        says(world.two, HEAD, chunk(b"data: 1\n\neve"), 0.1, chunk(b"nt: error\r\ndata: x\r\n\r\n"), b"0\r\n\r\n")
+        assert httpx.get(world.gateway.url + "/failing", timeout=10).status_code == 200
+    wait_until(lambda: httpx.get(world.gateway.url + "/failing", timeout=10).status_code == 503, 10, "an open circuit")

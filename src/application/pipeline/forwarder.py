@@ -22,11 +22,12 @@ from spork.application.live.registry import STREAM, LiveExchanges
 from spork.application.pipeline.admission import NO_ROUTE, Admission, admit, begin_trace, route
 from spork.application.pipeline.by_body import choose
 from spork.application.pipeline.cached import CacheStop
+from spork.application.pipeline.early_stream import begin_early
 from spork.application.pipeline.own_fields import own_fields
 from spork.application.pipeline.redirects import redirect
 from spork.application.pipeline.sender import Sender
 from spork.application.pipeline.server_timing import server_timing
-from spork.application.pipeline.streaming import copy, copy_events, live_copy, live_kind, unbuffered
+from spork.application.pipeline.streaming import ERROR_EVENT, copy, copy_events, live_copy, live_kind, unbuffered
 from spork.application.pipeline.tunnel import live_splice, splice
 from spork.application.pipeline.websockets import SUBPROTOCOL, WebSocketRelay, compressed, judge_again
 from spork.application.upstreams.transport import UpstreamResponse
@@ -140,6 +141,8 @@ class Forwarder:
         upstream = plan.upstream or exchange.snapshot.upstreams.get(exchange.params.get(plan.upstream_param, ""))
         if upstream is None:
             return self.answer_verdict(exchange, NO_ROUTE)
+        if plan.stream is not None and plan.stream.heartbeat_early:
+            begin_early(exchange, plan.stream.heartbeat)
         sent = await self._sender.send(exchange, plan, upstream)
         if isinstance(sent, Denial | LocalResponse):
             return self.answer_verdict(exchange, sent)
@@ -150,7 +153,7 @@ class Forwarder:
             rest = self.relay(exchange, plan, response)
             if rest is not None:
                 await rest
-            result = upstream.judge(response.status)
+            result = upstream.judge(response.status) if exchange.reason != ERROR_EVENT else CallResult.FAILED
         except FaultError as error:
             result = result_of_fault(error.fault)
             why = cause(error.fault)

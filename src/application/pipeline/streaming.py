@@ -15,7 +15,7 @@ from spork.application.kernel.streams import ResponseSink
 from spork.application.live.endings import Ending
 from spork.application.live.registry import DOWNLOAD, STREAM, LiveExchanges
 from spork.application.upstreams.transport import UpstreamResponse
-from spork.domain.http.event_stream import HEARTBEAT, EventBoundaries, StreamPolicy, retry_line
+from spork.domain.http.event_stream import HEARTBEAT, EventBoundaries, EventNames, StreamPolicy, retry_line
 from spork.domain.http.head import Header
 from spork.domain.outcomes import ANSWERED, Fault, FaultKind, Side
 
@@ -25,6 +25,8 @@ LONG: Final = 1024 * 1024
 _LAST_EVENT: Final = 2.0
 #: The least silence, seconds, that an event stream may have without a policy: much longer than other answers.
 PATIENCE: Final = 300.0
+#: The reason of an exchange whose target told its failure by an event.
+ERROR_EVENT: Final = "error_event"
 _NO_POLICY: Final = StreamPolicy()
 
 
@@ -105,7 +107,8 @@ async def copy_events(
     boundaries = EventBoundaries(lines=_is_ndjson(response.headers))
     boundaries.advance(begun)
     response.patience(policy.idle or PATIENCE)
-    watching = _Watching(sink, boundaries)
+    watching = _Watching(sink, boundaries, policy.error_event)
+    watching.look(begun)
     began = heard = beat = clock()
     reading: asyncio.Future[bytes] = asyncio.ensure_future(response.read())
     try:
@@ -153,6 +156,8 @@ async def copy_events(
                 if boundaries.between and not sink.paused and not _is_ndjson(response.headers):
                     watching.inner.write(HEARTBEAT)
     finally:
+        if watching.failed:
+            exchange.reason = exchange.reason or ERROR_EVENT
         if not reading.done():
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -163,12 +168,24 @@ async def copy_events(
 class _Watching(PassingSink):
     """Notes what passes."""
 
-    def __init__(self, inner: ResponseSink, boundaries: EventBoundaries) -> None:
+    def __init__(self, inner: ResponseSink, boundaries: EventBoundaries, error_event: str = "") -> None:
         super().__init__(inner)
         self._boundaries = boundaries
+        self._names = EventNames(error_event) if error_event else None
+
+    @property
+    def failed(self) -> bool:
+        """An event that means failure was among what passed."""
+        return self._names is not None and self._names.seen
+
+    def look(self, data: bytes) -> None:
+        """What was written before."""
+        if self._names is not None:
+            self._names.advance(data)
 
     def write(self, data: bytes) -> None:
         self._boundaries.advance(data)
+        self.look(data)
         self.inner.write(data)
 
 

@@ -19,6 +19,10 @@ class StreamPolicy:
     idle: float = 0.0
     lifetime: float = 0.0
     retry: float = 0.0
+    #: The gateway begins the answer by itself when the target has not after `heartbeat` seconds.
+    heartbeat_early: bool = False
+    #: Events of this name mean that the target failed, whatever status it began with; "" for none.
+    error_event: str = ""
 
 
 class EventBoundaries:
@@ -46,6 +50,26 @@ class EventBoundaries:
         if not self._tail:
             return True
         return self._tail.replace(b"\r\n", b"\n").replace(b"\r", b"\n").endswith(self._end)
+
+
+class EventNames:
+    """Follows a stream and tells whether an event of one name has been in it."""
+
+    __slots__ = ("_rest", "_wanted", "seen")
+
+    def __init__(self, name: str) -> None:
+        self._wanted = (b"event:" + name.encode(), b"event: " + name.encode())
+        self._rest = b""
+        self.seen = False
+
+    def advance(self, data: bytes) -> None:
+        """Take in what passes."""
+        if self.seen:
+            return
+        text = (self._rest + data).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = text.split(b"\n")
+        self._rest = lines.pop()[:512]
+        self.seen = any(line in self._wanted for line in lines)
 
 
 def retry_line(seconds: float) -> bytes:

@@ -74,6 +74,24 @@ class Stream(WrittenPolicy, frozen=True):
     idle: Annotated[Duration, "Longest silence of the target, instead of timeouts.idle. 0: as for others."] = 0.0
     lifetime: Annotated[Duration, "Longest life; then the stream ends between two events. 0: any."] = 0.0
     retry: Annotated[Duration, "What clients are told to wait when the gateway ends a stream. 0: nothing."] = 0.0
+    heartbeat_early: Annotated[
+        bool,
+        "Begin the answer with 200 and heartbeats when the target has not after `heartbeat`, for clients whose Accept asks for"
+        " an event stream. What goes wrong after that is told as an event `error`.",
+    ] = False
+    error_event: Annotated[
+        str, "Events of this name count as a failure of the target: for breakers, outliers and logs. Empty: none."
+    ] = ""
 
     def compiled(self) -> StreamPolicy:
-        return StreamPolicy(self.heartbeat, self.first_event, self.idle, self.lifetime, self.retry)
+        if self.heartbeat_early and not self.heartbeat:
+            raise ValueError("heartbeat_early has no effect without heartbeat")
+        return StreamPolicy(
+            self.heartbeat,
+            self.first_event,
+            self.idle,
+            self.lifetime,
+            self.retry,
+            self.heartbeat_early,
+            self.error_event,
+        )
