@@ -332,6 +332,7 @@ class AdminContainer(containers.DeclarativeContainer):
     nodes: providers.Dependency[Any] = providers.Dependency()
     board: providers.Dependency[Any] = providers.Dependency()
     live_exchanges: providers.Dependency[Any] = providers.Dependency()
+    connections: providers.Dependency[Any] = providers.Dependency()
     channels: providers.Dependency[Any] = providers.Dependency()
     mirrors: providers.Dependency[Any] = providers.Dependency()
     decisions: providers.Dependency[Any] = providers.Dependency()
@@ -384,7 +385,7 @@ class AdminContainer(containers.DeclarativeContainer):
         upstreams.control,
         quotas,
         callers.control,
-        live_exchanges,
+        connections,
         caching.operations,
         channels,
         catalog.report,

@@ -52,6 +52,7 @@ from spork.composition.decisions import Deciding
 from spork.composition.fleet import FleetContainer, NodesContainer
 from spork.composition.identity import read_identity
 from spork.composition.limits import LimitsContainer
+from spork.composition.live import LiveContainer
 from spork.composition.signals import Signals
 from spork.composition.telemetry import TelemetryContainer
 from spork.composition.upstreams import UpstreamsContainer
@@ -158,6 +159,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         swapped=signals.provided.swapped,
     )
     live = providers.Singleton(_live_exchanges, clock, callers.revoked, callers.consumers, identity.provided.node)
+    fleet_live = providers.Container(LiveContainer, configuration=configuration, live=live, node=identity.provided.node)
     admission = providers.Singleton(Admission, current=current, clock=clock, chance=chance, clients=clients)
     sender = providers.Singleton(
         Sender,
@@ -244,6 +246,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         nodes=nodes.nodes,
         board=nodes.board,
         live_exchanges=live,
+        connections=fleet_live.control,
         channels=channels.service,
         mirrors=upstreams.mirrors,
         explainer=explainer,

@@ -97,6 +97,7 @@ async def running(container: GatewayContainer, configuration: Configuration) -> 
         await stack.enter_async_context(container.upstreams.running())
         await stack.enter_async_context(container.caching.running())
         await stack.enter_async_context(container.channels.running())
+        await stack.enter_async_context(container.fleet_live.running())
         await stack.enter_async_context(container.catalog.running())
         await stack.enter_async_context(container.callers.running())
         await stack.enter_async_context(container.admin.running())

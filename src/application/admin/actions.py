@@ -114,12 +114,12 @@ class Actions:
 
     async def close_connection(self, id: str) -> Prepared:
         control = _there(self._controls.connections, "live connections")
-        view = control.view(id)
+        view = await now_or_later(control.view(id))
         if view is None:
-            raise OperationRefused("not_found", f"No live connection {id} at this node.")
+            raise OperationRefused("not_found", f"No live connection {id}.")
 
         async def perform() -> str | None:
-            return None if control.close(id) else "over already"
+            return None if await now_or_later(control.close(id)) else "over already"
 
         who = view.consumer or view.subject or view.client
         return Prepared(

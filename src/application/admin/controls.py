@@ -127,11 +127,11 @@ class ChannelControl(Protocol):
 
 
 class ConnectionControl(Protocol):
-    """Live exchanges of this process: WebSockets, event streams, long downloads."""
+    """Live exchanges of the fleet: WebSockets, event streams, long downloads. Ids of other nodes are `NUMBER@NODE`."""
 
-    def views(self, consumer: str = "", route: str = "", kind: str = "") -> list[ConnectionView]: ...
+    def views(self, consumer: str = "", route: str = "", kind: str = "") -> Soon[list[ConnectionView]]: ...
 
-    def view(self, id: str) -> ConnectionView | None: ...
+    def view(self, id: str) -> Soon[ConnectionView | None]: ...
 
     def close(self, id: str) -> bool:
         """End it as an operator; False when it is over already."""

@@ -147,12 +147,14 @@ def _subjects(queries: Queries, controls: Controls) -> list[HTTPRouteHandler]:
 
     @get(
         "/connections",
-        summary="Live WebSockets, event streams and long downloads of this node",
-        sync_to_thread=False,
+        summary="Live WebSockets, event streams and long downloads of the fleet",
         **READ,
     )
-    def connections(consumer: Text = "", route: Text = "", kind: Text = "", top: Top = 1000) -> Items[ConnectionView]:
-        rows = controls.connections.views(consumer, route, kind) if controls.connections is not None else []
+    async def connections(
+        consumer: Text = "", route: Text = "", kind: Text = "", top: Top = 1000
+    ) -> Items[ConnectionView]:
+        control = controls.connections
+        rows = await now_or_later(control.views(consumer, route, kind)) if control is not None else []
         return queries.items(rows[:top], total=len(rows))
 
     @get("/channels", summary="Channels of this node: who listens to what", sync_to_thread=False, **READ)
