@@ -37,6 +37,10 @@ routes:
     limits: [{{name: money, quota: 100, per: 1h, by: global, cost: {{header: X-Cost, reserve: 1, most: 500}}}}]
   - {{name: early, match: /early, upstream: large, stream: {{heartbeat: 200ms, heartbeat_early: true}}}}
   - {{name: failing, match: /failing, upstream: failing, stream: {{error_event: error}}}}
+  - name: behind
+    match: /behind
+    upstream: large
+    limits: [{{name: rows, quota: 100, per: 1h, by: global, cost: {{trailer: X-Rows, reserve: 1, most: 500}}}}]
   - {{name: spare, match: /spare, upstream: small}}
 """
 
@@ -243,3 +247,15 @@ def test_an_error_event_counts_against_the_target(world: World) -> None:
         says(world.two, HEAD, chunk(b"data: 1\n\neve"), 0.1, chunk(b"nt: error\r\ndata: x\r\n\r\n"), b"0\r\n\r\n")
         assert httpx.get(world.gateway.url + "/failing", timeout=10).status_code == 200
     wait_until(lambda: httpx.get(world.gateway.url + "/failing", timeout=10).status_code == 503, 10, "an open circuit")
+
+
+def test_a_cost_behind_the_answer_is_charged(world: World) -> None:
+    left = []
+    for rows in (40, 59, 1):
+        says(world.two, HEAD, chunk(b"data: 1\n\n"), b"0\r\nX-Rows: %d\r\nX-Other: 7\r\n\r\n" % rows)
+        answer = httpx.get(world.gateway.url + "/behind", timeout=10)
+        assert (answer.status_code, answer.content) == (200, b"data: 1\n\n")
+        assert "x-rows" not in answer.headers
+        left.append(answer.headers["ratelimit"])
+    assert [int(text.partition("r=")[2].partition(";")[0]) for text in left] == [99, 59, 0]
+    assert httpx.get(world.gateway.url + "/behind", timeout=10).status_code == 429

@@ -7,20 +7,24 @@ from typing import Final
 import httptools
 
 from spork.adapters.http1 import faults
+from spork.domain.http.head import Header
 
 _HEAD: Final = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 _OVERHEAD: Final = 65536
+#: Trailer fields that are kept; more are read and dropped.
+_MOST_TRAILERS: Final = 64
 _OVERHEAD_PER_CHUNK: Final = 64
 
 
 class ChunkedBody:
-    """Decodes one chunked body after another. Trailers are read and dropped: they are no header of anybody's.
+    """Decodes one chunked body after another. Trailers are kept beside it: they are no header of anybody's,
+    and nobody is sent them.
 
     llhttp skips line ends between messages, so that bytes after the last chunk could pass unseen: the end is taken
     as clean only if the stream's last five bytes are those of an ending, see `_clean`.
     """
 
-    __slots__ = ("_body", "_chunks", "_ended", "_fed", "_out", "_parser", "_surplus", "_tail")
+    __slots__ = ("_body", "_chunks", "_ended", "_fed", "_out", "_parser", "_surplus", "_tail", "trailers")
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -31,9 +35,11 @@ class ChunkedBody:
         self._out: list[bytes] = []
         self._ended = False
         self._surplus = False
+        self.trailers: list[Header] = []
         self._fed = self._body = self._chunks = 0
         self._tail = b""
         self._parser.feed_data(_HEAD)
+        self.trailers = []
 
     def feed(self, data: bytes) -> tuple[list[bytes], bool, bool]:
         """The pieces in `data`, whether the body ended, whether bytes came after its end. Raises FaultError.
@@ -62,6 +68,10 @@ class ChunkedBody:
 
     def on_chunk_header(self) -> None:
         self._chunks += 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._ended and len(self.trailers) < _MOST_TRAILERS:
+            self.trailers.append((name.lower(), value))
 
     def on_body(self, data: bytes) -> None:
         if not self._ended:  # else it is the body of a message nobody asked for

@@ -10,7 +10,7 @@ turns back: a connection whose reader does not end with `keep` must not carry an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from spork.adapters.http1 import faults
@@ -47,6 +47,7 @@ class ResponseReader:
     keep = True
     keep_alive: float | None = None
     headers: list[Header]
+    trailers: Sequence[Header] = ()
     _interim = 0
     _remaining = 0
     _partial: bytearray | None = None
@@ -199,5 +200,7 @@ class ResponseReader:
             self.buffered += len(piece)
         if ended:
             self.phase = DONE
+            if self._chunked.trailers:
+                self.trailers = self._chunked.trailers
             if surplus:
                 self.keep = False

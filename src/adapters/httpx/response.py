@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import httpx
@@ -56,6 +56,9 @@ class HttpxResponse:
 
     `over` is called once, with whether that has happened; if not, it has to discard the response.
     """
+
+    #: This transport does not see them.
+    trailers: Sequence[Header] = ()
 
     def __init__(
         self,

@@ -36,6 +36,7 @@ class Reply:
     headers: list[Header] = field(default_factory=list)
     pieces: list[bytes] = field(default_factory=list)
     cut: bool = False
+    trailers: list[Header] = field(default_factory=list)
 
 
 Handler = Callable[[Received], "Reply | Awaitable[Reply]"]
@@ -74,6 +75,7 @@ class MemoryResponse:
     def __init__(self, reply: Reply) -> None:
         self.status = reply.status
         self.headers = list(reply.headers)
+        self.trailers = list(reply.trailers)
         self._pieces = list(reply.pieces)
         self._cut = reply.cut
         self.closed = False

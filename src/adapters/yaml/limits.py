@@ -107,13 +107,15 @@ def _limit(
 def _price(cost: int | written.CostFromAnswer, path: str, findings: Findings) -> CostSource | None:
     if not isinstance(cost, written.CostFromAnswer):
         return None
-    if bool(cost.fields) == bool(cost.header):
-        findings.add(path, "takes either fields or header", "for example fields: {usage.total_tokens: 1}")
+    if (bool(cost.fields), bool(cost.header), bool(cost.trailer)).count(True) != 1:
+        findings.add(path, "takes one of fields, header and trailer", "for example fields: {usage.total_tokens: 1}")
         return None
     if cost.reserve > cost.most:
         findings.add(child(path, "reserve"), f"is more than most, {cost.most}")
     header = cost.header.lower().encode("ascii", "replace")
-    return CostSource(header, tuple(cost.fields.items()), cost.reserve, cost.most, cost.missing, cost.merge)
+    return CostSource(header, tuple(cost.fields.items()), cost.reserve, cost.most, cost.missing, cost.merge,
+        cost.trailer.lower().encode("ascii", "replace"),
+    )  # fmt: skip
 
 
 def _period(per: str | None) -> tuple[float, str]:

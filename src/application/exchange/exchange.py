@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -77,6 +77,7 @@ class Exchange:
         "trace_fields",
         "trace_trusted",
         "traceparent",
+        "trailers",
         "unix",
         "upstream_name",
         "upstream_seconds",
@@ -107,6 +108,8 @@ class Exchange:
         self.asked_host = b""
         self.plan: RoutePlan | None = None
         self.params: dict[str, str] = {}
+        #: What came behind the target's answer; kept where somebody asks for it.
+        self.trailers: Sequence[Header] = ()
         #: Fields of the JSON body that routes are told apart by.
         self.body_values: dict[str, str] | None = None
         #: What a prefix route left of the path, with its leading slash, or b"".

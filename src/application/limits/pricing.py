@@ -44,7 +44,7 @@ class CostReader(PassingSink):
                 kind = value.partition(b";")[0].strip().lower()
             elif name == b"content-encoding" and value.lower() != b"identity":
                 coded = True
-            if any(source.header == name for source in self._sources) and value.strip().isdigit() and len(value) < 16:
+            if any(source.header == name for source in self._sources) and _is_number(value):
                 self._headers[name] = int(value)
         if self._paths and not coded:
             if kind == b"text/event-stream":
@@ -71,7 +71,14 @@ class CostReader(PassingSink):
         if self._kept:
             whole, self._kept = b"".join(self._kept), None
             self._read(whole)
-        return source.units(self._values, self._headers.get(source.header))
+        name = b"trailer " + source.trailer if source.trailer else source.header
+        return source.units(self._values, self._headers.get(name))
+
+    def ended(self, trailers: Sequence[Header]) -> None:
+        """The answer is over, and `trailers` came behind it."""
+        for name, value in trailers:
+            if any(source.trailer == name for source in self._sources) and _is_number(value):
+                self._headers[b"trailer " + name] = int(value)
 
     def _read(self, text: bytes) -> None:
         try:
@@ -88,6 +95,10 @@ class CostReader(PassingSink):
             elif merge == "max":
                 found = max(found, self._values.get(name, found))
             self._values[name] = found
+
+
+def _is_number(value: bytes) -> bool:
+    return value.strip().isdigit() and len(value) < 16
 
 
 class Settlement:
@@ -108,6 +119,8 @@ class Settlement:
 
     def __call__(self, exchange: Exchange) -> None:
         due: list[Charge] = []
+        if exchange.trailers:
+            self._reader.ended(exchange.trailers)
         for charge, source in self._charges:
             units = cost_of(exchange, self._reader.units(source), source)
             exchange.cost_units = max(exchange.cost_units, units)

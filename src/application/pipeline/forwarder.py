@@ -161,6 +161,8 @@ class Forwarder:
                 exchange.trace.cut(error.fault.kind.value, self._monotonic())
             raise
         finally:
+            if exchange.costed:
+                exchange.trailers = response.trailers
             response.close()
             target.upstream.settle(target, permit, result, seconds, self._monotonic(), why)
         return None

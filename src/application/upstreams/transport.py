@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -66,6 +66,10 @@ class UpstreamResponse(Protocol):
     @property
     def headers(self) -> list[Header]:
         """End-to-end headers: hop-by-hop ones and framing removed, Content-Length kept when it is certain."""
+
+    @property
+    def trailers(self) -> Sequence[Header]:
+        """Fields that came behind the body, once it has ended; empty where the transport does not see them."""
 
     def take(self) -> tuple[bytes, bool]:
         """What has arrived and was not read yet, and whether that is the clean end. Never suspends."""

@@ -15,7 +15,7 @@ MOST_JSON: Final = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class CostSource:
-    """Where an answer states its cost: a response header, or JSON `fields` (dotted names) with weights.
+    """Where an answer states its cost: a response header or trailer, or JSON `fields` (dotted names) with weights.
 
     The sum is floored at 0 and capped at `most`; `missing` when nothing was found. `merge` says what becomes of a field
     that a stream states again: last, max or sum.
@@ -27,10 +27,11 @@ class CostSource:
     most: int = 1_000_000
     missing: int = 0
     merge: str = "last"
+    trailer: bytes = b""
 
     def units(self, values: Mapping[str, int], header: int | None) -> int | None:
-        """The cost for what was found; None when nothing was."""
-        if self.header:
+        """The cost for what was found, `header` in the header or trailer; None when nothing was."""
+        if self.header or self.trailer:
             return None if header is None else min(max(header, 0), self.most)
         found = [values[name] * weight for name, weight in self.fields if name in values]
         return min(max(sum(found), 0), self.most) if found else None

@@ -22,6 +22,9 @@ class CostFromAnswer(Written, frozen=True):
         dict[str, Count], "JSON fields of the answer (dotted names) and their weights; also in event streams."
     ] = msgspec.field(default_factory=dict)
     header: Annotated[str, "Response header with the cost as a whole number, instead of fields."] = ""
+    trailer: Annotated[str, "Trailer field of a chunked answer with the cost as a whole number, instead of fields."] = (
+        ""
+    )
     reserve: Annotated[Positive, "Units charged at admission."] = 1
     most: Annotated[Positive, "The largest cost of one answer."] = 1_000_000
     missing: Annotated[Count, "The cost of an answer without error that does not tell it."] = 0
