@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, cast
@@ -96,6 +97,9 @@ class RedisRateLimiter:
         self._under_way = 0
         #: Calls of requests that came to nothing since the latest that was answered.
         self._unanswered = 0
+        #: Since when the store has not answered (0.0: it does), and when it did not before, Unix seconds.
+        self._away_since = 0.0
+        self._outages: deque[tuple[float, float]] = deque(maxlen=16)
         self._keeper: asyncio.Task[None] | None = None
         self._counts = {"calls": 0, "requests": 0, "timeouts": 0, "errors": 0}
 
@@ -124,11 +128,26 @@ class RedisRateLimiter:
 
     def settle(self, charges: Sequence[Charge], at: float, now: float | None = None) -> None:
         back = [charge._replace(cost=-charge.cost) for charge in charges if charge.cost < 0]
-        if back:
-            self.refund(back, at, now)
+        back = [charge for charge in back if charge.limit.algorithm != "concurrency"]
+        if back and not self._was_away(at):
+            self._settlements.give_back(back, round(at * MICROS), now)
         more = [charge for charge in charges if charge.cost > 0 and charge.limit.algorithm != "concurrency"]
         if more:
             self._settlements.add(more, now)
+
+    def _was_away(self, at: float) -> bool:
+        """Whether the store was away at this Unix time: then it never took what was charged."""
+        return (self._away_since > 0.0 and at >= self._away_since) or any(
+            began <= at <= ended for began, ended in self._outages
+        )
+
+    def _answered(self) -> None:
+        if self._away_since:
+            self._outages.append((self._away_since, self._clock()))
+            self._away_since = 0.0
+
+    def _missed(self) -> None:
+        self._away_since = self._away_since or self._clock()
 
     async def reset(self, limit: Limit, identity: str) -> None:
         """Raises OSError when the store did not do it: an operator must know."""
@@ -274,12 +293,14 @@ class RedisRateLimiter:
         if not isinstance(answer, bytes):
             self._counts["errors"] += 1
             self._unanswered += 1
+            self._missed()
             self.health.failed(answer)
             for asked in batch.asked:
                 asked.answers = [None] * len(asked.charges)
                 self._settle(asked)
             return
         self._unanswered = 0
+        self._answered()
         self.health.succeeded()
         micros = time_of(answer)
         at = micros / MICROS
@@ -304,11 +325,13 @@ class RedisRateLimiter:
         """One call's answer, for everyone in it."""
         if isinstance(answer, bytes):
             self._unanswered = 0
+            self._answered()
             self.health.succeeded()
             note_answers(answer, members)
         else:
             self._counts["errors"] += 1
             self._unanswered += 1
+            self._missed()
             self.health.failed(answer)
             note_failure(members)
         for asked, _, _ in members:
@@ -334,6 +357,7 @@ class RedisRateLimiter:
             return
         self._counts["timeouts"] += 1
         self._unanswered += 1
+        self._missed()
         self.health.failed("no answer in time" if batch.task is not None else "no call went out in time")
         if batch.task is not None:
             batch.task.cancel()
@@ -432,6 +456,7 @@ class RedisRateLimiter:
             log.exception("limits: the shared store's client failed")
             self.health.failed(error)
             return
+        self._answered()
         self.health.succeeded()
         if self._under_way < LANES:  # else requests do not get through, whatever a probe of its own says
             self._unanswered = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -27,8 +28,11 @@ _AT_ONCE: Final = 256
 _MARKED: Final = b"3600000"
 _AGAIN_AFTER: Final = 0.25
 
-#: A charge, its id, and the time it is said to be made at (None: the store's).
-_Due = tuple[Charge, bytes, float | None]
+_AT: Final = struct.Struct(">d")
+
+#: A charge, its id, the time it is said to be made at (None: the store's), and, where units go back, the store's microseconds at
+#: which they were charged; -1 where they are owed.
+_Due = tuple[Charge, bytes, float | None, int]
 
 
 class Settlements:
@@ -44,6 +48,7 @@ class Settlements:
         self._timeout = timeout
         self._slack = slack
         self._script = Script(LUA / "settle.lua")
+        self._refund = Script(LUA / "refund.lua")
         self._due: deque[_Due] = deque()
         self._round: asyncio.Task[None] | None = None
         self._run = os.urandom(6).hex().encode("ascii")
@@ -56,9 +61,16 @@ class Settlements:
 
     def add(self, charges: Sequence[Charge], now: float | None) -> None:
         """Owe these units more to the store; `now` None is its own time."""
+        self._owe(charges, now, -1)
+
+    def give_back(self, charges: Sequence[Charge], at: int, now: float | None) -> None:
+        """Have these units, charged at `at`, given back."""
+        self._owe(charges, now, at)
+
+    def _owe(self, charges: Sequence[Charge], now: float | None, at: int) -> None:
         for charge in charges:
             self._number += 1
-            self._due.append((charge, b"%b-%d" % (self._run, self._number), now))
+            self._due.append((charge, b"%b-%d" % (self._run, self._number), now, at))
         while len(self._due) > MOST:
             self._due.popleft()
             self.dropped += 1
@@ -85,11 +97,11 @@ class Settlements:
 
     async def _send(self, due: list[_Due]) -> list[_Due]:
         """Those that the store did not take."""
-        groups: dict[tuple[int, float | None], list[_Due]] = {}
+        groups: dict[tuple[int, float | None, bool], list[_Due]] = {}
         for each in due:
             slot = slot_of(self._wire.key(each[0])) if self._cluster else 0
-            groups.setdefault((slot, each[2]), []).append(each)
-        calls = [self._call(group, now) for (_, now), group in groups.items()]
+            groups.setdefault((slot, each[2], each[3] >= 0), []).append(each)
+        calls = [self._back(group, now) if back else self._call(group, now) for (_, now, back), group in groups.items()]
         try:
             async with asyncio.timeout(self._timeout):
                 answers = await self._caller.run(calls)
@@ -110,9 +122,19 @@ class Settlements:
         keys: list[bytes] = []
         packed: list[bytes] = []
         micros = int((time.time() if now is None else now) * 1_000_000 + 0.5)
-        for charge, mark, _ in group:
+        for charge, mark, _, _ in group:
             key = self._wire.key(charge)
             keys += (key, key + b":settled:" + mark)
             packed.append(self._wire.pack(charge, micros))
         stated = b"-1" if now is None else b"%d" % micros
         return self._script, keys, (stated, b"".join(packed), self._slack, _MARKED)
+
+    def _back(self, group: list[_Due], now: float | None) -> Call:
+        keys: list[bytes] = []
+        packed: list[bytes] = []
+        for charge, mark, _, at in group:
+            key = self._wire.key(charge)
+            keys += (key, key + b":settled:" + mark)
+            packed.append(_AT.pack(at) + self._wire.pack(charge, at))
+        stated = b"-1" if now is None else b"%d" % int(now * 1_000_000 + 0.5)
+        return self._refund, keys, (stated, b"".join(packed), _MARKED)

@@ -1,7 +1,8 @@
 -- Gives units back that were charged at a known time, never more than were taken. One act of domain/{gcra,windows}.refund.
 --
--- KEYS     one per charge
+-- KEYS     one per charge; with ARGV[3] each followed by its mark
 -- ARGV[1]  now in microseconds, or -1 for this server's clock
+-- ARGV[3]  optional: milliseconds that marks are kept; what has a mark already was given back
 -- ARGV[2]  per charge '>d', when it was charged in microseconds, and '>Bddddddd' as for acquire
 
 local now = tonumber(ARGV[1])
@@ -102,9 +103,11 @@ end
 
 local refunds = {gcra, sliding, log, fixed, calendar}
 local position = 1
-for i = 1, #KEYS do
+local marked = ARGV[3]
+for i = 1, #KEYS, marked and 2 or 1 do
   local code, cost, quota, p, a, b, c, d
   at, code, cost, quota, p, a, b, c, d, position = struct.unpack('>dBddddddd', ARGV[2], position)
-  if refunds[code] and cost > 0 then refunds[code](KEYS[i], cost, quota, p, a, b, c, d) end
+  local once = not marked or redis.call('SET', KEYS[i + 1], 1, 'NX', 'PX', marked)
+  if refunds[code] and cost > 0 and once then refunds[code](KEYS[i], cost, quota, p, a, b, c, d) end
 end
 return #KEYS
