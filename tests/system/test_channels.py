@@ -307,6 +307,11 @@ async def test_subscriptions_are_told_and_listed(world: World) -> None:
             listed = await get(world.two, f"{HUB}/subscriptions", watching)
             assert document in listed.json()["subscriptions"]
             assert 'rel="mercure"; last-event-id="urn:uuid:' in listed.headers["link"]
+            of_matcher = await get(world.two, f"{HUB}/subscriptions/exact/public%2Fseen", watching)
+            assert of_matcher.json()["subscriptions"] == [document]
+            one = await get(world.two, document["id"], watching)
+            assert one.json() == document
+            assert (await get(world.two, document["id"] + "x", watching)).status_code == 404
             assert (await get(world.two, f"{HUB}/subscriptions")).status_code == 401
             assert (await get(world.two, f"{HUB}/subscriptions", token(("subscribe", "x")))).status_code == 403
         ended = json.loads((await news.next())["data"])
@@ -501,7 +506,7 @@ async def test_a_personal_socket_is_its_owners_and_hears_what_services_send(worl
             about = operator.get("/admin/v1/channels").json()["item"]
             assert {"match": "clients/42", "type": "exact", "subscribers": 1} in about["topics"]
             assert about["broker"] == "redis"
-            live = operator.get("/admin/v1/connections", params={"kind": "channel"}).json()["items"]
+            live = operator.get("/admin/v1/connections", params={"kind": "channel", "consumer": "42"}).json()["items"]
             assert [row["subject"] for row in live] == ["42"]
             operator.post(f"/admin/v1/connections/{live[0]['id']}/close", json={"reason": "test"})
         with pytest.raises(ConnectionClosed) as caught:
