@@ -515,6 +515,30 @@ async def test_a_personal_socket_is_its_owners_and_hears_what_services_send(worl
         assert caught.value.rcvd.code == 1001
 
 
+async def test_what_is_revoked_at_one_node_ends_at_the_other_within_a_second(world: World) -> None:
+    raw = token(*ALL, sid="stolen-session")
+    async with (
+        httpx.AsyncClient(timeout=30, trust_env=False) as client,
+        client.stream("GET", f"{world.two.url}{HUB}?match=public%2Fa", headers=bearer(raw)) as stream,
+        socket(world.two, **bearer(raw)) as pusher,
+    ):
+        await hello(pusher)
+        with admin(world.one) as operator:
+            done = operator.post("/admin/v1/sessions/stolen-session/revoke", json={"reason": "stolen"})
+            assert done.status_code == 200, done.text
+        began = time.monotonic()
+        with pytest.raises(ConnectionClosed) as caught:
+            await asyncio.wait_for(pusher.recv(), 20)
+        assert caught.value.rcvd is not None
+        assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (4009, "session revoked")
+        with pytest.raises(httpx.TransportError):  # cut, with nothing sent: reset
+            async for _ in stream.aiter_raw():
+                pass
+        took = time.monotonic() - began
+    assert (await get(world.two, f"{HUB}?match=public%2Fa", raw)).status_code == 401
+    assert took < 3.0, "a second is promised; a busy machine is given two more"
+
+
 async def test_without_redis_subscribers_stay_and_publishing_says_so(world: World) -> None:
     async with subscribed(world.one, "match=public%2Fa") as stream:
         world.redis.kill()
