@@ -376,6 +376,8 @@ class ApiKeyView:
     state: str  # active, rotating, revoked, expired
     cidrs: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,21 @@ async def test_a_key_needs_a_consumer_and_networks_that_are_some(store: Store) -
             await keys.issue(bad, NOW)
 
 
+async def test_many_keys_are_added_in_one_go_and_those_that_are_there_stay(store: Store) -> None:
+    keys = Keys(store.records, b"p")
+    mine = f"acme-{uuid.uuid4().hex}"  # the database may hold the keys of other tests
+    rows = [{"consumer": mine, "sha256": uuid.uuid4().hex * 2} for _ in range(300)]
+    wanted, wrong = keys.read_rows(rows, NOW)
+    assert wrong == []
+    number, _ = await store.other.changes_since(-1)
+    assert (await keys.bring(wanted[:200])).added == 200
+    again = await keys.bring([replace(key, consumer="other") for key in wanted])
+    assert (again.added, again.there) == (100, 200)
+    assert len(await store.records.page(mine, limit=1000)) == 200
+    _, changes = await store.other.changes_since(number)
+    assert {change.kind for change in changes} == {ChangeKind.EVERYTHING}
+
+
 async def test_records_are_their_owners_in_whatever_directory(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     (tmp_path / "records.db").touch(0o644)

@@ -289,6 +289,36 @@ def test_a_key_is_issued_used_rotated_and_revoked(world: World) -> None:
     assert world.client.get("/keys/x", headers={"x-api-key": new}).status_code == 401
 
 
+def test_keys_of_another_system_are_brought_found_and_revoked_together(world: World) -> None:
+    texts = [f"their-{number:04}-{'k' * 24}" for number in range(30)]
+    rows = [{"consumer": "acme", "text": text, "owner": "Moved", "roles": ["reader"]} for text in texts]
+    asked = {"keys": rows, "reason": "move"}
+    assert world.admin.post("/admin/v1/keys/import", params={"dry_run": True}, json=asked).json()["applied"] is False
+    assert world.client.get("/keys/x", headers={"x-api-key": texts[0]}).status_code == 401
+    done = world.admin.post("/admin/v1/keys/import", json=asked)
+    assert (done.status_code, done.json()["after"]) == (200, "30 added, 0 there already"), done.text
+    assert texts[0] not in done.text
+    answers = [world.client.get("/keys/x", headers={"x-api-key": text}) for text in texts[:3]]
+    assert [answer.json()["headers"]["x-consumer-id"] for answer in answers] == ["acme"] * 3
+    unknown = world.admin.post("/admin/v1/keys/import", json={"keys": [{"consumer": "nobody", "text": texts[0] + "x"}]})
+    assert (unknown.status_code, "force" in unknown.text) == (422, True)
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = world.admin.get(
+            "/admin/v1/keys", params={"q": "moved", "state": "active", "top": 7, "cursor": cursor}
+        ).json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert len(set(seen)) == len(seen) == 30
+    exported = world.admin.get("/admin/v1/keys/export").json()["items"]
+    assert set(seen) <= {row["id"] for row in exported}
+    assert "text" not in exported[0]
+    ended = world.admin.post("/admin/v1/keys/revoke", json={"ids": seen, "reason": "over"})
+    assert ended.json()["after"] == "30 revoked", ended.text
+    assert [world.client.get("/keys/x", headers={"x-api-key": text}).status_code for text in texts[:3]] == [401] * 3
+
+
 def test_no_secret_is_listed_or_logged(world: World) -> None:
     key = world.issue()
     world.client.get("/keys/x", headers={"x-api-key": key["text"]})

@@ -39,6 +39,13 @@ class MemoryRecords:
         self._keys[key.id] = key
         self._changed(Change(ChangeKind.KEY, key.id))
 
+    async def add_all(self, keys: Sequence[ApiKey]) -> int:
+        fresh = [key for key in keys if key.id not in self._keys]
+        self._keys.update({key.id: key for key in fresh})
+        if fresh:
+            self._changed(Change(ChangeKind.EVERYTHING))
+        return len(fresh)
+
     async def find(self, key_id: str) -> ApiKey | None:
         return self._keys.get(key_id)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import RowMapping, Table, bindparam, delete, func, insert, select, update
@@ -60,6 +60,17 @@ class SqlRecords:
                 await self._changed(connection, ChangeKind.KEY, key.id)
         except IntegrityError as error:
             raise Conflict(f"key {key.id} exists") from error
+
+    async def add_all(self, keys: Sequence[ApiKey]) -> int:
+        added = 0
+        async with writing(self._engine) as connection:
+            for key in keys:
+                wanted = insert_into(self._engine, API_KEYS).values(**key_row(key)).on_conflict_do_nothing()
+                added += (await connection.execute(wanted)).rowcount
+            if added:
+                # Followers read all of it again: cheaper than as many changes.
+                await self._changed(connection, ChangeKind.EVERYTHING, "")
+        return added
 
     async def find(self, key_id: str) -> ApiKey | None:
         async with reading(self._engine) as connection:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from spork.application.admin.callers import key_request
 from spork.application.admin.commands import OperationRefused, Prepared
 from spork.application.admin.controls import Act, Controls
-from spork.application.callers.issuing import bad_networks, unknown_names
+from spork.application.callers.issuing import bad_networks, request_of, unknown_names
 from spork.application.callers.ports import Conflict
 from spork.application.fleet.overview import Overview
 from spork.application.kernel.tasks import now_or_later
@@ -16,6 +16,10 @@ from spork.application.upstreams.state import takes_traffic
 from spork.application.views import ApiKeyView, BreakerView, TargetView
 
 T = TypeVar("T")
+
+
+#: Most keys revoked in one go.
+MOST_REVOKED: Final = 1000
 
 
 class Actions:
@@ -279,9 +283,55 @@ class Actions:
             "key.revoke", f"key {id}", view.state, "revoked", blast, perform, view.state, subject=view.consumer
         )
 
+    async def import_keys(self, rows: Sequence[object], force: bool, act: Act) -> Prepared:
+        """Keys of an export, or with the texts or hashes of another system. All of them, or none."""
+        control = _there(self._controls.keys, "API keys")
+        keys, wrong = control.read_rows(rows)
+        if wrong:
+            errors = [{"path": said.partition(":")[0], "message": said.partition(": ")[2]} for said in wrong[:100]]
+            raise OperationRefused("invalid", f"{len(wrong)} key(s) cannot be brought: {wrong[0]}", errors=errors)
+        configuration = self._overview().configuration
+        unknown = {said for key in keys for _, said in unknown_names(request_of(key), configuration)}
+        if unknown and not force:
+            errors = [{"path": "keys", "message": said} for said in sorted(unknown)[:100]]
+            raise OperationRefused(
+                "invalid", f"{min(unknown)}. Say force: true to bring them all the same.", errors=errors
+            )
+
+        async def perform() -> str:
+            added, there = await now_or_later(control.bring(keys, act))
+            return f"{added} added, {there} there already"
+
+        consumers = len({key.consumer for key in keys})
+        blast = f"{len(keys)} keys of {consumers} consumer(s) can authenticate."
+        warnings = tuple(f"{said[:1].upper()}{said[1:]}." for said in sorted(unknown)[:50])
+        return Prepared("key.import", "keys", "-", f"{len(keys)} keys", blast, perform, None, warnings=warnings)
+
+    async def revoke_keys(self, consumer: str, ids: Sequence[str], act: Act) -> Prepared:
+        """All keys of a consumer, or those of these ids, at most `MOST_REVOKED`."""
+        control = _there(self._controls.keys, "API keys")
+        if bool(consumer) == bool(ids):
+            raise OperationRefused("invalid", "Name a consumer, or ids.")
+        chosen, more = list(dict.fromkeys(ids)), ""
+        if consumer:
+            views, more = await now_or_later(control.search(consumer, "", "", "", MOST_REVOKED))
+            chosen = [view.id for view in views if view.state not in ("revoked", "expired")]
+        for id in ids:
+            await self._key(id)
+
+        async def perform() -> str:
+            return f"{await now_or_later(control.revoke_all(chosen, act))} revoked"
+
+        whose = f"of {consumer}" if consumer else "chosen"
+        warnings = (f"There are more than {MOST_REVOKED}: say it again for the rest.",) if more else ()
+        blast = f"{len(chosen)} keys are refused from now on."
+        return Prepared(
+            "key.revoke_all", f"keys {whose}", f"{len(chosen)} good", "revoked", blast, perform, None, warnings=warnings,
+            subject=consumer,
+        )  # fmt: skip
+
     async def _key(self, id: str) -> ApiKeyView:
-        keys = await now_or_later(_there(self._controls.keys, "API keys").keys())
-        view = next((key for key in keys if key.id == id), None)
+        view = await now_or_later(_there(self._controls.keys, "API keys").key(id))
         if view is None:
             raise OperationRefused("not_found", f"There is no key {id}.")
         return view

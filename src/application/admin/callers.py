@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from spork.application.admin.controls import Act
 from spork.application.callers.consumers import Consumers
-from spork.application.callers.keys import IssuedKey, KeyRequest, Keys
+from spork.application.callers.keys import IssuedKey, KeyRequest, Keys, UnknownKey
 from spork.application.callers.ports import Session
 from spork.application.callers.sessions import Sessions
 from spork.application.callers.trust import RevocationSync
@@ -31,6 +31,8 @@ def key_view(key: ApiKey, now: float) -> ApiKeyView:
         state=key.state(now).value,
         cidrs=key.cidrs,
         routes=tuple(sorted(key.routes)),
+        roles=tuple(sorted(key.roles)),
+        tenant=key.tenant,
     )
 
 
@@ -60,6 +62,35 @@ class CallerControl:
 
     async def keys(self) -> list[ApiKeyView]:
         return [key_view(key, self._unix()) for key in await self._keys.page(limit=_MOST)]
+
+    async def key(self, id: str) -> ApiKeyView | None:
+        try:
+            return key_view(await self._keys.get(id), self._unix())
+        except UnknownKey:
+            return None
+
+    async def search(
+        self, consumer: str, text: str, state: str, after: str, limit: int
+    ) -> tuple[list[ApiKeyView], str]:
+        now = self._unix()
+        found, following = await self._keys.search(consumer, text, state, after, limit, now)
+        return [key_view(key, now) for key in found], following
+
+    async def export(self, after: str) -> tuple[list[dict[str, object]], str]:
+        """A page of rows, and the id to go on from."""
+        found, following = await self._keys.search(after=after, limit=_MOST, now=self._unix())
+        return [self._keys.row_of(key) for key in found], following
+
+    def read_rows(self, rows: Sequence[object]) -> tuple[list[ApiKey], list[str]]:
+        return self._keys.read_rows(rows, self._unix())
+
+    async def bring(self, keys: Sequence[ApiKey], act: Act) -> tuple[int, int]:
+        """How many were added, and how many were there."""
+        done = await self._keys.bring(keys)
+        return done.added, done.there
+
+    async def revoke_all(self, ids: Sequence[str], act: Act) -> int:
+        return await self._keys.revoke_all(ids, self._unix(), act.reason, act.by)
 
     async def issue(self, wanted: Mapping[str, object], act: Act) -> tuple[ApiKeyView, str]:
         return self._shown(await self._keys.issue(key_request(wanted), self._unix()))

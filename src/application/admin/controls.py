@@ -24,6 +24,7 @@ from spork.application.views import (
     SessionView,
     TargetView,
 )
+from spork.domain.identity.consumers import ApiKey
 
 
 class OpenApiControl(Protocol):
@@ -87,6 +88,24 @@ class KeyControl(Protocol):
     """API keys in records. A secret is answered once, by `issue` and `rotate`."""
 
     def keys(self) -> Soon[Sequence[ApiKeyView]]: ...
+
+    def key(self, id: str) -> Soon[ApiKeyView | None]: ...
+
+    def search(
+        self, consumer: str, text: str, state: str, after: str, limit: int
+    ) -> Soon[tuple[Sequence[ApiKeyView], str]]:
+        """Keys that fit, in order of id, and the id to go on from, "" at the end."""
+
+    def export(self, after: str) -> Soon[tuple[Sequence[Mapping[str, object]], str]]:
+        """Rows with digests, for other records with the same pepper."""
+
+    def read_rows(self, rows: Sequence[object]) -> tuple[Sequence[ApiKey], Sequence[str]]:
+        """Keys of an import, and what is wrong with the other rows."""
+
+    def bring(self, keys: Sequence[ApiKey], act: Act) -> Soon[tuple[int, int]]:
+        """Add keys: how many are new, how many were there already."""
+
+    def revoke_all(self, ids: Sequence[str], act: Act) -> Soon[int]: ...
 
     def issue(self, wanted: Mapping[str, object], act: Act) -> Soon[tuple[ApiKeyView, str]]: ...
 

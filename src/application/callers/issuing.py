@@ -14,6 +14,7 @@ from spork.application.callers.self_service import MAY_INTROSPECT, MAY_REVOKE
 from spork.application.configuration.model import Configuration
 from spork.application.configuration.problems import did_you_mean
 from spork.domain.http.addresses import AddressSet
+from spork.domain.identity.consumers import ApiKey
 
 
 def scopes_asked_for(configuration: Configuration) -> frozenset[str]:
@@ -44,6 +45,11 @@ def unknown_names(request: KeyRequest, configuration: Configuration) -> Iterator
     scopes = scopes_asked_for(configuration)
     for name in sorted(request.scopes - scopes - {MAY_INTROSPECT, MAY_REVOKE}) if scopes else ():
         yield "scopes", _unknown("scope", name, scopes, "that any route asks for")
+
+
+def request_of(key: ApiKey) -> KeyRequest:
+    """What a key that comes from elsewhere names."""
+    return KeyRequest(key.consumer, key.owner, key.plan, key.tenant, key.scopes, key.roles, key.routes, key.cidrs)
 
 
 def bad_networks(cidrs: Iterable[str]) -> Iterator[tuple[str, str]]:

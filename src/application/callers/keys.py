@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from typing import Final
 
+from spork.application.callers.moving import Brought, all_imported, exported
 from spork.application.callers.ports import Conflict, KeyRecords, RecordsGone
 from spork.domain.http.addresses import AddressSet
 from spork.domain.identity.consumers import (
@@ -36,6 +37,7 @@ from spork.domain.identity.consumers import (
     rotate,
     secret_digest,
 )
+from spork.domain.identity.imported_keys import PREFIX, imported_key, may_be_key
 from spork.domain.identity.revocation import Revocation, RevocationKind, RevocationSet
 from spork.domain.identity.tokens import CredentialOutcome, Refused, Unverifiable, Verified, identity_headers
 
@@ -55,6 +57,10 @@ ASK_KNOWN_AGAIN: Final = 5.0
 _RECORDS_GONE: Final = Unverifiable("records_gone", 1.0)
 _MISSING: Final = Refused("key_unknown")
 _ENDED: Final = (KeyState.REVOKED, KeyState.EXPIRED)
+
+#: Keys read at a time while they are searched, and looked at in one search.
+PAGE: Final = 500
+LOOKED_AT: Final = 20_000
 
 Chance = Callable[[int], bytes]
 ConsumerNamed = Callable[[str], Consumer | None]
@@ -102,6 +108,8 @@ class KeyRing:
         self._gone_until = 0.0
         self._gone = ""
         self._generation = 0
+        #: Whether there are keys with texts of another system; without, such a text costs no look-up.
+        self._has_imported = False
 
     def __repr__(self) -> str:
         return f"KeyRing({len(self._known)} ids known)"
@@ -110,6 +118,8 @@ class KeyRing:
         """Drop what is known of one key, or of all."""
         self._generation += 1
         self._good.clear()
+        if key_id.startswith(PREFIX):
+            self._has_imported = True
         if key_id:
             self._before.pop(key_id, None)
             self._known.pop(key_id, None)
@@ -117,6 +127,11 @@ class KeyRing:
         else:
             self._known = {}
             self._missing.clear()
+
+    async def learn(self) -> None:
+        """Look whether there are imported keys, at start and after everything may have changed."""
+        found = await self._records.page(after=PREFIX, limit=1)
+        self._has_imported = any(key.id.startswith(PREFIX) for key in found)
 
     def check(
         self, text: bytes, route: str, client: str, now: float
@@ -127,6 +142,8 @@ class KeyRing:
         if good is not None and good[0].since <= now < good[1]:
             return self._allow(good[0], route, client, now)
         key_text = read_key(text)
+        if key_text is None and self._has_imported and may_be_key(text):
+            key_text = imported_key(self._pepper, digest)
         if key_text is None:
             return Refused("key_malformed")
         known = self._known.get(key_text.id) or self._missing.get(key_text.id)
@@ -306,6 +323,8 @@ class Keys:
         before = await self.get(key_id)
         if before.state(now) not in (KeyState.ACTIVE, KeyState.ROTATING):
             raise Conflict(f"the key is {before.state(now).value}")
+        if key_id.startswith(PREFIX):
+            raise Conflict("the key came with its own text: issue another one instead")
         text = mint(key_id, self._chance(SECRET_BYTES))
         after = rotate(before, secret_digest(self._pepper, text.secret), now, max(0.0, overlap))
         await self._records.replace(before, after)
@@ -325,6 +344,58 @@ class Keys:
                 Revocation(RevocationKind.KEY, key_id, reason=reason, actor=actor, created_at=now)
             )
         return after
+
+    def read_rows(self, rows: Iterable[object], now: float) -> tuple[list[ApiKey], list[str]]:
+        """The keys that rows of an export, or of another system, say; and what is wrong with the other rows."""
+        return all_imported(rows, now, self._pepper)
+
+    def row_of(self, key: ApiKey) -> dict[str, object]:
+        """A key as a row of an export."""
+        return exported(key, self._pepper)
+
+    async def bring(self, keys: Sequence[ApiKey]) -> Brought:
+        """Add keys from elsewhere (`moving.py`); those whose id is there already stay as they are."""
+        added = await self._records.add_all(keys)
+        if self._changed is not None:
+            # One announcement for all of them; an imported one among them says that there are such.
+            first = next((key.id for key in keys if key.id.startswith(PREFIX)), "")
+            await self._changed(first)
+            if len(keys) > 1:
+                await self._changed("")
+        return Brought(added, len(keys) - added)
+
+    async def revoke_all(self, key_ids: Sequence[str], now: float, reason: str = "", actor: str = "") -> int:
+        """End these keys everywhere; how many were good before."""
+        ended = 0
+        for key_id in key_ids:
+            before = await self.get(key_id)
+            if before.revoked_at is None:
+                await self.revoke(key_id, now, reason, actor)
+                ended += 1
+        return ended
+
+    async def search(
+        self, consumer: str = "", text: str = "", state: str = "", after: str = "", limit: int = 100, now: float = 0.0
+    ) -> tuple[list[ApiKey], str]:
+        """Keys in order of id from behind `after` that fit, and the id to go on from, "" at the end.
+
+        `text` is sought in id, consumer and owner. At most `LOOKED_AT` keys are looked at in one go.
+        """
+        found: list[ApiKey] = []
+        looked = 0
+        wanted = text.lower()
+        while looked < LOOKED_AT:
+            page = await self._records.page(consumer, after, PAGE)
+            for key in page:
+                after, looked = key.id, looked + 1
+                fits = not wanted or wanted in f"{key.id}\0{key.consumer}\0{key.owner}".lower()
+                if fits and (not state or key.state(now).value == state):
+                    found.append(key)
+                    if len(found) >= limit:
+                        return found, after
+            if len(page) < PAGE:
+                return found, ""
+        return found, after
 
     async def get(self, key_id: str) -> ApiKey:
         key = await self._records.find(key_id)

@@ -72,6 +72,9 @@ class KeyRecords(Protocol):
     async def add(self, key: ApiKey) -> None:
         """Raises Conflict when the id is taken."""
 
+    async def add_all(self, keys: Sequence[ApiKey]) -> int:
+        """Add those whose id is not taken, in one go; how many these were."""
+
     async def find(self, key_id: str) -> ApiKey | None: ...
 
     async def replace(self, before: ApiKey, after: ApiKey) -> None:

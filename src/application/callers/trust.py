@@ -74,6 +74,7 @@ class RevocationSync:
         for revocation in await self._records.in_force(self._unix()):
             self.revoked.add(revocation)
         await self._consumers.reload()
+        await self._ring.learn()
         await self._announcements.open(self.hear, lambda: self.revoked)
         self._follower = asyncio.get_running_loop().create_task(self._follow())
 
@@ -129,6 +130,7 @@ class RevocationSync:
     async def _reload(self, everything: bool) -> None:
         await self._consumers.reload()
         if everything:
+            await self._ring.learn()
             for revocation in await self._records.in_force(self._unix()):
                 self.revoked.add(revocation)
         self.forget()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import click
 
 from spork.application.admin.callers import key_view
-from spork.application.callers.issuing import bad_networks, unknown_names
+from spork.application.callers.issuing import bad_networks, request_of, unknown_names
 from spork.application.callers.keys import IssuedKey, KeyRequest, Keys, UnknownKey
+from spork.application.callers.moving import Brought
 from spork.application.callers.ports import Conflict
 from spork.application.configuration.model import Configuration
 from spork.application.views import ApiKeyView
@@ -170,18 +172,93 @@ def revoke(config: Path | None, id: str, reason: str) -> None:
     click.echo(f"revoked {id}")
 
 
+@keys.command("revoke-all")
+@config_option
+@click.argument("consumer")
+@click.option("--reason", default="", help="Kept with each revocation.")
+@click.confirmation_option("--yes", prompt="End every key of this consumer?")
+def revoke_all(config: Path | None, consumer: str, reason: str) -> None:
+    """End every key of CONSUMER for good."""
+
+    async def act(found: Keys) -> int:
+        after, ended, now = "", 0, time.time()
+        while True:
+            page, after = await found.search(consumer, after=after, limit=500, now=now)
+            ended += await found.revoke_all([key.id for key in page], now, reason, "spork keys")
+            if not after:
+                return ended
+
+    click.echo(f"revoked {on_keys(config, act)} key(s) of {consumer}")
+
+
+@keys.command("export")
+@config_option
+@click.option("--consumer", default="", help="Only keys of this consumer.")
+def export_keys(config: Path | None, consumer: str) -> None:
+    """All keys as JSON lines, with the digests of their secrets: good in records with the same pepper."""
+
+    async def act(found: Keys) -> None:
+        after = ""
+        while True:
+            page, after = await found.search(consumer, after=after, limit=500, now=time.time())
+            for key in page:
+                click.echo(json.dumps(found.row_of(key)))
+            if not after:
+                return
+
+    on_keys(config, act)
+
+
+@keys.command("import")
+@config_option
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option("--force", is_flag=True, help="Also keys that name what the configuration has not.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be brought.")
+def import_keys(config: Path | None, file: TextIO, force: bool, dry_run: bool) -> None:
+    """Bring keys along from FILE (- for standard input): JSON lines of an export, or each with `consumer` and `text` or `sha256`.
+
+    All of them or none; those that are there already stay as they are.
+    """
+    rows: list[object] = []
+    for number, line in enumerate(file, 1):
+        try:
+            rows += [json.loads(line)] if line.strip() else []
+        except (ValueError, RecursionError) as error:
+            raise click.ClickException(f"line {number} is not JSON") from error
+    configuration = configuration_of(config)
+
+    async def act(found: Keys) -> Brought:
+        brought, wrong = found.read_rows(rows, time.time())
+        if not force:
+            wrong += sorted({said for key in brought for _, said in unknown_names(request_of(key), configuration)})
+        if wrong:
+            raise ValueError("; ".join(wrong[:20]))
+        return Brought(len(brought), 0) if dry_run else await found.bring(brought)
+
+    done = on_keys(config, act)
+    click.echo(f"{'would bring' if dry_run else 'added'} {done.added}, {done.there} there already")
+
+
 @keys.command("list")
 @config_option
 @click.option("--consumer", default="", help="Only keys of this consumer.")
+@click.option(
+    "--state", type=click.Choice(["active", "rotating", "revoked", "expired"]), help="Only keys in this state."
+)
+@click.option("--search", default="", help="Part of an id, consumer or owner.")
+@click.option("--after", default="", help="Go on behind this id.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=200, show_default=True)
-def list_keys(config: Path | None, consumer: str, limit: int) -> None:
+def list_keys(config: Path | None, consumer: str, state: str | None, search: str, after: str, limit: int) -> None:
     """Keys and their state; nothing of their secrets."""
-    found = on_keys(config, lambda keys: keys.page(consumer, limit=limit))
+    now = time.time()
+    found, following = on_keys(config, lambda keys: keys.search(consumer, search, state or "", after, limit, now))
     rows = [_row(key_view(key, time.time())) for key in found]
     heads = ("ID", "CONSUMER", "STATE", "PLAN", "SCOPES", "CREATED", "EXPIRES", "LAST USED")
     widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
     for row in [heads, *rows]:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if following:
+        click.echo(f"more: --after {following}", err=True)
 
 
 def _row(view: ApiKeyView) -> tuple[str, ...]:

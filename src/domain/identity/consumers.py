@@ -73,7 +73,8 @@ SECRET_BYTES: Final = 24
 _LENGTH: Final = len(_PREFIX) + _ID_LENGTH + 1 + _SECRET_LENGTH + _CHECK_LENGTH
 
 
-def _base62(value: int, length: int) -> str:
+def base62(value: int, length: int) -> str:
+    """The last `length` digits of a number to the base 62."""
     digits = []
     for _ in range(length):
         value, digit = divmod(value, 62)
@@ -82,7 +83,7 @@ def _base62(value: int, length: int) -> str:
 
 
 def _checksum(text: str) -> str:
-    return _base62(binascii.crc32(text.encode("ascii")), _CHECK_LENGTH)
+    return base62(binascii.crc32(text.encode("ascii")), _CHECK_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +102,14 @@ class KeyText:
 
 def mint_id(chance: bytes) -> str:
     """A key id from `ID_BYTES` random bytes."""
-    return _base62(int.from_bytes(chance, "big"), _ID_LENGTH)
+    return base62(int.from_bytes(chance, "big"), _ID_LENGTH)
 
 
 def mint(key_id: str, chance: bytes) -> KeyText:
     """A key text from `SECRET_BYTES` random bytes."""
     if len(chance) < SECRET_BYTES:
         raise ValueError(f"a secret takes {SECRET_BYTES} random bytes")
-    secret = _base62(int.from_bytes(chance, "big"), _SECRET_LENGTH)
+    secret = base62(int.from_bytes(chance, "big"), _SECRET_LENGTH)
     return KeyText(key_id, secret + _checksum(f"{key_id}_{secret}"))
 
 

@@ -73,6 +73,24 @@ class NewKey(msgspec.Struct, forbid_unknown_fields=True):
     reason: Reason = ""
 
 
+class ImportedKeys(msgspec.Struct, forbid_unknown_fields=True):
+    """Keys from elsewhere: each an object with `consumer` and one of `text`, `sha256` (of the text, hex) or what an export says (`id`,
+    `secrets`, `pepper`), and optionally owner, plan, tenant, scopes, roles, routes, cidrs, created_at, expires_at, revoked_at. All of them
+    are taken or none; those that are there already stay as they are."""
+
+    keys: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1, max_length=10_000)]
+    force: bool = False
+    reason: Reason = ""
+
+
+class RevokedKeys(msgspec.Struct, forbid_unknown_fields=True):
+    """All keys of `consumer`, or those of `ids`: at most 1000 at a time."""
+
+    consumer: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    ids: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
+    reason: Reason = ""
+
+
 class Rotation(msgspec.Struct, forbid_unknown_fields=True):
     """`overlap`: seconds for which the old secret still works."""
 
@@ -251,7 +269,15 @@ def _keys(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:
     async def revoke(terms: NamedDependency[Terms], id: FromPath[str], data: JSONBody[Why]) -> ActionResult:
         return await desk.carry_out(terms, lambda act: actions.revoke_key(unquote(id), act), data.reason)
 
-    return [issue, rotate, revoke]
+    @post("/keys/import", summary="Bring keys along, all of them or none", **writing("admin", "key.import"))
+    async def bring(terms: NamedDependency[Terms], data: JSONBody[ImportedKeys]) -> ActionResult:
+        return await desk.carry_out(terms, lambda act: actions.import_keys(data.keys, data.force, act), data.reason)
+
+    @post("/keys/revoke", summary="Refuse many keys from now on", **writing("admin", "key.revoke_all"))
+    async def revoke_all(terms: NamedDependency[Terms], data: JSONBody[RevokedKeys]) -> ActionResult:
+        return await desk.carry_out(terms, lambda act: actions.revoke_keys(data.consumer, data.ids, act), data.reason)
+
+    return [issue, rotate, revoke, bring, revoke_all]
 
 
 def _sessions(actions: Actions, desk: Desk) -> list[HTTPRouteHandler]:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from spork.adapters.litestar.admin.accounting import AuditVerification
-from spork.adapters.litestar.admin.acting import NewKey, NewPlan, Raise, Rotation, Why, WhyAndHowLong
+from spork.adapters.litestar.admin.acting import (
+    ImportedKeys,
+    NewKey,
+    NewPlan,
+    Raise,
+    RevokedKeys,
+    Rotation,
+    Why,
+    WhyAndHowLong,
+)
 from spork.adapters.litestar.admin.caching import Purge
 from spork.adapters.litestar.admin.configuring import Question, Rollback
 from spork.adapters.litestar.admin.logging import LogSettings, LogState
@@ -462,6 +471,8 @@ BODIES: tuple[Any, ...] = (
         "onboarding",
     ),
     Rotation(86_400, "yearly rotation"),
+    ImportedKeys([{"consumer": "acme", "sha256": "9f" * 32, "scopes": ["orders:read"]}], False, "move to this gateway"),
+    RevokedKeys("acme", [], "INC-4711"),
     Purge(tags=["product-7"], reason="price changed"),
     Rollback("bffe033f408e", "INC-4711"),
     Question("http://api.example.com/api/v1/orders/42", "GET", {"x-api-key": "spk_..."}, "203.0.113.7"),
@@ -495,6 +506,8 @@ ACTS: tuple[ActionResult, ...] = (
     _done("key.rotate", "key k7Yq2mB1", "active", "rotating", "acme's old secret ends in 86400 s.",
           "spk_k7Yq2mB1_..."),
     _done("key.revoke", "key k7Yq2mB1", "active", "revoked", "acme is refused with this key from now on."),
+    _done("key.import", "keys", "-", "1 added, 0 there already", "1 keys of 1 consumer(s) can authenticate."),
+    _done("key.revoke_all", "keys of acme", "3 good", "3 revoked", "3 keys are refused from now on."),
     _done("session.revoke", "session s-81f0", "active", "revoked",
           "Every token of this session is refused from now on."),
     _done("cache.purge", "cache", "1204 entries here", "purged",

@@ -70,6 +70,21 @@ def _plain() -> dict[str, Any]:
             REV, AT, NODES, {"revision": "bffe033f408e", "author": "alice", "text": YAML}
         ),
         "/admin/v1/openapi": '{"openapi":"3.1.1","info":{"title":"Shop","version":"bffe033f408e"},"paths":{}}',
+        "/admin/v1/keys/export": Items(
+            REV,
+            AT,
+            NODES,
+            [
+                {
+                    "id": "k7Yq2mB1Qw3E",
+                    "consumer": "acme",
+                    "created_at": AT,
+                    "pepper": "5f1c0c2c9f5e4a4e",
+                    "secrets": [{"digest": "9f" * 32, "created_at": AT}],
+                }
+            ],
+            total=1,
+        ),
         "/admin/v1/profile": "MainThread;handle (spork.application.pipeline.forwarder:71) 42\n",
         "/admin/v1/stream": _STREAM,
         "/admin/v1/audit/export": "".join(as_json_lines([AUDIT])),

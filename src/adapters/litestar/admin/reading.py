@@ -137,9 +137,32 @@ def _subjects(queries: Queries, controls: Controls) -> list[HTTPRouteHandler]:
     ) -> Items[ConsumerView]:
         return queries.consumers(top, sort, q, cursor)
 
-    @get("/keys", summary="API keys, without their secrets", **READ)
-    async def keys() -> Items[ApiKeyView]:
-        return queries.items(await now_or_later(controls.keys.keys()) if controls.keys is not None else ())
+    @get("/keys", summary="API keys, without their secrets, in order of id", **READ)
+    async def keys(
+        consumer: Text = "",
+        q: Text = "",
+        in_state: Annotated[
+            str, QueryParameter(name="state", pattern="^(|active|rotating|revoked|expired)$")
+        ] = "",  # `state` is Litestar's own word
+        top: Top = 1000,
+        cursor: Cursor = "",
+    ) -> Items[ApiKeyView]:
+        if controls.keys is None:
+            return queries.items(())
+        found, following = await now_or_later(controls.keys.search(consumer, q, in_state, cursor, top))
+        return queries.items(found, following or None)
+
+    @get(
+        "/keys/export",
+        summary="A page of keys with the digests of their secrets, for records with the same pepper",
+        responses=READ["responses"],
+        opt={"role": "admin"},
+    )
+    async def exported_keys(cursor: Cursor = "") -> Items[dict[str, Any]]:
+        if controls.keys is None:
+            return queries.items(())
+        rows, following = await now_or_later(controls.keys.export(cursor))
+        return queries.items([dict(row) for row in rows], following or None)
 
     @get("/sessions", summary="Sessions seen in tokens", **READ)
     async def sessions() -> Items[SessionView]:
@@ -173,7 +196,7 @@ def _subjects(queries: Queries, controls: Controls) -> list[HTTPRouteHandler]:
             raise AdminProblem(503, "The shared store does not answer.") from error
         return queries.item(ChannelPresenceView(topic, tuple(users)))
 
-    return [limits, quotas, consumers, keys, sessions, connections, channels, presence]
+    return [limits, quotas, consumers, keys, exported_keys, sessions, connections, channels, presence]
 
 
 def _gateway(queries: Queries, version: str, node: str) -> list[HTTPRouteHandler]:
