@@ -461,6 +461,8 @@ class LiveConfiguration:
         found = [called for name, called in AT_START if getattr(first, name) != getattr(running, name)]
         if replace(first.admin, tokens=()) != replace(running.admin, tokens=()):
             found.append("admin.listen")
+        if running.shared != "memory" and (first.channels is None) is not (running.channels is None):
+            found.append("channels")
         if (first.tls is None) is not (running.tls is None):
             found.append("tls")
         if [_settled(each) for each in first.listeners] != [_settled(each) for each in running.listeners]:

@@ -113,6 +113,7 @@ def needs_shared_state(configuration: Configuration) -> list[str]:
         (configuration.limits, "limits of the whole gateway are counted across processes"),
         (limited, f"limits are counted across processes (routes: {_some(limited)})"),
         (configuration.registration != "off", "registered services must be known to every process"),
+        (configuration.channels, "events of channels must reach every process"),
         (configuration.issuers, "a revoked token must be refused by every process"),
         (broken, f"circuits open for all processes at once (upstreams: {_some(broken)})"),
     ]

@@ -20,6 +20,8 @@ from spork.application.configuration.model import (
     Split,
 )
 from spork.application.configuration.problems import Diagnostic, check_report, child, did_you_mean, errors, summary
+from spork.domain.channels.rules import ChannelRule, Demand
+from spork.domain.channels.settings import ChannelSettings, PusherApp, SlowBounds
 from spork.domain.identity.authorization import AuthPolicy, CorsPolicy, RequestSecurity
 from spork.domain.identity.consumers import Consumer, TokenClaim
 from spork.domain.identity.tokens import Issuer
@@ -270,8 +272,9 @@ class TestSharedState:
     def test_each_reason_is_named(self) -> None:
         limited = route(limits=(Limit("l", 1, 1.0),), name="r")
         given = configuration(
-            limited, upstreams=(replace(USERS, breaker=BreakerPolicy()),), issuers=(ISSUER,), registration="open"
-        )
+            limited, upstreams=(replace(USERS, breaker=BreakerPolicy()),), issuers=(ISSUER,), registration="open",
+            channels=ChannelSettings(),
+        )  # fmt: skip
         reasons = " / ".join(needs_shared_state(given))
         for word in (
             "limits are counted",
@@ -280,6 +283,7 @@ class TestSharedState:
             "revoked token",
             "circuits open",
             "upstreams: users",
+            "events of channels",
         ):
             assert word in reasons
 
@@ -340,3 +344,33 @@ def test_what_could_never_work_is_refused(text: str, expected: str) -> None:
     assert loaded.configuration is None
     assert any(expected in problem.message for problem in loaded.problems), loaded.problems
     assert not any("another route" in problem.message for problem in loaded.problems)
+
+
+class TestChannels:
+    def check(self, **settings: object) -> str:
+        given = ChannelSettings(**settings)  # type: ignore[arg-type]
+        return " / ".join(f"{p.severity} {p.path} {p.message}" for p in check(configuration(channels=given)))
+
+    def test_patterns_parts_and_names_are_checked(self) -> None:
+        rules = (
+            ChannelRule("a*b"),
+            ChannelRule("x/{t}", tenant="tenant"),
+            ChannelRule("y", publish=Demand(anonymous=True)),
+            ChannelRule("y"),
+        )
+        said = self.check(rules=rules, origins=("app.example.com",))
+        for wanted in (
+            "error channels.rules[0].match * stands at the end",
+            "error channels.rules[1].tenant match has no {tenant}",
+            "warning channels.rules[2].publish anonymous",
+            "error channels.rules[3].match is that of rules[2]",
+            "error channels.origins[0]",
+        ):
+            assert wanted in said
+
+    def test_ways_in_are_checked(self) -> None:
+        assert "error channels has no way in" in self.check(mercure="")
+        assert "error channels.personal.topic" in self.check(personal="/ws/{id}", personal_topic="clients/{name}")
+        assert "error channels.pusher.secret" in self.check(pusher=PusherApp(key="k", secret="short"))
+        assert "error channels.slow.queue_bytes" in self.check(slow=SlowBounds(queue_bytes=10))
+        assert "warning channels.rules is empty" in self.check()
