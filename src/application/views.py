@@ -537,6 +537,21 @@ class CacheView:
 
 
 @dataclass(frozen=True, slots=True)
+class MaintenanceView:
+    """An absence that an operator began: of one `route`, or of the whole gateway (`*`). Times in Unix seconds, `until` None
+    for no end; `retry_after` in seconds."""
+
+    route: str
+    by: str
+    reason: str
+    since: float
+    until: float | None
+    retry_after: float
+    allow: tuple[str, ...] = ()
+    consumers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CacheEntryView:
     """One stored answer. Times in seconds; `state` is fresh, stale (may be given) or expired. `varies` is what it was made for;
     a value of a credential is never shown."""

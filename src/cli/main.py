@@ -28,6 +28,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "apply": ("spork.cli.commands.apply", "apply", "Put a configuration into force on a running gateway."),
     "audit": ("spork.cli.commands.audit", "audit", "Verify, export, thin out and clear the audit trail."),
     "versions": ("spork.cli.commands.versions", "versions", "Versions of APIs, and who still calls them."),
+    "maintenance": (
+        "spork.cli.commands.maintenance",
+        "maintenance",
+        "Take routes, or the whole gateway, away and bring them back.",
+    ),
     "cache": ("spork.cli.commands.cache", "cache", "What is stored of a URL, and purging it."),
     "usage": ("spork.cli.commands.usage", "usage", "What consumers used, for people and for billing."),
     "support": ("spork.cli.commands.support", "support", "One file with what helpers need, without secrets."),

@@ -38,6 +38,7 @@ from spork.application.admin.controls import (
 from spork.application.admin.current_overview import CurrentOverview
 from spork.application.admin.health import ConfigurationHealth, DiskHealth, LogHealth, LoopHealth, UpstreamsHealth
 from spork.application.admin.heartbeat import OperatorHeartbeat
+from spork.application.admin.maintenance import FleetMaintenance
 from spork.application.admin.monitoring import Monitoring
 from spork.application.admin.queries import Queries
 from spork.application.admin.quotas import QuotaControl
@@ -58,6 +59,7 @@ from spork.application.kernel.descriptors import Descriptors
 from spork.application.limits.heavy_hitters import HeavyHitters
 from spork.application.limits.overrides import LimitOverrides
 from spork.application.limits.upkeep import LimitStores
+from spork.application.pipeline.overlay import RouteOverlay
 from spork.application.telemetry.event_log import EventLog
 from spork.application.telemetry.tail import Traffic
 from spork.application.telemetry.tally import RequestCounters
@@ -126,6 +128,12 @@ def _turns(board: RedisNodes | None, state_dir: str, identity: ProcessIdentity) 
 def _logging(access_log: AccessLog, settings: FleetSettings, node: str, place: str) -> FleetLogging:
     """`place` is where access lines go; `off` keeps them off whatever an operator wants."""
     return FleetLogging(access_log, settings, node, place != "off")
+
+
+def _maintenance(
+    settings: FleetSettings, overlay: RouteOverlay, current: Current, live: LiveConfiguration
+) -> FleetMaintenance:
+    return FleetMaintenance(settings, overlay, lambda: current.snapshot.configuration, live.again)
 
 
 def _audit(engine: AsyncEngine, state_dir: str, node: str) -> WaitingAuditTrail:
@@ -298,6 +306,7 @@ async def _running(
     live: LiveConfiguration,
     settings: FleetSettings,
     logs: FleetLogging,
+    maintenance: FleetMaintenance,
     heartbeat: OperatorHeartbeat,
 ) -> AsyncIterator[None]:
     """Observe, beat and watch until the block ends; then flush and leave the fleet."""
@@ -310,7 +319,9 @@ async def _running(
         await asyncio.to_thread(shelf.clear_old)
     await live.adopt(await live.read_file())
     logs.listen()
+    maintenance.listen()
     await settings.follow()
+    await maintenance.settle()
     await live.follow(newer_than=newest_change(live.sources))
     try:
         async with heartbeat.running():
@@ -338,6 +349,7 @@ class AdminContainer(containers.DeclarativeContainer):
     decisions: providers.Dependency[Any] = providers.Dependency()
     plugins: providers.Dependency[Any] = providers.Dependency()
     descriptors: providers.Dependency[Descriptors] = providers.Dependency()
+    overlay: providers.Dependency[RouteOverlay] = providers.Dependency()
     explainer: providers.Dependency[Any] = providers.Dependency()
     limits = providers.DependenciesContainer()
     callers = providers.DependenciesContainer()
@@ -466,6 +478,7 @@ class AdminContainer(containers.DeclarativeContainer):
     logs = providers.Singleton(
         _logging, telemetry.access_log, fleet.settings, identity.provided.node, configuration.provided.access_log
     )
+    maintenance = providers.Singleton(_maintenance, fleet.settings, overlay, current, fleet.live)
     discovery = providers.Singleton(
         Discovery, configuration, upstreams.registrations, upstreams.registry, queries, operators, notes, clock
     )
@@ -528,6 +541,7 @@ class AdminContainer(containers.DeclarativeContainer):
         version_report,
         fleet.lifecycle,
         logs,
+        maintenance,
         discovery,
     )
     running = providers.Callable(
@@ -542,5 +556,6 @@ class AdminContainer(containers.DeclarativeContainer):
         fleet.live,
         fleet.settings,
         logs,
+        maintenance,
         heartbeat,
     )

@@ -16,6 +16,7 @@ from spork.application.admin.commands import Operations
 from spork.application.admin.configuration import ConfigurationActions
 from spork.application.admin.controls import Controls
 from spork.application.admin.explain import Explainer
+from spork.application.admin.maintenance import FleetMaintenance
 from spork.application.admin.monitoring import Monitoring
 from spork.application.admin.queries import Queries
 from spork.application.admin.security_notes import SecurityNotes
@@ -116,6 +117,7 @@ def admin_application(
     versions: VersionReport,
     lifecycle: Lifecycle,
     logs: FleetLogging,
+    maintenance: FleetMaintenance,
     discovery: Discovery,
 ) -> Any:
     """The ASGI application of the admin listener."""
@@ -126,6 +128,7 @@ def admin_application(
     from spork.adapters.litestar.admin.caching import caching_handlers
     from spork.adapters.litestar.admin.configuring import configuring_handlers
     from spork.adapters.litestar.admin.logging import logging_handlers
+    from spork.adapters.litestar.admin.maintenance import maintenance_handlers
     from spork.adapters.litestar.admin.monitoring import monitoring_handlers
     from spork.adapters.litestar.admin.openapi import openapi_handlers
     from spork.adapters.litestar.admin.profiling import profiling_handlers
@@ -151,6 +154,7 @@ def admin_application(
             *openapi_handlers(queries, controls),
             *caching_handlers(queries, controls, actions, operations),
             *logging_handlers(operations, logs.state, logs.change),
+            *maintenance_handlers(queries, maintenance, operations),
             *accounting_handlers(
                 queries,
                 operations,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 from spork.adapters.edge.edge import Edge
+from spork.adapters.edge.handover import port_of
 from spork.adapters.edge.sockets import socket_at
 from spork.application.configuration.decisions import Decisions
 from spork.application.configuration.model import Configuration
@@ -54,8 +56,11 @@ class _Both:
         return f"<decisions beside {self._forwarder!r}>"
 
 
-def decision_socket(decisions: Decisions | None) -> socket.socket | None:
-    """The socket of decisions that have a listener of their own. Raises CannotListen."""
+def decision_socket(
+    decisions: Decisions | None, take: Callable[[str, int], socket.socket | None] = lambda name, port: None
+) -> socket.socket | None:
+    """The socket of decisions that have a listener of their own: one that `take` has for that name and port (-1 for a unix
+    socket), or a new one. Raises CannotListen."""
     if decisions is None or not decisions.listen:
         return None
-    return socket_at(decisions.listen)
+    return take("decisions", port_of(decisions.listen)) or socket_at(decisions.listen)

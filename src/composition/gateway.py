@@ -37,6 +37,7 @@ from spork.application.pipeline.admission import Admission, go_on
 from spork.application.pipeline.client_address import ClientAddress
 from spork.application.pipeline.configurator import Configurator
 from spork.application.pipeline.forwarder import Forwarder
+from spork.application.pipeline.overlay import RouteOverlay
 from spork.application.pipeline.sender import Sender
 from spork.application.telemetry.event_delivery import EventLines
 from spork.application.telemetry.event_log import EventLog
@@ -148,6 +149,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         consumers=callers.consumers,
     )
 
+    overlay = providers.Singleton(RouteOverlay)
     policies = providers.Callable(_policies, plugins, contracts, callers.policies, limits.policies, upstreams.policies)
     configurator = providers.Singleton(
         Configurator,
@@ -157,6 +159,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         clock=clock,
         answer_maker=providers.Singleton(answer_maker, contracts),
         swapped=signals.provided.swapped,
+        overlay=overlay,
     )
     live = providers.Singleton(_live_exchanges, clock, callers.revoked, callers.consumers, identity.provided.node)
     fleet_live = providers.Container(LiveContainer, configuration=configuration, live=live, node=identity.provided.node)
@@ -237,6 +240,7 @@ class GatewayContainer(containers.DeclarativeContainer):
     admin = providers.Container(
         AdminContainer,
         descriptors=descriptors,
+        overlay=overlay,
         configuration=configuration,
         clock=clock,
         identity=identity,

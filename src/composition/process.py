@@ -46,6 +46,12 @@ class Sockets:
     #: Of `listeners`, in their order.
     further: tuple[socket.socket, ...] = ()
 
+    def named(self) -> dict[str, socket.socket]:
+        """Those that there are, by what they are for."""
+        found = {"data": self.data, "admin": self.admin, "decisions": self.decisions}
+        found |= {f"listener-{index}": sock for index, sock in enumerate(self.further)}
+        return {name: sock for name, sock in found.items() if sock is not None}
+
     def close(self) -> None:
         self.data.close()
         for sock in self.further:
@@ -153,6 +159,8 @@ def _server(container: GatewayContainer, configuration: Configuration, sockets: 
         on_reload=lambda: reload(container.fleet.live()),
         on_reopen=container.telemetry.access_log().sink.reopen,
         names_of=names_of,
+        supervised=bool(container.identity().worker),
+        named=sockets.named(),
     )
 
     def certificates(_before: object, _after: object) -> None:

@@ -72,6 +72,7 @@ class ClientConnection(RequestParsing):
         self.secure = False
         self.write_paused = False
         self._over_limit = False
+        self.used = False
         self._queue: deque[ServerExchange] = deque()
         self._backlog: list[bytes] = []
         self._pause_reasons = 0
@@ -224,6 +225,7 @@ class ClientConnection(RequestParsing):
         """Start what answers `cycle`. No task is made for a refusal."""
         self.serving = cycle
         edge = self.edge
+        self.used = True
         self.deadline = edge.now + edge.tick + _HALF_CLOSED if self._half_closed else NEVER
         own = edge.is_own(cycle.head.path)
         if cycle.denial is None and not own and (self._over_limit or edge.in_flight >= edge.limits.max_in_flight):

@@ -41,6 +41,8 @@ class Watched:
     """A connection as its edge sees it: due at `deadline` on the edge's coarse clock (seconds)."""
 
     deadline: float
+    #: Whether a request has come on it.
+    used: bool
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
 
@@ -273,6 +275,14 @@ class Edge:
     def drain(self) -> None:
         """From now on every answer closes its connection."""
         self.draining = True
+
+    def retire_idle(self) -> None:
+        """Close idle connections; the others end with their answer, and tunnels and streams go on for now. One that has just
+        been made is not idle: its request is on its way."""
+        self.draining = True
+        for connection in tuple(self.connections):
+            if connection.idle and connection.used:
+                connection.shutdown()
 
     def retire(self) -> None:
         """Close idle connections, say goodbye on tunnels; the others end with their answer."""

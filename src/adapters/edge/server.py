@@ -5,6 +5,8 @@ Shutdown, in order (each step has a test):
 2. For `drain_delay` seconds everything is still accepted; every answer carries `Connection: close`.
 3. The listeners close. Idle connections close, WebSockets are told 1001.
 4. Requests in flight have until `grace` seconds after step 3; then they are cancelled.
+SIGUSR2 starts a successor with the same sockets (`handover.py`); once it serves, steps 1 and 3 change places, for nobody
+has to look away: listeners close at once, and tunnels and streams go on until `_LAST_WORDS_OF_STREAMS` before `grace` is over.
 A second signal ends it at once. uvicorn's own order would refuse new connections before anybody knew of the end.
 """
 
@@ -17,7 +19,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -25,6 +27,7 @@ from typing import Any, cast
 import uvicorn
 
 from spork.adapters.edge.certificates import NamesOf, no_names, renew, server_context
+from spork.adapters.edge.handover import Successor
 from spork.adapters.edge.proxied import Peers, ProxiedServer
 from spork.application.configuration.model import ListenerTls
 from spork.domain.http.proxy_protocol import Origin
@@ -33,6 +36,8 @@ log = logging.getLogger("spork.edge")
 
 #: How often the end of the requests in flight is looked for, in seconds.
 _LOOK = 0.05
+#: Seconds of the grace period that are left for tunnels and streams to end after a handover.
+_LAST_WORDS_OF_STREAMS = 5.0
 #: What cancelled exchanges have to close themselves, in seconds.
 _LAST_WORDS = 1.0
 
@@ -137,8 +142,14 @@ class EdgeServer:
         on_reload: Callback | None = None,
         on_reopen: Callback | None = None,
         names_of: NamesOf = no_names,
+        supervised: bool = False,
+        named: Mapping[str, socket.socket] | None = None,
     ) -> None:
+        """`supervised`: a parent process starts the successor, and SIGUSR2 says that it serves. `named` are the sockets that
+        a successor is given; left out: those of the listeners by their names."""
+        self._named = named if named is not None else {each.name: each.sock for each in listeners}
         self._names_of = names_of
+        self._supervised = supervised
         self.listeners = list(listeners)
         self.drain_delay = drain_delay
         self.grace = grace
@@ -148,6 +159,8 @@ class EdgeServer:
         self._servers: list[_Listener] = []
         self._contexts: list[tuple[ssl.SSLContext, Listener]] = []
         self._stop = asyncio.Event()
+        self._handed_over = False
+        self._successor: Successor | None = None
         self._at_once = asyncio.Event()
         self._started = asyncio.Event()
         self._side_work: set[asyncio.Task[None]] = set()
@@ -166,6 +179,32 @@ class EdgeServer:
         if self._stop.is_set():
             self._at_once.set()
         self._stop.set()
+
+    def hand_over(self) -> None:
+        """Start a successor with the sockets; once it serves, finish what is here and end."""
+        if self._successor is not None or self._stop.is_set():
+            return
+        try:
+            self._successor = successor = Successor(self._named)
+        except OSError as error:
+            log.error("a successor cannot be started: %s", error)
+            return
+        asyncio.get_running_loop().add_reader(successor.ready, self._successor_said, successor)
+
+    def _successor_said(self, successor: Successor) -> None:
+        serves = successor.serves()
+        if serves is None:
+            return
+        asyncio.get_running_loop().remove_reader(successor.ready)
+        if serves:
+            self.handed_over()
+        else:
+            self._successor = None
+
+    def handed_over(self) -> None:
+        """Somebody else accepts on the sockets now: finish what is here and end."""
+        self._handed_over = True
+        self.stop()
 
     def reload_certificates(self) -> None:
         """Read certificates and keys of all TLS listeners again, for connections that begin from now on.
@@ -233,6 +272,7 @@ class EdgeServer:
                 (signal.SIGINT, self.stop),
                 (signal.SIGHUP, self._reload),
                 (signal.SIGUSR1, self._reopen),
+                (signal.SIGUSR2, self.handed_over if self._supervised else self.hand_over),
             ):
                 try:
                     loop.add_signal_handler(number, handler)
@@ -265,21 +305,39 @@ class EdgeServer:
     async def _drain(self) -> None:
         for listener in self.listeners:
             listener.edge.drain()
-        await _call(self._on_drain)
-        await self._unless_at_once(self.drain_delay)
+        grace = self.grace
+        if self._handed_over:
+            self._stop_accepting()
+            for listener in self.listeners:
+                listener.edge.retire_idle()
+            await self._while_busy(max(grace - _LAST_WORDS_OF_STREAMS, 0.0))
+            grace = min(grace, _LAST_WORDS_OF_STREAMS)
+            await _call(self._on_drain)
+        else:
+            await _call(self._on_drain)
+            await self._unless_at_once(self.drain_delay)
+            self._stop_accepting()
+        for listener in self.listeners:
+            listener.edge.retire()
+        if not await self._while_busy(grace):
+            log.warning("%d requests were still in flight after the grace period", self.in_flight)
+
+    def _stop_accepting(self) -> None:
         for server in self._servers:
             for accepting in server.servers:
                 accepting.close()
         for listener in self.listeners:
             listener.sock.close()
-            listener.edge.retire()
-        deadline = asyncio.get_running_loop().time() + self.grace
+
+    async def _while_busy(self, seconds: float) -> bool:
+        """Wait for what is in flight; False when the time is up before it is over."""
+        deadline = asyncio.get_running_loop().time() + seconds
         while self._busy() and not self._at_once.is_set():
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
-                log.warning("%d requests were still in flight after the grace period", self.in_flight)
-                break
+                return False
             await self._unless_at_once(min(_LOOK, left))
+        return True
 
     def _busy(self) -> bool:
         return any(listener.edge.in_flight or listener.edge.connections for listener in self.listeners)

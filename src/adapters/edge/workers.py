@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from spork.adapters.edge.handover import Successor
+
 log = logging.getLogger("spork.edge")
 
 #: Seconds a worker's loop may stand still before it counts as hung.
@@ -88,8 +90,11 @@ class Supervisor:
         pulses: Pulses | None = None,
         release: Callable[[], None] | None = None,
         hung_after: float = HUNG_AFTER,
+        succeed: Callable[[], Successor] | None = None,
     ) -> None:
-        """`pulses`: what the workers' loops beat in; `release` closes the parent's copies of the listening sockets."""
+        """`pulses`: what the workers' loops beat in; `release` closes the parent's copies of the listening sockets;
+        `succeed` starts a successor with them."""
+        self._succeed = succeed
         self._pulses = pulses
         self._release = release
         self._hung_after = hung_after
@@ -98,6 +103,8 @@ class Supervisor:
         self._stops = 0
         self._reloads = 0
         self._reopens = 0
+        self._handovers = 0
+        self._successor: Successor | None = None
         self._lifeline = os.pipe()
 
     def run(self) -> int:
@@ -109,6 +116,7 @@ class Supervisor:
                 (signal.SIGINT, self._note_stop),
                 (signal.SIGHUP, self._note_reload),
                 (signal.SIGUSR1, self._note_reopen),
+                (signal.SIGUSR2, self._note_handover),
             )
         }
         code = 0
@@ -121,6 +129,16 @@ class Supervisor:
                 if told_reopens < self._reopens:
                     told_reopens = self._reopens
                     self._tell(signal.SIGUSR1)
+                if self._handovers:
+                    self._handovers = 0
+                    self._start_successor()
+                if self._successor is not None and self._taken_over(self._successor):
+                    self._tell(signal.SIGUSR2)
+                    self._stops += 1
+                    told_stops += 1
+                    if self._release is not None:
+                        self._release()
+                        self._release = None
                 if told_stops < self._stops:
                     told_stops += 1
                     self._tell(signal.SIGTERM)
@@ -151,6 +169,24 @@ class Supervisor:
     def _note_reopen(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._reopens += 1
+
+    def _note_handover(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._handovers += 1
+
+    def _start_successor(self) -> None:
+        if self._succeed is None or self._successor is not None or self._stops:
+            return
+        try:
+            self._successor = self._succeed()
+        except OSError as error:
+            log.error("a successor cannot be started: %s", error)
+
+    def _taken_over(self, successor: Successor) -> bool:
+        serves = successor.serves()
+        if serves is not None:
+            self._successor = None
+        return serves is True
 
     def _tell(self, number: int) -> None:
         for worker in self._workers:
@@ -210,7 +246,7 @@ class Supervisor:
         code = 1
         try:
             os.setpgid(0, 0)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_DFL)
             os.close(self._lifeline[1])
             threading.Thread(target=self._follow, args=(index,), daemon=True).start()
@@ -244,9 +280,10 @@ def supervise(
     target: Callable[[int], None],
     pulses: Pulses | None = None,
     release: Callable[[], None] | None = None,
+    succeed: Callable[[], Successor] | None = None,
 ) -> int:
     """Run `target(index)` in `count` processes that share this process's open sockets; the exit code to end with.
 
-    See `Supervisor` for `pulses` and `release`.
+    See `Supervisor` for `pulses`, `release` and `succeed`.
     """
-    return Supervisor(count, target, pulses, release).run()
+    return Supervisor(count, target, pulses, release, succeed=succeed).run()

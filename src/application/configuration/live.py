@@ -280,6 +280,12 @@ class LiveConfiguration:
         """Read the file again. Raises NotApplied; then the configuration in force stays."""
         return await self._take(await asyncio.to_thread(self._read_file), author, "file", note)
 
+    async def again(self) -> None:
+        """Put what runs into force once more: what is laid over it has changed."""
+        async with self._turn:
+            if self.running is not None and isinstance(done := self._apply(self.running), Awaitable):
+                await done
+
     async def put(self, loaded: ReadResult, author: str, note: str = "", source: str = "api") -> Configuration:
         """Put what an operator sent into force, here and on every replica. Raises NotApplied, OSError."""
         configuration = await self._take(loaded, author, source, note)

@@ -16,6 +16,7 @@ from spork.application.exchange.exchange import Current, Snapshot
 from spork.application.guards.policy import Policy
 from spork.application.kernel.clock import Clock
 from spork.application.pipeline.compiler import AnswerMaker, compile_snapshot, compiling
+from spork.application.pipeline.overlay import RouteOverlay
 from spork.application.upstreams.registry import UpstreamRegistry
 from spork.application.upstreams.upstream import LiveUpstream
 
@@ -42,7 +43,9 @@ class Configurator:
         clock: Clock,
         answer_maker: AnswerMaker | None = None,
         swapped: Swapped = lambda before, after: None,
+        overlay: RouteOverlay | None = None,
     ) -> None:
+        self._overlay = overlay or RouteOverlay()
         self._answer_maker = answer_maker
         self._current = current
         self._clock = clock
@@ -57,6 +60,7 @@ class Configurator:
     def apply(self, configuration: Configuration) -> Snapshot:
         """Compile `configuration`, which passed every check, and put it into force: at start, when nothing waits."""
         now = self._clock.monotonic()
+        configuration = self._overlay.over(configuration)
         live = self._registry.prepare(configuration.upstreams, now)
         compiled = compile_snapshot(configuration, live, self._policies, answer_maker=self._answer_maker)
         return self._swap(configuration, live, compiled)
@@ -64,6 +68,7 @@ class Configurator:
     async def apply_in_slices(self, configuration: Configuration) -> Snapshot:
         """The same while requests are served: the event loop gets its turn every few milliseconds, however many routes
         there are, and what was in force is let go in slices, too. One at a time."""
+        configuration = self._overlay.over(configuration)
         large = len(configuration.routes) > _MANY
         if large:
             gc.disable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -15,13 +16,15 @@ from spork.cli.commands.options import chosen_config, config_option
 @config_option
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
 def serve(config: Path | None, workers: int) -> None:
-    """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
+    """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again, SIGUSR2 starts a
+    successor with the same sockets and ends once it serves."""
     try:
         import httptools  # noqa: F401 - the edge reads HTTP with nothing else, so say so before anything fails deeper
     except ImportError as error:
         raise click.ClickException(
             "the httptools package is missing: install it, the gateway reads HTTP with it"
         ) from error
+    from spork.adapters.edge.handover import Inherited, Successor, port_of, serving
     from spork.adapters.edge.server import CannotStart
     from spork.adapters.edge.sockets import CannotListen, listening_socket, socket_at
     from spork.adapters.edge.workers import Pulses, supervise
@@ -51,15 +54,24 @@ def serve(config: Path | None, workers: int) -> None:
             f"--workers {workers} needs state that processes share, and `shared: memory` is one process's own:{reasons}\n"
             "Set `shared: redis://HOST:6379/0`, or serve with one worker."
         )
+    inherited = Inherited(os.environ)
+
+    def listening(name: str, host: str, port: int) -> socket.socket:
+        return inherited.take(name, port) or listening_socket(host, port)
+
     try:
-        data = listening_socket(configuration.host, configuration.port)
+        data = listening("data", configuration.host, configuration.port)
         admin = configuration.admin
         sockets = Sockets(
             data,
-            listening_socket(admin.host, admin.port) if admin.enabled else None,
-            decision_socket(configuration.decisions),
-            tuple(socket_at(listener.listen) for listener in configuration.listeners),
+            listening("admin", admin.host, admin.port) if admin.enabled else None,
+            decision_socket(configuration.decisions, inherited.take),
+            tuple(
+                inherited.take(f"listener-{index}", port_of(listener.listen)) or socket_at(listener.listen)
+                for index, listener in enumerate(configuration.listeners)
+            ),
         )
+        inherited.close()
     except CannotListen as error:
         asked = (error.host, error.port)
         option = "decisions.listen"
@@ -75,7 +87,9 @@ def serve(config: Path | None, workers: int) -> None:
     def started() -> None:
         how = "" if forward.__file__.endswith(".py") else " (request path compiled)"
         click.echo(f"spork serves http://{configuration.host}:{configuration.port}{how}", err=True)
+        serving(os.environ)
 
+    os.environ["SPORK_MAIN_PID"] = str(os.getpid())
     os.environ["SPORK_RUN"] = f"{os.getpid()}-{int(time.time() * 1000)}"
 
     pulses = Pulses(workers)
@@ -97,4 +111,4 @@ def serve(config: Path | None, workers: int) -> None:
     if workers == 1:
         work(0)
     else:
-        raise SystemExit(supervise(workers, work, pulses, sockets.close))
+        raise SystemExit(supervise(workers, work, pulses, sockets.close, lambda: Successor(sockets.named())))

@@ -22,6 +22,7 @@ from spork.adapters.litestar.admin.acting import (
 from spork.adapters.litestar.admin.caching import Purge
 from spork.adapters.litestar.admin.configuring import Question, Rollback
 from spork.adapters.litestar.admin.logging import LogSettings, LogState
+from spork.adapters.litestar.admin.maintenance import Away, Back
 from spork.adapters.litestar.admin.profiling import ProfileSettings
 from spork.adapters.litestar.discovery import Announced, Announcement
 from spork.application.admin.configuration import DiffView
@@ -51,6 +52,7 @@ from spork.application.views import (
     GuardVerdict,
     HistoryView,
     LimitView,
+    MaintenanceView,
     Nodes,
     NodeView,
     ObjectiveView,
@@ -316,6 +318,7 @@ ANSWERS: tuple[Any, ...] = (
         {"stored": 2210, "validated": 180, "refused": 12},
         (CacheRouteView("catalogue", {"hit": 9100, "miss": 700, "collapsed": 120}, 0.93),),
     ),
+    MaintenanceView("orders", "ann", "INC-4711", AT, AT + 1800, 300.0, ("10.0.0.0/8",), ("acme",)),
     CacheEntryView(
         "catalogue",
         "https://api.example.com/catalogue/7",
@@ -474,6 +477,8 @@ BODIES: tuple[Any, ...] = (
     ImportedKeys([{"consumer": "acme", "sha256": "9f" * 32, "scopes": ["orders:read"]}], False, "move to this gateway"),
     RevokedKeys("acme", [], "INC-4711"),
     Purge(tags=["product-7"], reason="price changed"),
+    Away(["orders"], 300.0, ["10.0.0.0/8"], ["acme"], "INC-4711", 1800),
+    Back(["orders"], "INC-4711"),
     Rollback("bffe033f408e", "INC-4711"),
     Question("http://api.example.com/api/v1/orders/42", "GET", {"x-api-key": "spk_..."}, "203.0.113.7"),
     ProfileSettings(5.0, 100, "speedscope", "INC-4711"),
@@ -510,6 +515,9 @@ ACTS: tuple[ActionResult, ...] = (
     _done("key.revoke_all", "keys of acme", "3 good", "3 revoked", "3 keys are refused from now on."),
     _done("session.revoke", "session s-81f0", "active", "revoked",
           "Every token of this session is refused from now on."),
+    _done("maintenance.begin", "maintenance", "nothing is away", "away: orders",
+          "1 route (orders) answer 503 with Retry-After on every process."),
+    _done("maintenance.end", "maintenance", "away: orders", "nothing is away", "1 route (orders) are served again."),
     _done("cache.purge", "cache", "1204 entries here", "purged",
           "Purges 1 tag(s) on every node. Stored answers are forgotten."),
     _done("connection.close", "connection 4711", "open", "closed", "Ends one websocket of acme on live."),
