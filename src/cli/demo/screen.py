@@ -43,7 +43,7 @@ def welcome(
     curl -H 'X-API-Key: {keys.get("bob", "KEY")}' -d topic=demo/news -d data=hello {base}/.well-known/mercure
 
   See an answer stored, and purge it
-    curl -sI {base}/api/v1/products/1 | grep -i cache-status     (twice: a miss, a hit)
+    curl -s -o /dev/null -D - {base}/api/v1/products/1 | grep -i cache-status     (twice: a miss, a hit)
     SPORK_ADMIN_TOKEN=$(cat {admin_token}) spork cache purge --route products --admin-url http://127.0.0.1:{admin_port}
 
   Look inside
