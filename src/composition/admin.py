@@ -471,6 +471,7 @@ class AdminContainer(containers.DeclarativeContainer):
         mirrors,
         decisions,
         plugins,
+        callers.external_decisions,
     )
     version_report = providers.Singleton(
         _version_report, current, telemetry.usage_store, telemetry.usage, telemetry.versions, callers.consumers

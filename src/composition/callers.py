@@ -32,6 +32,7 @@ from spork.application.guards.authorization import AuthorizationPolicy
 from spork.application.guards.credentials import CredentialsPolicy
 from spork.application.guards.csrf import CsrfPolicy
 from spork.application.guards.decode import DecodingPolicy
+from spork.application.guards.external import Deciders, ExternalAuthorization, ExternalDecisions
 from spork.application.guards.policy import Policy
 from spork.application.guards.schema import SchemaPolicy
 from spork.application.guards.screen import ScreenPolicy
@@ -80,6 +81,13 @@ def _fleet_signatures(connection: RedisConnection) -> RedisSignatures:
     return RedisSignatures(connection.client, MemorySignatures())
 
 
+def _deciders(calls: LazyFetcher, clock: Clock) -> Deciders:
+    """What asks services about requests; circuits and connections outlast configurations."""
+    from spork.adapters.httpx.external_policy import HttpDeciders
+
+    return HttpDeciders(Authorities(calls, clock).named)
+
+
 def _signer(configured: str, state_dir: str) -> JwtIdentitySigner:
     from spork.adapters.jwt.signer import JwtIdentitySigner
 
@@ -125,12 +133,16 @@ def _policies(
     failures: FailedAuthentication,
     sessions: Sessions,
     events: EventSink | None,
+    deciders: Callable[[], Deciders],
+    decisions: ExternalDecisions,
 ) -> tuple[Policy, ...]:
-    """The policies of routes that need something of callers. `signer` makes its key on first use."""
+    """The policies of routes that need something of callers. `signer` makes its key on first use, `deciders` what asks
+    services about requests."""
     return (
         CsrfPolicy(hashlib.sha256(b"spork csrf " + pepper).digest(), events),
         CredentialsPolicy(methods.named, lambda: signer().sign, failures, sessions, events),
         AuthorizationPolicy(events),
+        ExternalAuthorization(deciders, decisions, events),
         WebhookPolicy(events),
         DecodingPolicy(codings()),
         ScreenPolicy(codings(), Screen(), events),
@@ -163,6 +175,7 @@ async def _running(
     trust: RevocationSync,
     sessions: Sessions,
     calls: LazyFetcher,
+    external_calls: LazyFetcher,
     connection: RedisConnection | None,
 ) -> AsyncIterator[None]:
     """Records ready, trust current, sessions written down, until the block ends. Raises RecordsNotReady."""
@@ -177,6 +190,7 @@ async def _running(
             await sessions.write_down()
         await trust.close()
         await calls.close()
+        await external_calls.close()
         if connection is not None:
             await connection.close()
 
@@ -207,6 +221,10 @@ class CallersContainer(containers.DeclarativeContainer):
         kind, memory=nothing, redis=providers.Singleton(background_connection, configuration.provided.shared)
     )
     calls = providers.Singleton(LazyFetcher, _http_calls)
+    #: Of their own, so that slow policies do not take the connections that tokens are checked over.
+    external_calls = providers.Singleton(LazyFetcher, _http_calls)
+    deciders = providers.Singleton(_deciders, external_calls, clock)
+    external_decisions = providers.Singleton(ExternalDecisions)
     pepper = providers.Singleton(key_pepper, configuration.provided.state_dir)
     records = providers.Singleton(SqlRecords, engine, clock.provided.unix)
     revoked = providers.Singleton(RevocationSet)
@@ -217,6 +235,12 @@ class CallersContainer(containers.DeclarativeContainer):
         redis=providers.Singleton(_fleet_announcements, connection, clock),
     )
     signatures = providers.Selector(
+        kind,
+        memory=providers.Singleton(MemorySignatures),
+        redis=providers.Singleton(_fleet_signatures, connection),
+    )
+    #: Apart from signatures, so that neither pushes the other out.
+    proofs = providers.Selector(
         kind,
         memory=providers.Singleton(MemorySignatures),
         redis=providers.Singleton(_fleet_signatures, connection),
@@ -238,8 +262,29 @@ class CallersContainer(containers.DeclarativeContainer):
     verifiers = providers.Singleton(Verifiers, calls, authorities, revoked, consumers, trust)
     methods = providers.Singleton(AuthMethods, verifiers, ring, consumers, signatures, plugins)
     policies = providers.Callable(_policies, pepper, methods, signer.provider, failures, sessions, events)
+    methods = providers.Singleton(AuthMethods, verifiers, ring, consumers, signatures, proofs)
+    policies = providers.Callable(
+        _policies,
+        pepper,
+        methods,
+        signer.provider,
+        failures,
+        sessions,
+        events,
+        deciders.provider,
+        external_decisions,
+    )
     desk = providers.Singleton(_desk, current, verifiers, authorities, ring, sessions, failures, clock)
     in_force = providers.Singleton(CallersInForce, consumers, trust, verifiers)
     running = providers.Callable(
-        _running, engine, records, configuration.provided.state_dir, pepper, trust, sessions, calls, connection
+        _running,
+        engine,
+        records,
+        configuration.provided.state_dir,
+        pepper,
+        trust,
+        sessions,
+        calls,
+        external_calls,
+        connection,
     )

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spork.adapters.memory.circuit_breaker import MemoryCircuitBreakers
+from spork.application.callers.bound import BoundToken, Senders, ShownThumbprint
 from spork.application.callers.consumers import Consumers
 from spork.application.callers.keys import KeyRing
 from spork.application.callers.methods import ApiKeyHeader, BearerToken, ClientCertificate, Method
 from spork.application.callers.shared_secrets import BasicPassword, SignedRequest, TakenSignatures
 from spork.application.callers.trust import RevocationSync
 from spork.application.callers.verdicts import TokenCache
-from spork.application.configuration.model import Configuration
+from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.kernel.clock import Clock
 from spork.composition.lazily import LazyFetcher
 from spork.domain.http.addresses import AddressSet
 from spork.domain.identity.revocation import RevocationSet
+from spork.domain.identity.sender import Proof
 from spork.domain.identity.tokens import ClaimNames, Issuer, Refused, TokenOutcome, TokenVerifier
 from spork.domain.upstreams.circuit import BreakerPolicy
 from spork.plugins.hosting import PluginHost
@@ -157,26 +159,31 @@ class AuthMethods:
         plugins: PluginHost | None = None,
     ) -> None:
         self._plugged = {} if plugins is None else plugins.verifiers()
+        proofs: TakenSignatures,
+    ) -> None:
+        """`signatures` and `proofs` remember what was taken once: signed requests, and DPoP proofs."""
         self._verifiers = verifiers
+        self._proofs = proofs
         self._ring = ring
         self._consumers = consumers
         self._basic: BasicPassword | None = None
         self._signed = SignedRequest(consumers.named, signatures)
 
-    def named(self, name: str, route: str, configuration: Configuration) -> list[Method]:
+    def named(self, name: str, route: RouteConfig, configuration: Configuration) -> list[Method]:
         """The methods that `name` stands for on this route, in the order in which they are tried."""
         verifiers = self._verifiers.of(configuration)
         if name == "jwt":
-            return [BearerToken("jwt", verifiers.jwt)]
+            return self._tokens("jwt", [verifiers.jwt], False, route, configuration)
         if name == "introspection":
-            return [BearerToken("introspection", verdicts, costly=True) for verdicts in verifiers.introspection]
+            return self._tokens("introspection", verifiers.introspection, True, route, configuration)
         if name == "auth_service":
             asked = verifiers.auth_service
             return [BearerToken("auth_service", asked, costly=True)] if asked is not None else []
         if name == "plugin":
             return [BearerToken(plugin, verifier, costly=True) for plugin, verifier in self._plugged.items()]
+            return self._tokens("auth_service", [asked] if asked is not None else [], True, route, configuration)
         if name == "api_key":
-            return [ApiKeyHeader(self._ring, route)]
+            return [ApiKeyHeader(self._ring, route.name)]
         if name == "basic":
             return [self._basic_password()]
         if name == "signature":
@@ -187,12 +194,41 @@ class AuthMethods:
             return [ClientCertificate(self._consumers.of_certificate, header, trusted, configuration.mtls_format)]
         return []
 
+    def _tokens(
+        self,
+        name: str,
+        verifiers: Sequence[TokenCache],
+        costly: bool,
+        route: RouteConfig,
+        configuration: Configuration,
+    ) -> list[Method]:
+        """Tokens of one kind: in the scheme Bearer, and in DPoP, which costs a route nothing until it is shown."""
+        shown = ShownThumbprint(configuration.mtls_header, configuration.trusted_proxies)
+        senders = Senders(_read_proof, shown, self._proofs)
+        policy = route.auth
+        demand = policy.bound if policy is not None else ""
+        made: list[Method] = []
+        for verifier in verifiers:
+            if demand in ("mtls", "any"):
+                made.append(BoundToken(name, verifier, senders, "bearer", demand, costly))
+            elif not demand:
+                made.append(BearerToken(name, verifier, costly, senders.without_proof))
+            if demand != "mtls" and (policy is None or policy.tokens is None or policy.tokens.authorization):
+                made.append(BoundToken(name, verifier, senders, "dpop", demand, costly))
+        return made
+
     def _basic_password(self) -> BasicPassword:
         if self._basic is None:
             from spork.adapters.argon2.passwords import Argon2Passwords
 
             self._basic = BasicPassword(self._consumers.named, Argon2Passwords())
         return self._basic
+
+
+def _read_proof(text: bytes) -> Proof | Refused:
+    from spork.adapters.jwt.proofs import read_proof
+
+    return read_proof(text)
 
 
 def _jwks_text(issuer: Issuer) -> str:

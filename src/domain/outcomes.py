@@ -111,6 +111,7 @@ GROUNDS: Final[dict[str, DenialCategory]] = {
     "bad_origin": DenialCategory.ACCESS,
     "screened": DenialCategory.ACCESS,
     "purge_refused": DenialCategory.ACCESS,
+    "policy_denied": DenialCategory.ACCESS,
     "too_many_failures": DenialCategory.ALLOWANCE,
     "quota_exceeded": DenialCategory.ALLOWANCE,
     "concurrency_exceeded": DenialCategory.ALLOWANCE,
@@ -127,7 +128,8 @@ class Denial:
     `detail` is one sentence for the client and names no policy or address. `retry_after` is in seconds.
     `headers` go out with the answer. `members` are extra members of the problem document.
     `close` asks the edge to close the connection after the answer (framing in doubt). `limits` name what refused for
-    metrics, where the client is not to know it.
+    metrics, where the client is not to know it. `instead` is the answer in place of a problem document, where a service
+    that was asked has its own.
     """
 
     reason: str
@@ -137,6 +139,7 @@ class Denial:
     members: dict[str, object] = field(default_factory=dict)
     close: bool = False
     limits: tuple[str, ...] = ()
+    instead: LocalResponse | None = None
 
     @property
     def ground(self) -> DenialCategory:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 
 from spork.domain.http.head import RequestHead
 from spork.domain.identity.signatures import sign_request
-from tests import servers, tokens
+from tests import proofs, servers, tokens
 from tests.authorities import Authority, authority
 from tests.servers import GatewayProcess, gateway_process
 
@@ -474,6 +474,37 @@ def test_a_signed_write_is_taken_once_by_the_whole_fleet(tmp_path: Path) -> None
         for number, (first, second) in enumerate([gateways, gateways[::-1]]):
             headers = signed_write(name, body, age=60 * number)  # never the same second twice
             assert [send(first, headers), send(second, headers), send(first, headers)] == [200, 401, 401]
+        assert len(target.asked) == 2
+
+
+def test_a_bound_token_is_shown_by_its_sender_and_each_proof_once_in_the_whole_fleet(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        idp, target = stack.enter_context(authority()), stack.enter_context(echo())
+        redis = stack.enter_context(servers.redis_process())
+        config = configured(tmp_path, idp, target, f"shared: {redis.url}?timeout=5\n")
+        one, two = (
+            stack.enter_context(gateway_process(config, tmp_path / name, SPORK_KEY_PEPPER=PEPPER))
+            for name in ("one", "two")
+        )
+        client = stack.enter_context(httpx.Client(trust_env=False))
+        bound = token(cnf={"jkt": proofs.jkt()})
+
+        def get(gateway: GatewayProcess, headers: dict[str, str], path: str = "/kept/x") -> int:
+            return client.get(gateway.url + path, headers={**headers, "host": "api.example.com"}).status_code
+
+        def shown(path: str = "/kept/x", **changes: Any) -> dict[str, str]:
+            made = proofs.proof(bound, uri=f"http://api.example.com{path}", **changes)
+            return {"authorization": f"DPoP {bound}", "dpop": made.decode()}
+
+        for first, second in ((one, two), (two, one)):
+            proven = shown()
+            assert [get(first, proven), get(second, proven), get(first, proven)] == [200, 401, 401]
+        assert get(one, bearer(bound)) == 401
+        assert get(one, shown(number=1)) == 401
+        assert get(one, shown("/kept/y")) == 401
+        assert get(one, shown(method="POST")) == 401
+        # The gateway's own endpoints ask for no proof, and so take no bound token.
+        assert client.get(one.url + "/auth/sessions", headers=bearer(bound)).status_code == 401
         assert len(target.asked) == 2
 
 

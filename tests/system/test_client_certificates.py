@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import tokens
 from tests.authorities import authority
 from tests.contract.upstream_transport.certificates import Authority, Pair
 from tests.servers import GatewayProcess, gateway_process
@@ -21,6 +25,8 @@ tls: {{cert: "{cert}", key: "{key}", client_ca: "{ca}", require_client: {require
 trusted_proxies: [127.0.0.2/32]
 mtls_header: X-Forwarded-Client-Cert
 plans: {{premium: {{}}}}
+issuers:
+  idp: {{issuer: "https://idp.example.com", audiences: [api], algorithms: [RS256], keys: ['{jwk}']}}
 consumers:
   billing: {{plan: premium, roles: [writer], subjects: [billing.internal]}}
   reports: {{roles: [reader], subjects: [reports.internal]}}
@@ -28,6 +34,7 @@ upstreams:
   echo: {{targets: ["{target}"]}}
 routes:
   - {{name: write, match: /write/*, upstream: echo, auth: {{any_of: [mtls], roles: [writer]}}}}
+  - {{name: bound, match: /bound/*, upstream: echo, auth: {{bound: mtls}}}}
   - {{name: open, match: /open/*, upstream: echo}}
 """
 CLAIMS = {"x-user-id": "root", "x-consumer-id": "root", "x-user-method": "mtls"}
@@ -64,7 +71,12 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
         target.instead = answer
         config = CONFIG.format(
-            cert=pair.cert, key=pair.key, ca=ours.ca, required=str(request.param).lower(), target=target.url
+            cert=pair.cert,
+            key=pair.key,
+            ca=ours.ca,
+            required=str(request.param).lower(),
+            target=target.url,
+            jwk=json.dumps(tokens.public_jwk("rsa", "k1")),
         )
         with gateway_process(config, tmp / "gateway") as gateway:
             yield World(gateway, ours, seen)
@@ -120,6 +132,30 @@ def test_without_a_certificate_nobody_is_anybody(world: World) -> None:
     trusted = world.get("/write/x", None, peer="127.0.0.2", **forged)
     assert (trusted.status_code, trusted.json()["x-consumer-id"]) == (200, "billing")
     assert "x-forwarded-client-cert" not in trusted.json()
+
+
+def test_a_token_bound_to_a_certificate_is_shown_with_it(world: World) -> None:
+    """RFC 8705 3, over a real handshake and behind a trusted proxy."""
+    own, other = world.ours.issue("billing.internal"), world.ours.issue("reports.internal")
+    der = ssl.PEM_cert_to_DER_cert(
+        Path(own.cert).read_text().partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----"
+    )
+    digest = hashlib.sha256(der)
+    now = time.time()
+
+    def shown(**claims: object) -> dict[str, str]:
+        text = tokens.token(exp=now + 300, iat=now, **claims).decode()
+        return {"Authorization": f"Bearer {text}"}
+
+    bound = shown(cnf={"x5t#S256": base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()})
+    assert world.get("/bound/x", own, **bound).status_code == 200
+    assert world.get("/bound/x", other, **bound).status_code == 401
+    assert world.get("/bound/x", own, **shown()).status_code == 401
+    if "require_client: true" not in (world.gateway.directory / "spork.yaml").read_text():
+        told = {"X-Forwarded-Client-Cert": f"Hash={digest.hexdigest()}"}
+        assert world.get("/bound/x", None, **bound).status_code == 401
+        assert world.get("/bound/x", None, **bound, **told).status_code == 401
+        assert world.get("/bound/x", None, peer="127.0.0.2", **bound, **told).status_code == 200
 
 
 def test_a_certificate_is_shown_once_for_all_requests_of_a_connection(world: World) -> None:

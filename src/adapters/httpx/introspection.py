@@ -67,7 +67,14 @@ class Authority:
         self._waiting = 0
 
     async def ask(
-        self, url: str, headers: Mapping[str, str], body: bytes, basic: tuple[str, str] | None = None
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        basic: tuple[str, str] | None = None,
+        *,
+        method: str = "POST",
+        patience: float = PATIENCE,
     ) -> FetchedDocument | Unverifiable:
         """The answer, unless the authority failed (no answer, or a 5xx) or its circuit is open."""
         if self._waiting >= WAITING:
@@ -76,12 +83,18 @@ class Authority:
         self._waiting += 1
         try:
             async with self._turns:
-                return await self._ask(url, headers, body, basic)
+                return await self._ask(method, url, headers, body, basic, patience)
         finally:
             self._waiting -= 1
 
     async def _ask(
-        self, url: str, headers: Mapping[str, str], body: bytes, basic: tuple[str, str] | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        basic: tuple[str, str] | None,
+        patience: float,
     ) -> FetchedDocument | Unverifiable:
         began = self._monotonic()
         permit = self._breaker.permit(began) if self._breaker is not None else None
@@ -90,7 +103,7 @@ class Authority:
         result = CallResult.IGNORED
         try:
             reply = await self._calls.call(
-                "POST", url, headers=headers, body=body, basic=basic, patience=PATIENCE, ca=self._ca
+                method, url, headers=headers, body=body, basic=basic, patience=patience, ca=self._ca
             )
             result = CallResult.FAILED if reply.status >= 500 else CallResult.OK
         except FetchFailed:

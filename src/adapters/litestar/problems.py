@@ -140,6 +140,8 @@ class JsonProblemResponses:
         self._plugged = plugged or {}
 
     def deny(self, denial: Denial, request_id: str, trace_id: str = "") -> GatewayResponse:
+        if denial.instead is not None:
+            return self.respond(denial.instead, request_id)
         status, title = REASONS.get(denial.reason) or self._plugged.get(denial.reason) or declared(denial.reason)
         uri = QUOTA_TYPE if denial.reason == "quota_exceeded" else TYPE_PREFIX + denial.reason
         members = denial.members | {"trace_id": trace_id} if trace_id else denial.members

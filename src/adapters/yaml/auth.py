@@ -36,6 +36,7 @@ def translate_auth(auth: str | written.Auth | None, path: str, findings: Finding
         signed_identity=auth.signed_identity,
         tokens=None if auth.tokens is None else TokenPlaces(**_values(auth.tokens)),
         keys=None if auth.keys is None else KeyPlaces(**_values(auth.keys)),
+        bound=auth.bound,
         claim_headers=tuple(auth.claim_headers.items()),
     )
 

@@ -70,6 +70,8 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.CredentialGroup, "credential groups"),
     (written.TokenPlaces, "places of tokens"),
     (written.KeyPlaces, "places of keys"),
+    (written.Authorize, "authorize"),
+    (written.AuthorizeCache, "cache of authorize"),
     (written.Cors, "cors"),
     (written.Security, "security"),
     (written.Headers, "headers"),

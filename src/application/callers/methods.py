@@ -30,6 +30,11 @@ NOT_PRESENTED: Final = NotPresented()
 AMBIGUOUS: Final = Refused("ambiguous")
 
 
+#: Says whether a token that is bound to its sender is shown by it, without a proof of its own.
+JudgeBound = Callable[["Exchange", Verified], CredentialOutcome]
+_BOUND: Final = Refused("token_bound")
+
+
 class Method(Protocol):
     """One kind of credential.
 
@@ -72,23 +77,43 @@ def only(headers: Headers, wanted: bytes) -> bytes | None:
 
 
 class BearerToken:
-    """A Bearer token (RFC 6750 2.1), judged by a verifier: JWT, introspection or an auth service."""
+    """A Bearer token (RFC 6750 2.1), judged by a verifier: JWT, introspection or an auth service.
+
+    A token that says it is bound to its sender (`cnf`) is no bearer token: `bound` judges who shows it.
+    """
 
     challenge = "Bearer"
     consumes = frozenset((b"authorization",))
     guessable = False
 
-    def __init__(self, name: str, verifier: TokenVerifier, costly: bool = False) -> None:
+    def __init__(
+        self, name: str, verifier: TokenVerifier, costly: bool = False, bound: JudgeBound | None = None
+    ) -> None:
         self.name = name
         self.costly = costly
         self._verify = verifier.verify
+        self._bound = bound
 
     def authenticate(self, exchange: Exchange) -> CredentialOutcome | Awaitable[CredentialOutcome]:
         presented = exchange.presented
         token = credentials_of(exchange.head.headers, b"bearer ") if presented is None else presented.token
         if token is None:
             return NOT_PRESENTED
-        return self._verify(token, exchange.unix) if token else AMBIGUOUS
+        if not token:
+            return AMBIGUOUS
+        outcome = self._verify(token, exchange.unix)
+        if isinstance(outcome, Verified):
+            return self._judged(exchange, outcome)
+        return self._later(exchange, outcome) if isinstance(outcome, Awaitable) else outcome
+
+    def _judged(self, exchange: Exchange, verified: Verified) -> CredentialOutcome:
+        if "cnf" not in verified.principal.claims:
+            return verified
+        return _BOUND if self._bound is None else self._bound(exchange, verified)
+
+    async def _later(self, exchange: Exchange, waiting: Awaitable[CredentialOutcome]) -> CredentialOutcome:
+        outcome = await waiting
+        return self._judged(exchange, outcome) if isinstance(outcome, Verified) else outcome
 
 
 class ApiKeyHeader:

@@ -92,8 +92,10 @@ class AuthDesk:
             outcome = await answer if isinstance(answer, Awaitable) else answer
         else:
             return _ABSENT
-        if isinstance(outcome, Verified):
-            return outcome.principal
+        if isinstance(outcome, Verified) and "cnf" not in outcome.principal.claims:
+            return (
+                outcome.principal
+            )  # a token that is bound to its sender is no bearer token, and nothing is proven here
         if isinstance(outcome, Unverifiable):
             return _unavailable(outcome)
         return await self._failures.failed(shown.client, self._clock.monotonic(), self._clock.unix(), _BAD)

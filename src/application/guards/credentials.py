@@ -237,7 +237,7 @@ def _challenges(methods: Sequence[Method], bearer_error: str) -> tuple[tuple[byt
     found = []
     for scheme in schemes:
         name, _, parameters = scheme.partition(" ")
-        parts = [REALM, parameters, bearer_error if name == "Bearer" else ""]
+        parts = [REALM, parameters, bearer_error if name in ("Bearer", "DPoP") else ""]
         found.append((b"www-authenticate", f"{name} {', '.join(part for part in parts if part)}".encode("ascii")))
     return tuple(found)
 
@@ -266,7 +266,7 @@ class CredentialsPolicy(Policy):
 
     def __init__(
         self,
-        methods: Callable[[str, str, Configuration], Sequence[Method]],
+        methods: Callable[[str, RouteConfig, Configuration], Sequence[Method]],
         sign: Callable[[], Sign],
         failures: FailedAuthentication | None = None,
         sightings: Sightings | None = None,
@@ -282,7 +282,7 @@ class CredentialsPolicy(Policy):
         policy = route.auth
         if policy is None:
             return None
-        methods = self._made(policy.all_of or policy.any_of, route, configuration)
+        methods = self._made(policy.all_of or policy.any_of, route, configuration, bool(policy.all_of))
         return CredentialsGuard(
             policy,
             methods,
@@ -293,16 +293,18 @@ class CredentialsPolicy(Policy):
         )
 
     def _made(
-        self, items: Sequence[str | CredentialGroup], route: RouteConfig, configuration: Configuration
+        self, items: Sequence[str | CredentialGroup], route: RouteConfig, configuration: Configuration, every: bool
     ) -> list[Method]:
         """The methods that `any_of` or `all_of` names, groups as one method each."""
         assert route.auth is not None
         made: list[Method] = []
         for item in items:
             if isinstance(item, str):
-                made += self._methods(item, route.name, configuration)
+                found = self._methods(item, route, configuration)
+                # One name may mean several methods, of which one is enough also where every name is needed.
+                made += [AnyOf(found)] if every and len(found) > 1 else found
             elif item.all_of:
-                made.append(AllOf(self._made(item.all_of, route, configuration), frozenset(route.auth.issuers)))
+                made.append(AllOf(self._made(item.all_of, route, configuration, True), frozenset(route.auth.issuers)))
             else:
-                made.append(AnyOf(self._made(item.any_of, route, configuration)))
+                made.append(AnyOf(self._made(item.any_of, route, configuration, False)))
         return made

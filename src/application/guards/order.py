@@ -18,6 +18,7 @@ from spork.application.guards.cors import CorsPolicyOfRoutes
 from spork.application.guards.credentials import CredentialsPolicy
 from spork.application.guards.csrf import CsrfPolicy
 from spork.application.guards.decode import DecodingPolicy
+from spork.application.guards.external import ExternalAuthorization
 from spork.application.guards.idempotency import IdempotencyPolicy
 from spork.application.guards.limits import EarlyLimits, LateLimits
 from spork.application.guards.maintenance import EarlyMaintenance, LateMaintenance
@@ -46,6 +47,7 @@ ORDER: Final[tuple[type[Policy], ...]] = (
     CsrfPolicy,
     CredentialsPolicy,
     AuthorizationPolicy,
+    ExternalAuthorization,
     LateMaintenance,
     VersionPolicy,
     LateLimits,

@@ -55,6 +55,11 @@ FAMILIES = (
         ("certificate",),
         "When a certificate that this gateway shows ends, in Unix seconds, by its file; 0 where it cannot be read.",
         "min",
+        "gateway_external_authorization_total",
+        "counter",
+        ("route", "outcome"),
+        "Requests that a service was asked about: allowed, denied, kept (an answer was known), failed (no answer, refused),"
+        " let_through (no answer, admitted).",
     ),
     Family(
         "gateway_authentications_total",

@@ -55,6 +55,8 @@ class AuthPolicy:
     tokens: TokenPlaces | None = None
     keys: KeyPlaces | None = None
     claim_headers: tuple[tuple[str, str], ...] = ()
+    #: What tokens must be bound to: dpop, mtls, any (of these), or "" for whatever they say.
+    bound: str = ""
 
     @property
     def methods(self) -> tuple[str, ...]:

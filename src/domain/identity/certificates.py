@@ -195,6 +195,14 @@ def forwarded_names(text: str) -> tuple[CertificateName, ...]:
     return tuple(name for name in found if name.value)
 
 
+def forwarded_hash(text: str) -> str:
+    """The SHA-256 of the certificate in the last element of an X-Forwarded-Client-Cert, in hex; "" where none is told."""
+    try:
+        return next((value for key, value in last_element(text) if key == "hash"), "")
+    except NotReadable:
+        return ""
+
+
 # ------------------------------------------------------------------------------------------------------ both of them
 
 

@@ -14,6 +14,11 @@ RESERVED: Final = frozenset(
 ) | frozenset(HOP_BY_HOP | GATEWAY_OWNED)
 
 
+def is_free(name: str) -> bool:
+    """Whether a header of this name may be told to targets by somebody other than the gateway."""
+    return name.lower().encode("ascii") not in RESERVED and not name.lower().startswith(("x-user-", "x-consumer-"))
+
+
 def claim_headers(claims: Mapping[str, object], wanted: Sequence[tuple[bytes, str]]) -> list[Header]:
     """A header for each (name, dotted path of a claim) that the claims have as text, number, truth or a list of these.
 

@@ -6,6 +6,7 @@ kinds in `scalars.py`; the defaults are those of the domain's policies, so that 
 
 from spork.adapters.yaml.written.answers import Maintenance, Respond
 from spork.adapters.yaml.written.auth import Auth, CredentialGroup, KeyPlaces, TokenPlaces
+from spork.adapters.yaml.written.authorize import Authorize, AuthorizeCache
 from spork.adapters.yaml.written.cache import Cache, CacheQuery, RouteCache
 from spork.adapters.yaml.written.callers import (
     ClaimNames,
@@ -102,6 +103,8 @@ __all__ = [
     "AdminToken",
     "Api",
     "Auth",
+    "Authorize",
+    "AuthorizeCache",
     "AwsCredentials",
     "BasicCredential",
     "Breaker",

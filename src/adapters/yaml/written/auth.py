@@ -67,6 +67,11 @@ class Auth(Written, frozen=True):
     tenant: Annotated[str, "Path parameter or header that must equal the token's tenant."] = ""
     forward_credentials: Annotated[bool, "Pass the client's credential on to the target."] = False
     signed_identity: Annotated[bool, "Send the target a short-lived JWT with the verified identity."] = False
+    bound: Annotated[
+        Literal["", "dpop", "mtls", "any"],
+        "Take only tokens that are bound to their sender: to a key (DPoP, RFC 9449), a client certificate (RFC 8705), or"
+        " any of these. Empty: what a token says it is bound to is checked.",
+    ] = ""
     tokens: Annotated[TokenPlaces | None, "Where Bearer tokens may stand; left out: in Authorization."] = None
     keys: Annotated[KeyPlaces | None, "Where API keys may stand; left out: in X-API-Key."] = None
     claim_headers: Annotated[

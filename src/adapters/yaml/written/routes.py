@@ -23,6 +23,7 @@ from spork.adapters.yaml.scalars import (
 )
 from spork.adapters.yaml.written.answers import Maintenance, Respond
 from spork.adapters.yaml.written.auth import Auth, AuthMethod
+from spork.adapters.yaml.written.authorize import Authorize
 from spork.adapters.yaml.written.cache import RouteCache
 from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
@@ -219,6 +220,7 @@ class Route(Written, frozen=True, kw_only=True):
     plugins: Annotated[
         dict[str, Any], "Plugins that judge its requests, by name, with what each takes; asked in this order."
     ] = msgspec.field(default_factory=dict)
+    authorize: Annotated[Authorize | None, "Ask a service whether each request may pass."] = None
     webhook: Annotated[Webhook | None, "Take only webhooks that a provider signed."] = None
     validate: Annotated[Validate | None, "Check requests and answers by the upstream's OpenAPI document."] = None
     transform: Annotated[Transform | None, "Changes of requests and answers."] = None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from spork.application.configuration.model import RouteConfig
 from spork.application.configuration.problems import Diagnostic
 from spork.domain.identity.authorization import AuthPolicy, CredentialGroup, method_names
-from spork.domain.identity.claim_headers import RESERVED
+from spork.domain.identity.claim_headers import is_free
 from spork.domain.identity.presentation import UNLOGGED_PARAMETERS, KeyPlaces, TokenPlaces
 
 _TOKENS = frozenset(("jwt", "introspection", "auth_service"))
@@ -31,7 +31,7 @@ def check_presentation(route: RouteConfig, auth: AuthPolicy, path: str) -> Itera
         yield from _places(auth.keys, f"{path}.keys", csrf)
         yield from _met_twice(auth.tokens or TokenPlaces(), auth.keys, path)
     for name, _ in auth.claim_headers:
-        if name.lower().encode("ascii") in RESERVED or name.lower().startswith(("x-user-", "x-consumer-")):
+        if not is_free(name):
             yield Diagnostic(f"{path}.claim_headers.{name}", "is not a name that a claim can have", "such as X-Org")
     if "anonymous" in _grouped(auth):
         yield Diagnostic(path, "anonymous is no credential inside a group", "write it into the outer any_of")
