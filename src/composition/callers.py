@@ -260,9 +260,7 @@ class CallersContainer(containers.DeclarativeContainer):
     signer = providers.Singleton(_signer, configuration.provided.signing_key, configuration.provided.state_dir)
     authorities = providers.Singleton(Authorities, calls, clock)
     verifiers = providers.Singleton(Verifiers, calls, authorities, revoked, consumers, trust)
-    methods = providers.Singleton(AuthMethods, verifiers, ring, consumers, signatures, plugins)
-    policies = providers.Callable(_policies, pepper, methods, signer.provider, failures, sessions, events)
-    methods = providers.Singleton(AuthMethods, verifiers, ring, consumers, signatures, proofs)
+    methods = providers.Singleton(AuthMethods, verifiers, ring, consumers, signatures, proofs, plugins)
     policies = providers.Callable(
         _policies,
         pepper,

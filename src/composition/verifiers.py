@@ -156,12 +156,11 @@ class AuthMethods:
         ring: KeyRing,
         consumers: Consumers,
         signatures: TakenSignatures,
+        proofs: TakenSignatures,
         plugins: PluginHost | None = None,
     ) -> None:
-        self._plugged = {} if plugins is None else plugins.verifiers()
-        proofs: TakenSignatures,
-    ) -> None:
         """`signatures` and `proofs` remember what was taken once: signed requests, and DPoP proofs."""
+        self._plugged = {} if plugins is None else plugins.verifiers()
         self._verifiers = verifiers
         self._proofs = proofs
         self._ring = ring
@@ -178,10 +177,10 @@ class AuthMethods:
             return self._tokens("introspection", verifiers.introspection, True, route, configuration)
         if name == "auth_service":
             asked = verifiers.auth_service
-            return [BearerToken("auth_service", asked, costly=True)] if asked is not None else []
-        if name == "plugin":
-            return [BearerToken(plugin, verifier, costly=True) for plugin, verifier in self._plugged.items()]
             return self._tokens("auth_service", [asked] if asked is not None else [], True, route, configuration)
+        if name == "plugin":
+            each = (self._tokens(known, [one], True, route, configuration) for known, one in self._plugged.items())
+            return [method for methods in each for method in methods]
         if name == "api_key":
             return [ApiKeyHeader(self._ring, route.name)]
         if name == "basic":
@@ -197,7 +196,7 @@ class AuthMethods:
     def _tokens(
         self,
         name: str,
-        verifiers: Sequence[TokenCache],
+        verifiers: Sequence[TokenVerifier],
         costly: bool,
         route: RouteConfig,
         configuration: Configuration,

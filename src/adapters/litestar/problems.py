@@ -60,6 +60,8 @@ REASONS: dict[str, tuple[int, str]] = {
     "forbidden": (403, "Not allowed"),
     "insufficient_scope": (403, "Not allowed"),
     "tenant_mismatch": (403, "Not allowed"),
+    "policy_denied": (403, "Not allowed"),
+    "policy_unavailable": (503, "This cannot be decided right now"),
     "plan_unknown": (403, "The caller's plan does not exist"),
     "csrf_failed": (403, "Cross-site request refused"),
     "cors_refused": (403, "Cross-origin request refused"),

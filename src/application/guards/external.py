@@ -7,14 +7,14 @@ route says `on_error: allow`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import ClassVar, Final, Protocol
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.configuration.problems import Diagnostic
 from spork.application.exchange.exchange import NO_FIELDS, Exchange, Verdict
-from spork.application.guards.policy import Policy, Reason, declared
+from spork.application.guards.policy import Policy, declared
 from spork.application.kernel.events import EventSink
 from spork.application.views import GuardVerdict
 from spork.domain.identity.claim_headers import is_free
@@ -30,7 +30,7 @@ from spork.domain.identity.external_policy import (
     key_of,
     question,
 )
-from spork.domain.outcomes import Denial, DenialCategory, LocalResponse
+from spork.domain.outcomes import Denial, LocalResponse
 
 #: Answers kept at a time, per route.
 MOST_KEPT: Final = 10_000
@@ -182,10 +182,6 @@ class ExternalAuthorization(Policy):
     """`authorize:` of routes."""
 
     phase = "external_authorization"
-    reasons: ClassVar[Mapping[str, Reason]] = {
-        "policy_denied": Reason(DenialCategory.ACCESS, "Not allowed"),
-        "policy_unavailable": Reason(DenialCategory.OTHER, "This cannot be decided right now"),
-    }
 
     def __init__(
         self,
