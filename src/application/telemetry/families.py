@@ -55,6 +55,8 @@ FAMILIES = (
         ("certificate",),
         "When a certificate that this gateway shows ends, in Unix seconds, by its file; 0 where it cannot be read.",
         "min",
+    ),
+    Family(
         "gateway_external_authorization_total",
         "counter",
         ("route", "outcome"),
