@@ -36,7 +36,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "cache": ("spork.cli.commands.cache", "cache", "What is stored of a URL, and purging it."),
     "usage": ("spork.cli.commands.usage", "usage", "What consumers used, for people and for billing."),
     "support": ("spork.cli.commands.support", "support", "One file with what helpers need, without secrets."),
-    "openapi": ("spork.cli.commands.openapi", "openapi", "OpenAPI documents: what a new version breaks."),
+    "openapi": (
+        "spork.cli.commands.openapi",
+        "openapi",
+        "The published OpenAPI document; what a new version of one breaks.",
+    ),
     "import": ("spork.cli.commands.importing", "importing", "Routes from what other tools wrote."),
     "export": ("spork.cli.commands.export", "export", "Configuration of a proxy in front that asks for decisions."),
     "schema": ("spork.cli.commands.check", "schema", "JSON Schema of the configuration, for editors."),

@@ -17,6 +17,7 @@ from spork.application.catalog.audiences import EVERYBODY, Audience
 from spork.application.catalog.contracts import Contracts
 from spork.application.catalog.documents import Documents, KeptDocument
 from spork.application.catalog.exposures import exposures, next_change
+from spork.application.catalog.offline import source_of
 from spork.application.catalog.site import NO_SITE, Site, read_site
 from spork.application.exchange.exchange import Current, Snapshot
 from spork.application.kernel.clock import Clock
@@ -140,11 +141,7 @@ class Catalog:
         for upstream in self._current.snapshot.configuration.upstreams:
             kept = self.documents.kept.get(upstream.name)
             if kept is not None and kept.document is not None:
-                bases = tuple(dict.fromkeys(target.base_path.decode("ascii") for target in upstream.targets)) or ("",)
-                inside = tuple(
-                    dict.fromkeys(t.authority.decode("ascii") for t in upstream.targets if t.unix_path is None)
-                )
-                found.append(UpstreamDocument(upstream.name, kept.document, bases, inside, kept.digest))
+                found.append(source_of(upstream, kept.document, kept.digest))
         return found
 
     # --------------------------------------------------------------------------------------------------------- serving
