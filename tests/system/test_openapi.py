@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import httpx
 import pytest
 
 from spork.adapters.yaml.openapi_document import parse_any
-from tests.servers import GatewayProcess, gateway_process, wait_until
+from tests.servers import GatewayProcess, gateway_process, python_env, wait_until
 from tests.system.raw import Visit, raw_target
 from tests.tokens import public_jwk, token
 from tests.unit.domain.openapi.merged import dangling
@@ -280,3 +282,22 @@ def test_a_document_that_breaks_clients_waits_where_the_old_one_is_kept(tmp_path
             kept = Shop(gateway, orders)
             wait_until(lambda: kept.state()["state"] == "pending", what="a document that waits")
             assert "/shop/orders/{id}" in kept.document()["paths"]
+
+
+def test_the_command_writes_what_a_role_gets_and_what_a_configuration_would_publish(shop: Shop) -> None:
+    command = [sys.executable, "-m", "spork.cli", "openapi", "--format", "json"]
+    running = ["--url", shop.gateway.admin_url, "--token", shop.gateway.admin_token]
+
+    def said(*more: str) -> dict[str, Any]:
+        run = subprocess.run([*command, *more], capture_output=True, cwd=shop.gateway.directory, env=python_env())
+        assert run.returncode == 0, run.stderr
+        found = json.loads(run.stdout)
+        assert isinstance(found, dict)
+        return found
+
+    clerk = said("--as", "clerk", *running)
+    assert set(clerk["paths"]) == {"/shop/orders", "/shop/orders/{id}", "/files/{path}"}
+    whole = said(*running)
+    assert whole["paths"]["/bills"]["get"]["x-spork-route"] == "bills"
+    offline = said("-c", str(shop.gateway.directory / "spork.yaml"))
+    assert set(offline["paths"]) == set(whole["paths"])
