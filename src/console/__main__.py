@@ -52,6 +52,8 @@ GETTABLE = (
     "connections",
     "cache",
     "versions",
+    "channels",
+    "documents",
     "history",
 )
 

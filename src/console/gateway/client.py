@@ -28,7 +28,7 @@ from spork.console.gateway.faults import (
     Unauthenticated,
     Unreachable,
 )
-from spork.console.gateway.own_rows import cache_rows
+from spork.console.gateway.own_rows import cache_rows, channel_rows, document_rows
 from spork.console.gateway.sse import Oversized, Parser, ServerEvent
 from spork.console.gateway.topics import TEXTS, TOPICS, segment
 from spork.console.text.sanitize import clean, scrub
@@ -66,6 +66,10 @@ class ConsoleSnapshot:
     faults: dict[str, LinkFault]
     etag: str | None
     totals: dict[str, int]
+
+
+_ROWS = {"cache": cache_rows, "channels": channel_rows, "documents": document_rows}
+"""Topics whose answer is one object that has the rows in it."""
 
 
 class ConsoleClient:
@@ -124,8 +128,8 @@ class ConsoleClient:
         document = await self._json("GET", spec.path, params={**dict(spec.params), **params})
         if not isinstance(document, dict):
             raise BadData(f"{topic}: not an object")
-        if topic == "cache" and isinstance(document.get("item"), dict):
-            document = {**document, "items": cache_rows(document["item"])}
+        if topic in _ROWS and isinstance(document.get("item"), dict):
+            document = {**document, "items": _ROWS[topic](document["item"])}
         if spec.single:
             body = document.get("item", document)
             return Page(

@@ -47,3 +47,34 @@ def cache_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     }
     routes = document.get("routes")
     return [{**route, **shared} for route in routes if isinstance(route, dict)] if isinstance(routes, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """A topic that subscribers of one node listen to, beside what all channels of that node did. `broker` is memory, redis or
+    away."""
+
+    match: str
+    type: str
+    subscribers: int
+    node: str = ""
+    broker: str = "memory"
+    published: int = 0
+    deliveries: int = 0
+    slow: int = 0
+
+
+def channel_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each topic out of the one answer about channels."""
+    shared = {name: document[name] for name in ("node", "broker", "deliveries", "slow") if name in document}
+    published = document.get("published")
+    if isinstance(published, dict):
+        shared["published"] = sum(value for value in published.values() if isinstance(value, int))
+    topics = document.get("topics")
+    return [{**topic, **shared} for topic in topics if isinstance(topic, dict)] if isinstance(topics, list) else []
+
+
+def document_rows(document: Mapping[str, Any]) -> list[Any]:
+    """The documents of upstreams out of the report about them."""
+    found = document.get("documents")
+    return found if isinstance(found, list) else []

@@ -41,7 +41,7 @@ class Topic:
         """The rows' type."""
         from spork.application import views
 
-        if self.view in ("UsageRow", "CacheRow"):
+        if self.view in ("UsageRow", "CacheRow", "ChannelRow"):
             from spork.console.gateway import own_rows
 
             return getattr(own_rows, self.view)  # type: ignore[no-any-return]
@@ -81,6 +81,8 @@ TOPICS: dict[str, Topic] = {
         Topic("connections", "ConnectionView", _id, "/connections", live=False),
         Topic("cache", "CacheRow", lambda r: str(r.route), "/cache", live=False),
         Topic("versions", "VersionView", lambda r: f"{r.api} {r.version}", "/versions", live=False),
+        Topic("channels", "ChannelRow", lambda r: f"{r.type} {r.match}", "/channels", live=False),
+        Topic("documents", "OpenApiDocumentView", lambda r: str(r.upstream), "/openapi/report", live=False),
         Topic("history", "HistoryView", lambda r: f"{r.kind} {r.name}", "/history", live=False),
         Topic("limits", "LimitView", _name, "/limits", live=False),
         Topic("consumers", "ConsumerView", _name, "/consumers", live=False),

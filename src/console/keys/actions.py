@@ -52,6 +52,8 @@ LISTS = (
     "connections",
     "cache",
     "versions",
+    "channels",
+    "documents",
 )
 TAILS = ("pulse", "traffic", "events")
 MARKABLE = tuple(name for name in LISTS if name not in TAILS)
@@ -79,6 +81,8 @@ COMMANDS: tuple[Command, ...] = (
     _screen("", "connections", "Live WebSockets, event streams and long downloads", "conn"),
     _screen("", "cache", "Response cache by route: hits, misses, what is stored"),
     _screen("", "versions", "Versions of APIs, and who still calls them", "ver"),
+    _screen("", "channels", "Topics of channels, and how many listen", "chan"),
+    _screen("", "documents", "OpenAPI documents of services: found, changed, broken", "openapi", "api"),
     _screen("", "limits", "Limits and their stores"),
     _screen("", "consumers", "Consumers and their use"),
     _screen("", "keys", "API keys"),

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from spork.console.session.store import Store
 from spork.console.text.formats import count, millis, size
 from spork.console.text.labels import said, severity, state
-from spork.console.text.spans import Line, crop
+from spork.console.text.spans import Line, crop, line_cells
 
 if TYPE_CHECKING:
     from spork.application.views import ComponentHealth
 
 LINES = 5
+BEHIND = "upstreams"
 
 
 def gateway_tile(store: Store, width: int) -> list[Line]:
@@ -21,7 +22,7 @@ def gateway_tile(store: Store, width: int) -> list[Line]:
     if not store.known("components"):
         return [[(f"not known: {store.why_unknown('components')}", "dim")]]
     parts: Sequence[ComponentHealth] = store.rows("components")
-    bad = sorted((part for part in parts if severity(part.status) > 0), key=lambda part: -severity(part.status))
+    bad = sorted(_bad(parts), key=lambda part: -severity(part.status))
     lines: list[Line] = [
         [said(part.status), (f" {part.name.replace('_', ' ')}  ", "bold"), (part.detail, "")] for part in bad[:4]
     ]
@@ -39,10 +40,15 @@ def gateway_line(store: Store) -> Line:
     line: Line = [("gateway   ", "dim")]
     if not store.known("components"):
         return [*line, (f"not known: {store.why_unknown('components')}", "dim")]
-    bad = [part for part in store.rows("components") if severity(part.status) > 0]
+    bad = _bad(store.rows("components"))
     for part in bad:
         line += [(f"{state(part.status).word} ", state(part.status).tone), (f"{part.name.replace('_', ' ')}  ", "")]
     return line if bad else [*line, ("OK", "ok"), ("  all its parts", "dim")]
+
+
+def _bad(parts: Sequence[ComponentHealth]) -> list[ComponentHealth]:
+    """Its own parts that are not well; what is behind it has tiles of its own."""
+    return [part for part in parts if severity(part.status) > 0 and part.name != BEHIND]
 
 
 def _figures(store: Store, parts: dict[str, Any], width: int) -> list[Line]:
@@ -50,17 +56,15 @@ def _figures(store: Store, parts: dict[str, Any], width: int) -> list[Line]:
     pairs: list[list[tuple[str, str]]] = [
         [("loop lag", millis(loop.latency_ms) if loop else ""), ("redis", _took(redis)), ("records", _took(records))],
         [("log lines lost", _lost(parts)), ("disk", _first_words(parts.get("disk")))],
-        [("cert", _first_words(parts.get("certificates") or parts.get("certificate"))), ("memory", _memory(parts))],
-        [("revision", _revision(store, parts)), ("nodes", _nodes(store))],
+        [("cert", _first_words(parts.get("certificates") or parts.get("certificate"))), ("nodes", _nodes(store))],
+        [("revision", _revision(store, parts)), ("memory", _memory(parts))],
     ]
-    lines: list[Line] = []
-    for row in pairs:
-        line: Line = []
-        for label, value in row:
-            if value:
-                line += [("   " if line else "", ""), (f"{label} ", "dim"), (crop(value, width), "")]
-        if line:
-            lines.append(line)
+    lines: list[Line] = [[]]
+    for label, value in (pair for row in pairs for pair in row if pair[1]):
+        piece: Line = [(f"{label} ", "dim"), (crop(value, width), "")]
+        if lines[-1] and line_cells(lines[-1]) + 3 + line_cells(piece) > width:
+            lines.append([])
+        lines[-1] += [("   ", ""), *piece] if lines[-1] else piece
     return lines
 
 

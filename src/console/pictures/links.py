@@ -200,6 +200,16 @@ def _of_version(store: Store, row: Any) -> Links:
 
 def _of_cache(store: Store, row: Any) -> Links:
     yield from _route(store, row.route)
+    yield Link("its requests", "traffic", filter=f"route:{row.route}")
+
+
+def _of_channel(store: Store, row: Any) -> Links:
+    yield Link("live connections of channels", "connections", filter="kind:channel")
+
+
+def _of_document(store: Store, row: Any) -> Links:
+    yield from _service(store, row.upstream)
+    yield Link("its events", "events", filter=row.upstream)
 
 
 _LINKS: dict[str, Callable[[Store, Any], Links]] = {
@@ -222,6 +232,8 @@ _LINKS: dict[str, Callable[[Store, Any], Links]] = {
     "nodes": _of_node,
     "versions": _of_version,
     "cache": _of_cache,
+    "channels": _of_channel,
+    "documents": _of_document,
 }
 
 NAMED = ("services", "breakers", "targets", "routes", "consumers")

@@ -29,7 +29,9 @@ def _part(table: Table, *names: str) -> Table:
 
 
 TOP_SERVICES = _part(SERVICES, "state", "service", "up", "rps", "err", "p95", "breaker")
-TOP_CONSUMERS = replace(_part(QUOTAS, "subject", "used", "bar", "refused", "plan", "owner"), order=("refused", True))
+TOP_CONSUMERS = replace(
+    _part(QUOTAS, "subject", "limit", "used", "bar", "refused", "plan", "owner"), order=("refused", True)
+)
 TAIL = _part(TRAFFIC, "time", "method", "path", "status", "ms", "where", "subject", "request")
 
 

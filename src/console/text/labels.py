@@ -56,6 +56,10 @@ _STATES = {
     "deprecated": State("DEPRECATED", "~", "warn", 1),
     "brownout": State("BROWNOUT", "!", "warn", 1),
     "retired": State("RETIRED", "v", "dim", 1),
+    # documents of APIs
+    "missing": State("MISSING", "x", "bad", 2),
+    "stale": State("STALE", "~", "warn", 1),
+    "pending": State("PENDING", "!", "warn", 1),
     # events
     "info": State("INFO", " ", "dim"),
     "warning": State("WARN", "!", "warn", 1),

@@ -261,6 +261,8 @@ class FakeGateway:
             return 200, {**envelope, "topics": {name: self._rows(name) for name in names}}, [(b"etag", etag.encode())]
         if path == "/explain":
             return 200, explained(json.loads(body)), []
+        if path == "/openapi/report":
+            return 200, {**envelope, "item": {"published": 1, "documents": self._rows("documents")}}, []
         name, _, rest = path.strip("/").partition("/")
         if name in self.deny:
             return 403, {"title": "forbidden", "detail": "needs role admin", "needs": "admin"}, []

@@ -19,6 +19,8 @@ from spork.application.views import (
     Nodes,
     NodeView,
     ObjectiveView,
+    OpenApiChangeView,
+    OpenApiDocumentView,
     PulseView,
     QuotaView,
     RouteView,
@@ -31,7 +33,7 @@ from spork.application.views import (
     VersionCallerView,
     VersionView,
 )
-from spork.console.gateway.own_rows import CacheRow
+from spork.console.gateway.own_rows import CacheRow, ChannelRow
 
 HOSTILE = "\x1b]2;pwned\x07[@click=app.exit]x[/]\x9b31m\u202eabc\u200b[/items]"
 
@@ -448,6 +450,21 @@ def all_topics(at: float) -> dict[str, object]:
                 "catalogue", {"hit": 900, "miss": 100, "stale": 20, "collapsed": 5}, 0.9, "gw-1", 42, 81_920, 67_108_864
             ),
             CacheRow("images", {"hit": 5, "miss": 50}, 0.09, "gw-1", 42, 81_920, 67_108_864),
+        ],
+        "channels": [ChannelRow("/orders/{id}", "uritemplate", 120, "gw-1", "redis", 900, 4_000, 3)],
+        "documents": [
+            OpenApiDocumentView(
+                "billing",
+                "/openapi.json",
+                "pending",
+                14,
+                at - 60,
+                at - 3_600,
+                60.0,
+                "ab12",
+                "",
+                (OpenApiChangeView("breaking", "removed", "GET /invoices", "paths", "is gone"),),
+            )
         ],
         "versions": [
             VersionView(

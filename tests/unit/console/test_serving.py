@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from spork.application.views import ComponentHealth
-from spork.console.gateway.own_rows import cache_rows
+from spork.console.gateway.own_rows import cache_rows, channel_rows
 from spork.console.pictures.gateway_tile import gateway_line, gateway_tile
 from spork.console.session.store import Store
 from spork.console.text.spans import plain
@@ -77,3 +77,22 @@ async def test_versions_say_who_still_calls_the_old_one(gateway: FakeGateway) ->
         await running.press("z")
         await running.hides("CURRENT")
     assert replace(gateway.topics["versions"][0], version="v9").version == "v9"
+
+
+async def test_documents_of_apis_say_what_would_break(gateway: FakeGateway) -> None:
+    async with console(gateway, size=(160, 40)) as running:
+        await running.command("documents")
+        await running.shows("PENDING", "billing", "1 breaking: GET /invoices is gone")
+
+
+async def test_channels_say_who_listens(gateway: FakeGateway) -> None:
+    async with console(gateway, size=(160, 40)) as running:
+        await running.command("channels")
+        await running.shows("/orders/{id}", "120", "redis")
+    rows = channel_rows({"node": "a", "published": {"http": 2, "sse": 3}, "topics": [{"match": "x"}]})
+    assert rows == [{"match": "x", "node": "a", "published": 5}]
+
+
+def test_what_is_behind_the_gateway_is_not_its_own_health() -> None:
+    line = plain(gateway_line(store_with(ComponentHealth("upstreams", "degraded", "not healthy: s2"))))
+    assert "OK" in line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spork.console.pictures.columns import Table
-from spork.console.pictures.tables import access, gateway, health, records, serving, usage
+from spork.console.pictures.tables import access, gateway, health, interfaces, records, serving, usage
 
 TABLES: dict[str, Table] = {
     table.name: table
@@ -25,6 +25,8 @@ TABLES: dict[str, Table] = {
         gateway.CONNECTIONS,
         serving.CACHE,
         serving.VERSIONS,
+        interfaces.CHANNELS,
+        interfaces.DOCUMENTS,
         access.KEYS,
         access.SESSIONS,
     )
