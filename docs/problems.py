@@ -8,7 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from spork.adapters.litestar.problems import REASONS, TYPE_PREFIX, JsonProblemResponses  # noqa: E402
+from spork.adapters.litestar.problems import REASONS, TYPE_PREFIX, JsonProblemResponses, declared  # noqa: E402
+from spork.application.guards.order import reasons  # noqa: E402
 from spork.domain.outcomes import Fault, FaultKind, Side  # noqa: E402
 
 HEAD = f"""# Refusals
@@ -23,8 +24,9 @@ This page is written by `python docs/problems.py`; a test checks that it is curr
 
 def page() -> str:
     """The whole page."""
+    known = REASONS | {reason: declared(reason) for reason in reasons()}
     lines = [HEAD, "## Reasons\n", "| reason | status | title |", "|---|--:|---|"]
-    lines += [f"| `{reason}` | {status} | {title} |" for reason, (status, title) in sorted(REASONS.items())]
+    lines += [f"| `{reason}` | {status} | {title} |" for reason, (status, title) in sorted(known.items())]
     lines += ["", "## Faults\n", "| fault | status |", "|---|--:|"]
     for kind in sorted(FaultKind, key=lambda kind: kind.value):
         lines.append(f"| `{kind.value}` | {JsonProblemResponses().fail(Fault(kind, Side.UPSTREAM), '').status} |")

@@ -626,6 +626,26 @@ class VersionCallerView:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphQLOperationView:
+    """A GraphQL operation that was asked for. `first` and `last` in Unix seconds, `cost` the dearest so far, `known` whether its
+    document is registered, `consumers` and `reasons` (of refusals, observed ones too) with how often."""
+
+    route: str
+    name: str
+    type: str
+    id: str
+    known: bool
+    requests: int
+    refused: int
+    cost: int
+    first: float
+    last: float
+    consumers: dict[str, int]
+    reasons: dict[str, int]
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
 class VersionView:
     """One version of one API. `state` is current, deprecated, brownout or retired; dates are Unix seconds. `projected` are
     requests a day to be expected at the sunset."""

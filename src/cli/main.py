@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "openapi",
         "The published OpenAPI document; what a new version of one breaks.",
     ),
+    "graphql": ("spork.cli.commands.graphql", "graphql", "GraphQL documents: check, register, and what was asked for."),
     "import": ("spork.cli.commands.importing", "importing", "Routes from what other tools wrote."),
     "export": ("spork.cli.commands.export", "export", "Configuration of a proxy in front that asks for decisions."),
     "schema": ("spork.cli.commands.check", "schema", "JSON Schema of the configuration, for editors."),

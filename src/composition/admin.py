@@ -40,6 +40,7 @@ from spork.application.admin.health import ConfigurationHealth, DiskHealth, LogH
 from spork.application.admin.heartbeat import OperatorHeartbeat
 from spork.application.admin.maintenance import FleetMaintenance
 from spork.application.admin.monitoring import Monitoring
+from spork.application.admin.operations_seen import SeenOperations
 from spork.application.admin.queries import Queries
 from spork.application.admin.quotas import QuotaControl
 from spork.application.admin.security_notes import SecurityNotes
@@ -357,6 +358,7 @@ class AdminContainer(containers.DeclarativeContainer):
     telemetry = providers.DependenciesContainer()
     caching = providers.DependenciesContainer()
     catalog = providers.DependenciesContainer()
+    graphql = providers.DependenciesContainer()
     fleet = providers.DependenciesContainer()
 
     tokens = providers.Singleton(AdminTokens, configuration, current)
@@ -466,6 +468,7 @@ class AdminContainer(containers.DeclarativeContainer):
         limits.shedding,
         caching.cache,
         catalog.catalog,
+        graphql.counters,
         live_exchanges,
         channels.provided.hub,
         mirrors,
@@ -476,6 +479,7 @@ class AdminContainer(containers.DeclarativeContainer):
     version_report = providers.Singleton(
         _version_report, current, telemetry.usage_store, telemetry.usage, telemetry.versions, callers.consumers
     )
+    seen = providers.Singleton(SeenOperations, graphql.counters)
     logs = providers.Singleton(
         _logging, telemetry.access_log, fleet.settings, identity.provided.node, configuration.provided.access_log
     )
@@ -540,6 +544,7 @@ class AdminContainer(containers.DeclarativeContainer):
         telemetry.usage_store,
         telemetry.history,
         version_report,
+        seen,
         fleet.lifecycle,
         logs,
         maintenance,

@@ -18,6 +18,7 @@ from spork.application.admin.controls import Controls
 from spork.application.admin.explain import Explainer
 from spork.application.admin.maintenance import FleetMaintenance
 from spork.application.admin.monitoring import Monitoring
+from spork.application.admin.operations_seen import SeenOperations
 from spork.application.admin.queries import Queries
 from spork.application.admin.security_notes import SecurityNotes
 from spork.application.admin.stream import Stream
@@ -115,6 +116,7 @@ def admin_application(
     usage_store: UsageStore,
     history: History,
     versions: VersionReport,
+    seen: SeenOperations,
     lifecycle: Lifecycle,
     logs: FleetLogging,
     maintenance: FleetMaintenance,
@@ -163,6 +165,7 @@ def admin_application(
                 usage_store,
                 usage.flush,
                 versions,
+                seen,
                 lambda: controls.cache,
             ),
         ],

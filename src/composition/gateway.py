@@ -51,6 +51,7 @@ from spork.composition.channels import ChannelsContainer
 from spork.composition.codings import codings
 from spork.composition.decisions import Deciding
 from spork.composition.fleet import FleetContainer, NodesContainer
+from spork.composition.graphql import GraphQLContainer
 from spork.composition.identity import read_identity
 from spork.composition.limits import LimitsContainer
 from spork.composition.live import LiveContainer
@@ -149,8 +150,11 @@ class GatewayContainer(containers.DeclarativeContainer):
         consumers=callers.consumers,
     )
 
+    graphql = providers.Container(GraphQLContainer, configuration=configuration, clock=clock, limiter=limits.limiter)
     overlay = providers.Singleton(RouteOverlay)
-    policies = providers.Callable(_policies, plugins, contracts, callers.policies, limits.policies, upstreams.policies)
+    policies = providers.Callable(
+        _policies, plugins, contracts, callers.policies, limits.policies, upstreams.policies, graphql.policies
+    )
     configurator = providers.Singleton(
         Configurator,
         current=current,
@@ -214,6 +218,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         cached=caching.stop,
         channels=channels.service,
         messages=providers.Singleton(MemoryRateLimiter, 50_000),
+        values=providers.Singleton(MsgspecJson),
     )
     deciding = providers.Singleton(Deciding, admission=admission, forwarder=gateway, refusals=refusals, current=current)
     data_gateway = deciding.provided.beside.call(gateway, configuration.provided.decisions)
@@ -262,6 +267,7 @@ class GatewayContainer(containers.DeclarativeContainer):
         telemetry=telemetry,
         caching=caching,
         catalog=catalog,
+        graphql=graphql,
         fleet=fleet,
     )
 

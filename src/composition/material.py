@@ -14,6 +14,8 @@ from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.configuration.problems import Diagnostic, child
 from spork.composition.answers import shape_of
 from spork.composition.files import file_problems
+from spork.composition.graphql import ConfiguredSources
+from spork.domain.graphql.policy import GraphQLPolicy
 from spork.domain.identity.tokens import Issuer
 from spork.domain.security.cors import Cors
 
@@ -63,6 +65,9 @@ def _route_problems(route: RouteConfig, path: str) -> Iterator[Diagnostic]:
             Cors(route.cors)
         except ValueError as error:
             yield Diagnostic(child(path, "cors"), str(error))
+    for policy in route.policies:
+        if isinstance(policy, GraphQLPolicy):
+            yield from _graphql_problems(policy, child(path, "graphql"))
     if route.security is not None and route.security.schema:
         from spork.adapters.jsonschema_rs.body_schema import JsonBodySchema
 
@@ -72,6 +77,22 @@ def _route_problems(route: RouteConfig, path: str) -> Iterator[Diagnostic]:
             return
         except (OSError, ValueError) as error:
             yield Diagnostic(child(child(path, "security"), "schema"), str(error))
+
+
+def _graphql_problems(policy: GraphQLPolicy, path: str) -> Iterator[Diagnostic]:
+    """A schema and a manifest that cannot be read, and registered documents that nobody could run."""
+    sources = ConfiguredSources()
+    for key, read in (("schema", sources.schema), ("manifest", sources.registered)):
+        try:
+            read(policy)
+        except FileNotFoundError as error:
+            yield Diagnostic(
+                child(path, key), f"no file {error.filename!r}", "paths are relative to the working directory"
+            )
+        except ImportError:
+            yield Diagnostic(child(path, key), "needs graphql-core", "pip install graphql-core")
+        except (OSError, ValueError) as error:
+            yield Diagnostic(child(path, key), str(error))
 
 
 def _signing_problem(key: str) -> str:

@@ -106,6 +106,7 @@ async def running(container: GatewayContainer, configuration: Configuration) -> 
         await stack.enter_async_context(container.fleet_live.running())
         await stack.enter_async_context(container.catalog.running())
         await stack.enter_async_context(container.callers.running())
+        await stack.enter_async_context(container.graphql.running())
         await stack.enter_async_context(container.admin.running())
         await stack.enter_async_context(watching(container.live(), lifecycle))
         yield

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from spork.adapters.litestar.graphql_errors import graphql_errors
 from spork.application.exchange.answers import GatewayResponse
+from spork.application.exchange.graphql import GraphQLForm
 from spork.application.guards.order import reasons
 from spork.domain.http.head import Header
 from spork.domain.outcomes import TIMEOUTS, Denial, DenialCategory, Fault, FaultKind, LocalResponse, Side
@@ -88,6 +90,18 @@ REASONS: dict[str, tuple[int, str]] = {
     "version_conflict": (400, "The request names two versions"),
     "version_retired": (410, "This version is no longer served"),
     "version_brownout": (410, "This version is about to end and away for a while"),
+    # GraphQL
+    "graphql_malformed": (400, "The GraphQL request is not well-formed"),
+    "graphql_unreadable": (400, "The GraphQL document cannot be read"),
+    "graphql_invalid": (400, "The GraphQL operation is not valid"),
+    "graphql_limit_exceeded": (400, "The GraphQL operation is too much"),
+    "graphql_introspection_refused": (403, "Introspection is not allowed"),
+    "graphql_subscriptions_refused": (403, "Subscriptions are not taken here"),
+    "graphql_document_refused": (403, "Only registered documents are taken here"),
+    "graphql_unknown_documents": (429, "Too many documents never seen before"),
+    "graphql_not_acceptable": (406, "None of the accepted media types is one of GraphQL answers"),
+    "graphql_too_large": (413, "The GraphQL document or its variables are too large"),
+    "graphql_document_unknown": (404, "This document is not known here"),
     # sending
     "upstream_failed": (502, "The service failed"),
     "breaker_open": (503, "The service is not available right now"),
@@ -171,6 +185,11 @@ class JsonProblemResponses:
         close = fault.side is Side.DOWNSTREAM
         members: dict[str, object] = {"trace_id": trace_id} if trace_id else {}
         return _problem(status, title, TYPE_PREFIX + fault.kind.value, "", request_id, members, headers, close)
+
+    def graphql(
+        self, answer: GatewayResponse, reason: str, denial: Denial | None, request_id: str, form: GraphQLForm
+    ) -> GatewayResponse:
+        return graphql_errors(answer, reason, denial, request_id, form)
 
     def respond(self, respond: LocalResponse, request_id: str) -> GatewayResponse:
         status = respond.status or _RESPONSES.get(respond.kind, 200)

@@ -46,11 +46,27 @@ class ReportCollector(Collector):
             metric.add_metric(labels, value)
         return metric
 
+    def _counted(self, family: Family, metric: HistogramMetricFamily) -> None:
+        """A histogram that somebody else keeps: cumulative counts by upper bound."""
+        rows: dict[tuple[str, ...], dict[str, float]] = {}
+        for labels, value in self._sums.values.get(family.name, {}).items():
+            rows.setdefault(labels[:-1], {})[labels[-1]] = value
+        for labels, values in rows.items():
+            total = values.pop("sum", 0.0)
+            bounds = sorted(values.items(), key=lambda item: _bound(item[0]))
+            metric.add_metric(labels, [(floatToGoString(_bound(le)), count) for le, count in bounds], total)  # type: ignore[no-untyped-call]
+
     def _histogram(self, family: Family) -> Metric:
         metric = HistogramMetricFamily(family.name, family.meaning, labels=family.labels)
+        if family.counted:
+            self._counted(family, metric)
         for labels, sums in self._sums.histograms.get(family.name, {}).items():
             metric.add_metric(labels, list(_buckets(sums)), sums.seconds)
         return metric
+
+
+def _bound(le: str) -> float:
+    return float("inf") if le == "+Inf" else float(le)
 
 
 def _buckets(sums: HistogramSums) -> Iterator[tuple[str, float] | tuple[str, float, Exemplar]]:

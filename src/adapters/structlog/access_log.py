@@ -19,6 +19,7 @@ from spork.domain.outcomes import Failed, cause
 
 if TYPE_CHECKING:
     from spork.application.exchange.exchange import Exchange
+    from spork.application.exchange.graphql import GraphQLAsked
 
 #: What a line holds unless the operator says otherwise, in this order.
 DEFAULT_FIELDS: Final = (
@@ -45,6 +46,7 @@ DEFAULT_FIELDS: Final = (
     "bytes_out",
     "cause",
     "cache",
+    "graphql",
 )
 
 
@@ -76,6 +78,8 @@ class AccessLine(msgspec.Struct, omit_defaults=True, gc=False):
     cause: str | None = None
     #: What the cache did: hit, stale, revalidated, miss, collapsed, bypass; left out where the route has none.
     cache: str | None = None
+    #: The GraphQL operation: name, type, id of the document, cost.
+    graphql: dict[str, str | int] | None = None
 
 
 class AccessLog:
@@ -154,12 +158,24 @@ class AccessLog:
             exchange.sink.sent,
             cause(exchange.outcome.fault) if isinstance(exchange.outcome, Failed) else None,
             exchange.cache_result or None,
+            None if exchange.graphql is None else operation_of(exchange.graphql),
         )
+
+
+def operation_of(asked: GraphQLAsked) -> dict[str, str | int]:
+    """A GraphQL operation as it is logged; its name is the client's words, cut."""
+    said: dict[str, str | int] = {
+        "name": asked.name[:100], "type": asked.kind, "id": f"sha256:{asked.document_id}" if asked.document_id else "",
+        "cost": asked.cost,
+    }  # fmt: skip
+    if asked.refused:
+        said["observed"] = asked.refused
+    return {name: value for name, value in said.items() if value != ""}
 
 
 def line_fields(line: AccessLine) -> list[tuple[str, str | int | float]]:
     """What a line says beside its time and ids, as pairs; for log records that go to a collector."""
-    left_out = ("time", "level", "event", "trace_id")
+    left_out = ("time", "level", "event", "trace_id", "graphql")
     pairs = ((name, getattr(line, name)) for name in DEFAULT_FIELDS if name not in left_out)
     return [(name, value) for name, value in pairs if value is not None]
 

@@ -11,7 +11,7 @@ from spork.adapters.yaml.decode import FAILED, Findings
 from spork.adapters.yaml.scalars import parse_duration
 from spork.application.configuration.problems import child
 from spork.domain.identity.consumers import Plan
-from spork.domain.limits.cost import CostSource
+from spork.domain.limits.cost import OF_OPERATIONS, CostSource
 from spork.domain.limits.limit import Limit
 
 DAY = 86400.0
@@ -71,7 +71,8 @@ def _limit(
             quota=0,
             period=0.0,
             by=item.by or "consumer",
-            cost=item.cost.reserve if isinstance(item.cost, written.CostFromAnswer) else item.cost,
+            cost=_units(item.cost),
+            by_operation=item.cost == "graphql",
             on_store_error=item.on_store_error,
             accuracy=item.accuracy,
             shared=item.shared,
@@ -94,7 +95,8 @@ def _limit(
         by=item.by or by,
         algorithm=algorithm,
         burst=item.burst,
-        cost=item.cost.reserve if isinstance(item.cost, written.CostFromAnswer) else item.cost,
+        cost=_units(item.cost),
+        by_operation=item.cost == "graphql",
         price=_price(item.cost, child(path, "cost"), findings),
         on_store_error=item.on_store_error,
         accuracy=item.accuracy,
@@ -104,7 +106,16 @@ def _limit(
     )
 
 
-def _price(cost: int | written.CostFromAnswer, path: str, findings: Findings) -> CostSource | None:
+def _units(cost: int | str | written.CostFromAnswer) -> int:
+    """What a request is charged before anything is known of it."""
+    if isinstance(cost, written.CostFromAnswer):
+        return cost.reserve
+    return cost if isinstance(cost, int) else 1
+
+
+def _price(cost: int | str | written.CostFromAnswer, path: str, findings: Findings) -> CostSource | None:
+    if cost == "graphql":
+        return CostSource(fields=((OF_OPERATIONS, 1),))
     if not isinstance(cost, written.CostFromAnswer):
         return None
     if (bool(cost.fields), bool(cost.header), bool(cost.trailer)).count(True) != 1:

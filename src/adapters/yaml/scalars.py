@@ -350,6 +350,15 @@ Rate = Annotated[
 Ratio = Annotated[float, Kind("a ratio", _parse_ratio, _same, _RATIO_SCHEMA)]
 Count = Annotated[int, _whole(0, 10**12)]
 Positive = Annotated[int, _whole(1, 10**12)]
+Cost = Annotated[
+    int | str,
+    Kind(
+        "a whole number, or graphql",
+        lambda text: text if text == "graphql" else _whole(1, 10**12).parse(text),
+        _same,
+        {"type": ["integer", "string"], "minimum": 1, "pattern": "^graphql$"},
+    ),
+]
 Weight = Annotated[int, _whole(1, 1000, "a weight")]
 Status = Annotated[int, _whole(100, 599, "an HTTP status")]
 CloseCode = Annotated[int, _whole(1000, 4999, "a close code")]

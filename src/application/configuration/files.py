@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spork.application.configuration.model import Configuration, ListenerTls
+from spork.domain.graphql.policy import GraphQLPolicy
 
 
 def named_files(configuration: Configuration) -> tuple[str, ...]:
@@ -39,3 +40,7 @@ def _names(configuration: Configuration) -> Iterator[str | None]:
     for route in configuration.routes:
         if route.security is not None:
             yield route.security.schema
+        for policy in route.policies:
+            if isinstance(policy, GraphQLPolicy):
+                # What a pattern means is known when it is read: files of patterns are looked for at a reload.
+                yield from (policy.schema, *(name for name in policy.manifest if "*" not in name))

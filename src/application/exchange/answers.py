@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from spork.application.exchange.graphql import GraphQLForm
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.domain.http.head import Header, RequestHead
 from spork.domain.outcomes import Denial, Fault, LocalResponse
@@ -28,6 +29,11 @@ class ProblemResponses(Protocol):
     def respond(self, respond: LocalResponse, request_id: str) -> GatewayResponse: ...
 
     def fail(self, fault: Fault, request_id: str, trace_id: str = "") -> GatewayResponse: ...
+
+    def graphql(
+        self, answer: GatewayResponse, reason: str, denial: Denial | None, request_id: str, form: GraphQLForm
+    ) -> GatewayResponse:
+        """The same refusal or fault as a GraphQL client reads it; `reason` is its slug."""
 
 
 class Gateway(Protocol):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from spork.application.configuration.model import Configuration, RouteConfig
+from spork.application.exchange.graphql import GraphQLAsked, RefusalForms
 from spork.application.exchange.tracing import RequestTrace, RouteTracing
 from spork.application.kernel.streams import RequestBody, ResponseSink
 from spork.application.upstreams.upstream import LiveUpstream
 from spork.application.views import GuardVerdict
+from spork.domain.graphql.policy import GraphQLPolicy
 from spork.domain.http.answers_back import RewriteBack
 from spork.domain.http.caching.policy import RouteCache
 from spork.domain.http.edits import HeaderTransform
@@ -48,6 +50,7 @@ class Exchange:
         "fallback_name",
         "finalizers",
         "forgery",
+        "graphql",
         "guard_seconds",
         "head",
         "identity_for",
@@ -69,6 +72,7 @@ class Exchange:
         "seconds",
         "sink",
         "snapshot",
+        "socket_judge",
         "status",
         "subprotocol",
         "target_name",
@@ -131,6 +135,10 @@ class Exchange:
         self.threat_rule = ""
         #: What the CSRF guard found, for operators; "" when nothing.
         self.forgery = ""
+        #: The GraphQL operation it carries; None where the route has no such policy.
+        self.graphql: GraphQLAsked | None = None
+        #: Judges what is said over its WebSocket; None where nobody does.
+        self.socket_judge: MessageJudge | None = None
         #: (phase, seconds) of each guard, on routes that say Server-Timing.
         self.guard_seconds: list[tuple[str, float]] | None = None
         #: What limits took before authentication, given back if those after it refuse.
@@ -214,6 +222,26 @@ class Guard(Protocol):
         """What `admit` would say, in words for operators; nothing is counted, charged, kept or told."""
 
 
+class OperationInFlight(Protocol):
+    """An operation that a message began. `denial`: it is refused. `payload`: what goes to the target instead of what was sent."""
+
+    denial: Denial | None
+    payload: dict[str, Any] | None
+
+    def over(self) -> None:
+        """It has ended: what it holds is given back. Once."""
+
+
+class MessageJudge(Protocol):
+    """Judges operations that come as messages of a WebSocket, up to `message_bytes` each."""
+
+    message_bytes: int
+
+    async def judge_message(self, exchange: Exchange, members: dict[str, Any], unix: float) -> OperationInFlight:
+        """`exchange` is the handshake's, `unix` the time by now."""
+        ...
+
+
 class Observer(Protocol):
     """Sees each exchange once, when it is over. Must not raise, must not block, must not keep the exchange."""
 
@@ -245,6 +273,7 @@ class RoutePlan:
         "by_body",
         "cache",
         "config",
+        "forms",
         "front",
         "gateway_owned_fields",
         "guards",
@@ -318,6 +347,10 @@ class RoutePlan:
             self.patience = Patience(config.first_byte, config.idle, first_event)
         #: What is asked of WebSockets after their handshake; None where they pass byte for byte.
         self.websocket = next((each for each in config.policies if isinstance(each, WebSocketPolicy)), None)
+        #: How refusals are said to GraphQL clients; None on other routes.
+        self.forms = next(
+            (RefusalForms(each.draft, each.legacy) for each in config.policies if isinstance(each, GraphQLPolicy)), None
+        )
         #: How its requests are traced; None where they are not.
         self.tracing = tracing
         self.trusts_traces = config.trace.trust

@@ -54,7 +54,18 @@ _ceil: Final = math.ceil
 class LimitSet:
     """Limits charged together, with what is said about them in headers."""
 
-    __slots__ = ("charged", "format", "insight", "limits", "permits", "policy", "prices", "tallies", "verdict")
+    __slots__ = (
+        "by_operation",
+        "charged",
+        "format",
+        "insight",
+        "limits",
+        "permits",
+        "policy",
+        "prices",
+        "tallies",
+        "verdict",
+    )
 
     def __init__(self, limits: Sequence[Limit], insight: HeavyHitters, verdict: Denial | None = None) -> None:
         #: What is said where nothing is charged.
@@ -75,6 +86,8 @@ class LimitSet:
             )
             for limit, tally in zip(self.limits, self.tallies, strict=True)
         )
+        #: Whether some limit charges what a GraphQL operation costs.
+        self.by_operation = any(limit.by_operation for limit in self.limits)
         #: (place, price) of each limit whose cost the answer tells; empty for almost every set.
         self.prices = [(at, limit.price) for at, limit in enumerate(self.limits) if limit.price is not None]
         self.policy: Header = (b"ratelimit-policy", b", ".join(policy_item(limit) for limit in self.limits))
@@ -144,6 +157,8 @@ class LimitGuard:
                 asked[identity] += 1
             except KeyError:
                 asked[identity] = 1
+        if chosen.by_operation:
+            charges = operation_charges(charges, exchange)
         if self._overrides.any:
             charges = self._overrides.apply(charges)
             chosen = chosen.as_charged(charges)
@@ -165,6 +180,8 @@ class LimitGuard:
         """What is left of each limit for this request; charges nothing."""
         chosen = self._static if self._from_plan is None else self._with_plan(exchange)
         charges = [Charge(limit, identify(exchange), cost) for limit, identify, cost, _, _ in chosen.charged]
+        if chosen.by_operation:
+            charges = operation_charges(charges, exchange)
         if self._overrides.any:
             charges = self._overrides.apply(charges)
         if chosen.verdict is not None:
@@ -209,7 +226,13 @@ class LimitGuard:
 
     def _price(self, exchange: Exchange, chosen: LimitSet, charges: Sequence[Charge], decision: Admitted) -> None:
         """Have the answer read for its cost, and the difference to what was reserved settled at the end."""
-        priced = [(charges[at], price) for at, price in chosen.prices]
+        priced = [
+            (charges[at], price.reserving(charges[at].cost) if charges[at].limit.by_operation else price)
+            for at, price in chosen.prices
+            if exchange.graphql is not None or not charges[at].limit.by_operation
+        ]
+        if not priced:
+            return
         reader = CostReader(exchange.sink, [price for _, price in priced])
         exchange.sink = reader
         exchange.costed = True
@@ -271,6 +294,19 @@ class LimitGuard:
         return chosen
 
 
+def _early(limit: Limit) -> bool:
+    """Whether it can be charged before anything is known of the caller or the operation."""
+    return limit.by in BEFORE_AUTHENTICATION and limit.source != "plan" and not limit.by_operation
+
+
+def operation_charges(charges: list[Charge], exchange: Exchange) -> list[Charge]:
+    """The charges, where limits count by operation with what this one is estimated to cost."""
+    asked = exchange.graphql
+    if asked is None or not asked.kind:
+        return charges
+    return [_new(Charge, (c[0], c[1], asked.cost)) if c[0].by_operation else c for c in charges]
+
+
 def _uncounted(limit: str, units: int) -> None:
     """Nobody counts."""
 
@@ -326,18 +362,14 @@ class LimitGuards:
         if route.auth is None:
             return None
         all_of = limits_of(route, configuration)
-        early = [limit for limit in all_of if limit.by in BEFORE_AUTHENTICATION and limit.source != "plan"]
+        early = [limit for limit in all_of if _early(limit)]
         return self._guard(route, configuration, early, None, refundable=len(early) < len(all_of)) if early else None
 
     def after(self, route: RouteConfig, configuration: Configuration) -> LimitGuard | None:
         """Everything else; all limits of a route that authenticates nobody."""
         all_of = limits_of(route, configuration)
         from_plan = next((limit for limit in all_of if limit.source == "plan"), None)
-        late = [
-            limit
-            for limit in all_of
-            if limit.source != "plan" and (route.auth is None or limit.by not in BEFORE_AUTHENTICATION)
-        ]
+        late = [limit for limit in all_of if limit.source != "plan" and (route.auth is None or not _early(limit))]
         return self._guard(route, configuration, late, from_plan) if late or from_plan is not None else None
 
     def _guard(

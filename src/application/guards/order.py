@@ -19,6 +19,7 @@ from spork.application.guards.credentials import CredentialsPolicy
 from spork.application.guards.csrf import CsrfPolicy
 from spork.application.guards.decode import DecodingPolicy
 from spork.application.guards.external import ExternalAuthorization
+from spork.application.guards.graphql import GraphQLPolicies
 from spork.application.guards.idempotency import IdempotencyPolicy
 from spork.application.guards.limits import EarlyLimits, LateLimits
 from spork.application.guards.maintenance import EarlyMaintenance, LateMaintenance
@@ -50,6 +51,7 @@ ORDER: Final[tuple[type[Policy], ...]] = (
     ExternalAuthorization,
     LateMaintenance,
     VersionPolicy,
+    GraphQLPolicies,
     LateLimits,
     LatePlugins,
     WebhookPolicy,

@@ -81,6 +81,8 @@ class CostReader(PassingSink):
                 self._headers[b"trailer " + name] = int(value)
 
     def _read(self, text: bytes) -> None:
+        if not any(path[-1].encode() in text for path in self._paths.values()):
+            return
         try:
             document = json.loads(text)
         except ValueError:  # [DONE], or not JSON

@@ -39,6 +39,8 @@ TOO_MANY_MESSAGES: Final = Ending("too_many_messages", 1008, "too many messages"
 MESSAGE_TOO_BIG: Final = Ending("message_too_big", 1009, "message too big")
 BAD_FRAME: Final = Ending("bad_frame", 1002, "bad frame")
 SLOW_CONSUMER: Final = Ending("slow_consumer", 4100, "too slow", orderly=True)
+#: A message over graphql-transport-ws that its protocol does not know; the code says which rule.
+BAD_OPERATION: Final = Ending("graphql_protocol", 4400, "invalid message received")
 TARGET_GONE: Final = Ending("target_gone", 1011, "")
 
 #: Every reason, for the metric's page and checks.
@@ -46,6 +48,6 @@ REASONS: Final = tuple(
     dict.fromkeys(
         ending.reason
         for ending in (EXPIRED, *REVOKED.values(), NOT_ALLOWED, BY_OPERATOR, LIFETIME, IDLE, DRAINING,
-                       TOO_MANY_MESSAGES, MESSAGE_TOO_BIG, BAD_FRAME, SLOW_CONSUMER, TARGET_GONE)
+                       TOO_MANY_MESSAGES, MESSAGE_TOO_BIG, BAD_FRAME, BAD_OPERATION, SLOW_CONSUMER, TARGET_GONE)
     )
 )  # fmt: skip

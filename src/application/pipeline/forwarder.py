@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from spork.application.channels.door import Door
 from spork.application.exchange.answers import GatewayResponse, ProblemResponses
 from spork.application.exchange.exchange import Exchange, Observer, RoutePlan
+from spork.application.exchange.json_values import JsonValues
 from spork.application.kernel.clock import Clock
 from spork.application.kernel.faults import FaultError
 from spork.application.kernel.streams import RequestBody, ResponseSink
@@ -23,6 +24,7 @@ from spork.application.pipeline.admission import NO_ROUTE, Admission, admit, beg
 from spork.application.pipeline.by_body import choose
 from spork.application.pipeline.cached import CacheStop
 from spork.application.pipeline.early_stream import begin_early
+from spork.application.pipeline.graphql_sockets import GraphQLSocket
 from spork.application.pipeline.own_fields import own_fields
 from spork.application.pipeline.redirects import redirect
 from spork.application.pipeline.sender import Sender
@@ -74,10 +76,13 @@ class Forwarder:
         cached: CacheStop | None = None,
         messages: RateLimiter | None = None,
         channels: ChannelService | None = None,
+        values: JsonValues | None = None,
     ) -> None:
         """`live` lists what outlives its head and ends it when its caller is no longer trusted; None: nobody does."""
         self._cached = cached
         self._channels = channels
+        #: Reads messages of WebSockets that are judged.
+        self._values = values
         self._admission = admission
         self._refusals = refusals
         self._monotonic = clock.monotonic
@@ -202,6 +207,9 @@ class Forwarder:
     ) -> Coroutine[None, None, None]:
         """A WebSocket after its 101: under the route's policies, or byte for byte."""
         client, target = exchange.sink.tunnel(), response.tunnel()
+        judge = exchange.socket_judge
+        if judge is not None and self._values is not None:
+            return GraphQLSocket(judge, self._values, exchange, plan, client, target, self._wall_clock).run(live)
         policy = plan.websocket
         if policy is None:
             return live_splice(exchange, plan, live, client, target)
@@ -238,12 +246,23 @@ class Forwarder:
         """Give the answer that a refusal, redirect or local reply calls for."""
         if isinstance(verdict, Denial):
             answer = self._refusals.deny(verdict, exchange.request_id, _traced(exchange))
+            answer = self._formed(exchange, answer, verdict.reason, verdict)
             exchange.reason = verdict.reason
             exchange.outcome = Denied(verdict, answer.status)
         else:
             answer = self._refusals.respond(verdict, exchange.request_id)
             exchange.outcome = Local(answer.status, verdict.kind)
         self.answer(exchange, answer)
+
+    def _formed(
+        self, exchange: Exchange, answer: GatewayResponse, reason: str, denial: Denial | None
+    ) -> GatewayResponse:
+        """A refusal or fault in the form that the route's clients read."""
+        plan = exchange.plan
+        if plan is None or plan.forms is None:
+            return answer
+        form = plan.forms.of(exchange.head.header(b"accept"), exchange.head.upgrade)
+        return answer if form is None else self._refusals.graphql(answer, reason, denial, exchange.request_id, form)
 
     def fail(self, exchange: Exchange, fault: Fault) -> None:
         """Answer a fault, or cut the answer that had begun."""
@@ -253,6 +272,7 @@ class Forwarder:
             exchange.sink.abort()
             return
         answer = self._refusals.fail(fault, exchange.request_id, _traced(exchange))
+        answer = self._formed(exchange, answer, fault.kind.value, None)
         exchange.outcome = Failed(fault, answer.status)
         self.answer(exchange, answer)
 

@@ -28,6 +28,8 @@ class Family:
     labels: tuple[str, ...]
     meaning: str
     merge: str = "sum"
+    #: A histogram whose samples are cumulative counts, with the upper bound (`+Inf`, and `sum`) as last label.
+    counted: bool = False
 
 
 FAMILIES = (
@@ -88,6 +90,21 @@ FAMILIES = (
         "Failures of plugins, by where: guard, observe, timeout, or slow (it held the event loop).",
     ),
     Family("gateway_plugin_counts_total", "counter", ("plugin", "counter"), "What plugins count themselves."),
+    Family(
+        "gateway_graphql_operations_total",
+        "counter",
+        ("route", "operation", "type", "result"),
+        "GraphQL operations by result (ok, errors, failed, refused, observed, abandoned); `operation` only of registered documents, else `other`.",
+    ),
+    Family(
+        "gateway_graphql_cost", "histogram", ("route",), "Estimated cost of GraphQL operations, in units.", counted=True
+    ),
+    Family(
+        "gateway_graphql_documents",
+        "gauge",
+        ("state",),
+        "GraphQL documents: known to workers, evicted from them, registered.",
+    ),
     Family(
         "gateway_version_requests_total",
         "counter",
@@ -419,7 +436,7 @@ class MetricSums:
             self._count("upstream_retries_total", (upstream,), retries)
 
     def _sample(self, family: Family, labels: tuple[str, ...], value: float) -> None:
-        if family.kind == "counter" or family.merge == "sum":
+        if family.counted or family.kind == "counter" or family.merge == "sum":
             self._count(family.name, labels, value)
             return
         values = self.values.setdefault(family.name, {})

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+#: Where answers of GraphQL services state what an operation really cost.
+OF_OPERATIONS: Final = "extensions.cost.actualQueryCost"
 #: The largest JSON answer that is read for its cost.
 MOST_JSON: Final = 256 * 1024
 
@@ -28,6 +30,10 @@ class CostSource:
     missing: int = 0
     merge: str = "last"
     trailer: bytes = b""
+
+    def reserving(self, units: int) -> CostSource:
+        """The same where `units` were reserved, which is also what an answer costs that says nothing."""
+        return CostSource(self.header, self.fields, units, self.most, units, self.merge)
 
     def units(self, values: Mapping[str, int], header: int | None) -> int | None:
         """The cost for what was found, `header` in the header or trailer; None when nothing was."""

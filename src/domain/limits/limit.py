@@ -94,6 +94,8 @@ class Limit:
     scope: str = ""
     #: Where the answer says what it cost; None: every request costs `cost`.
     price: CostSource | None = None
+    #: A request is charged what its GraphQL operation is estimated to cost, instead of `cost`.
+    by_operation: bool = False
     terms: Terms = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -22,12 +22,13 @@ from spork.adapters.litestar.admin.answers import READ, writing
 from spork.application.admin.commands import OperationRefused, Operations, Prepared
 from spork.application.admin.controls import Act, CacheControl
 from spork.application.admin.exports import as_csv, as_json_lines, csv_head
+from spork.application.admin.operations_seen import SeenOperations
 from spork.application.admin.queries import Item, Items, Queries
 from spork.application.admin.versions import VersionReport
 from spork.application.telemetry.audit import AuditTrail, Finding, view_of
 from spork.application.telemetry.objectives import ObjectiveTracker
 from spork.application.telemetry.usage import UsageRow, UsageStore
-from spork.application.views import ActionResult, AuditView, ObjectiveView, VersionView
+from spork.application.views import ActionResult, AuditView, GraphQLOperationView, ObjectiveView, VersionView
 
 Word = Annotated[str, QueryParameter(max_length=200)]
 Format = Annotated[str, QueryParameter(pattern="^(jsonl|csv)$", description="jsonl or csv")]
@@ -67,6 +68,7 @@ def accounting_handlers(
     usage: UsageStore | None,
     flush: Callable[[], Any],
     versions: VersionReport,
+    seen: SeenOperations,
     cache: Callable[[], CacheControl | None] = lambda: None,
 ) -> list[Router]:
     handlers = [*_trail(queries, audit), *_erasure(operations, audit, cache), *_usage(queries, usage, flush)]
@@ -79,7 +81,11 @@ def accounting_handlers(
     async def all_versions(api: Word = "") -> Items[VersionView]:
         return queries.items(await versions.report(time.time(), api))
 
-    return [Router("/", route_handlers=[*handlers, objectives, all_versions], dependencies=TERMS)]
+    @get("/graphql", summary="GraphQL operations asked for: by whom, at which cost, and why refused", **READ)
+    async def operations_seen(route: Word = "") -> Items[GraphQLOperationView]:
+        return queries.items(seen.report(route))
+
+    return [Router("/", route_handlers=[*handlers, objectives, all_versions, operations_seen], dependencies=TERMS)]
 
 
 def _there(part: Any, what: str) -> Any:

@@ -27,6 +27,17 @@ from spork.adapters.yaml.written.channels import (
     SlowSubscriber,
 )
 from spork.adapters.yaml.written.decisions import Decisions
+from spork.adapters.yaml.written.graphql import (
+    Apq,
+    GraphQL,
+    GraphQLCost,
+    GraphQLLimits,
+    GraphQLNeeds,
+    Introspection,
+    OperationLimit,
+    Operations,
+    Subscriptions,
+)
 from spork.adapters.yaml.written.openapi import Docs, OpenApiSource, Validate
 from spork.adapters.yaml.written.plugins import PluginEntry
 from spork.adapters.yaml.written.routes import (
@@ -102,6 +113,7 @@ __all__ = [
     "Admin",
     "AdminToken",
     "Api",
+    "Apq",
     "Auth",
     "Authorize",
     "AuthorizeCache",
@@ -133,11 +145,16 @@ __all__ = [
     "Events",
     "Fallback",
     "Force",
+    "GraphQL",
+    "GraphQLCost",
+    "GraphQLLimits",
+    "GraphQLNeeds",
     "HashBalance",
     "HeaderCredential",
     "HeaderEdits",
     "Headers",
     "HmacCredentials",
+    "Introspection",
     "Issuer",
     "JsonOperation",
     "KeyPlaces",
@@ -152,6 +169,8 @@ __all__ = [
     "OAuth2Credential",
     "Objective",
     "OpenApiSource",
+    "OperationLimit",
+    "Operations",
     "Otlp",
     "Outliers",
     "PersonalChannel",
@@ -179,6 +198,7 @@ __all__ = [
     "Split",
     "Sticky",
     "Stream",
+    "Subscriptions",
     "Target",
     "TargetTls",
     "Telemetry",

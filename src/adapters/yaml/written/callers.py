@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from spork.adapters.yaml.scalars import Count, Duration, HttpUrl, LimitKey, Period, Positive, Secret
+from spork.adapters.yaml.scalars import Cost, Count, Duration, HttpUrl, LimitKey, Period, Positive, Secret
 from spork.adapters.yaml.written.form import Written
 
 Algorithm = Literal["gcra", "sliding_window", "sliding_log", "fixed_window", "concurrency", "calendar"]
@@ -51,7 +51,10 @@ class Limit(Written, frozen=True):
         " (up to twice the quota across an edge), concurrency (requests in flight), calendar (day or month).",
     ] = None
     burst: Annotated[Positive | None, "Units that may come at once (gcra); left out: the quota itself."] = None
-    cost: Annotated[Positive | CostFromAnswer, "Units one request takes, or where its answer tells them."] = 1
+    cost: Annotated[
+        Cost | CostFromAnswer,
+        "Units one request takes; `graphql`: what its operation is estimated to cost; or where its answer tells them.",
+    ] = 1
     on_store_error: Annotated[
         Literal["allow", "deny", "local"],
         "When the shared store is away: admit, refuse, or count in this process at quota divided by live nodes.",

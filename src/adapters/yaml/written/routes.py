@@ -27,6 +27,7 @@ from spork.adapters.yaml.written.authorize import Authorize
 from spork.adapters.yaml.written.cache import RouteCache
 from spork.adapters.yaml.written.callers import Limit
 from spork.adapters.yaml.written.form import Written
+from spork.adapters.yaml.written.graphql import GraphQL
 from spork.adapters.yaml.written.headers import HeaderEdits as HeaderEdits
 from spork.adapters.yaml.written.headers import Headers as Headers
 from spork.adapters.yaml.written.openapi import Validate
@@ -223,6 +224,7 @@ class Route(Written, frozen=True, kw_only=True):
     authorize: Annotated[Authorize | None, "Ask a service whether each request may pass."] = None
     webhook: Annotated[Webhook | None, "Take only webhooks that a provider signed."] = None
     validate: Annotated[Validate | None, "Check requests and answers by the upstream's OpenAPI document."] = None
+    graphql: Annotated[GraphQL | None, "GraphQL policies of a route that leads to a GraphQL service."] = None
     transform: Annotated[Transform | None, "Changes of requests and answers."] = None
     stream: Annotated[Stream | None, "Policies of event streams."] = None
     websocket: Annotated[WebSocket | None, "Policies of WebSockets; left out: they pass byte for byte."] = None

@@ -1,0 +1,1 @@
+"""Schemas and registered documents, which are read once and thoroughly, by graphql-core. Never on the request path."""
