@@ -52,7 +52,7 @@ PAIRS: list[tuple[Any, Any, set[str]]] = [
         RouteConfig,
         {"origin", "request_headers", "response_headers", "policies", "also", "version", "front", "first_byte", "idle"},
     ),
-    (written.Limit, Limit, {"period", "period_name", "source", "scope", "terms", "price"}),
+    (written.Limit, Limit, {"period", "period_name", "source", "scope", "terms", "price", "by_operation"}),
     (written.Consumer, Consumer, {"name"}),
     (written.Issuer, Issuer, {"name"}),
     (written.ClaimNames, ClaimNames, set()),
