@@ -82,3 +82,25 @@ async def test_a_store_that_is_gone_says_so() -> None:
     with pytest.raises(StoreGone):
         await RedisIdempotency(client).begin("k", "f", 1)
     await client.aclose()
+
+
+async def test_answers_of_a_fleet_are_bounded_in_bytes_and_the_oldest_go_first(redis_url: str) -> None:
+    name = uuid.uuid4().hex
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
+        stores = [RedisIdempotency(client, name, most_bytes=100_000) for _ in range(2)]
+        answer = KeptAnswer(200, (), b"x" * 30_000)
+
+        async def keep(number: int, size: KeptAnswer = answer) -> None:
+            begun = await stores[number % 2].begin(f"k{number}", "f", 60)
+            assert isinstance(begun, Begun)
+            await stores[number % 2].settle(f"k{number}", begun.token, size, 60)
+
+        for number in range(10):
+            await keep(number)
+        held = [isinstance(await stores[0].begin(f"k{number}", "f", 0.001), KeptAnswer) for number in range(10)]
+        assert held == [False] * 7 + [True] * 3
+        await keep(10, KeptAnswer(200, (), b"x" * 200_000))
+        assert isinstance(await stores[1].begin("k10", "f", 60), Begun), (
+            "one that is larger than all may be is not kept"
+        )
+        assert int(await client.get(f"{{{name}:idempotency}}:bytes")) <= 100_000
