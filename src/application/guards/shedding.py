@@ -61,7 +61,7 @@ class SheddingGuard:
             return  # a stream: its place was given to others
         self._live.held.discard(exchange)
         answered = isinstance(exchange.outcome, Answered) and exchange.attempts == 1
-        self._live.done(exchange.upstream_seconds if answered else None, self._clock())
+        self._live.done(exchange.upstream_seconds if answered else None, self._clock(), self._share)
 
 
 class SheddingPolicy(Policy):

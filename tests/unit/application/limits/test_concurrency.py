@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from spork.application.limits.concurrency import SHARES, AdaptiveConcurrency, OwnDelay
@@ -148,3 +150,34 @@ def test_requests_that_never_got_there_give_their_place_back_and_say_nothing() -
     assert live.in_flight == 0
     assert live.state.measuring
     assert repr(live) == "<AdaptiveConcurrency 0 of 3, measuring>"
+
+
+@pytest.mark.parametrize(("workers", "seconds"), [(5, 0.05), (20, 0.01), (100, 0.02)])
+def test_at_four_times_the_capacity_the_high_priority_is_served_nearly_whole(workers: int, seconds: float) -> None:
+    chance = random.Random(7)
+    live = AdaptiveConcurrency(POLICY, chance.random)
+    step, now = seconds / 10, 0.0
+    ends: list[tuple[float, float, float, str]] = []  # (when it ends, when it began, its share, its priority)
+    free_at = [0.0] * workers
+    asked = {"high": 0, "normal": 0, "low": 0}
+    served = dict(asked)
+    parts = {"high": 0.2, "normal": 1.8, "low": 2.0}
+    while now < 30.0:
+        now += step
+        for end in [each for each in ends if each[0] <= now]:
+            ends.remove(end)
+            live.done(end[0] - end[1], now, end[2])
+        for priority, part in parts.items():
+            rate = part * workers / seconds * step
+            arrivals = sum(chance.random() < rate / 20 for _ in range(20))
+            for _ in range(arrivals):
+                counted = now > 5.0
+                asked[priority] += counted
+                if live.admit(SHARES[priority]):
+                    served[priority] += counted
+                    worker = min(range(workers), key=free_at.__getitem__)
+                    free_at[worker] = max(now, free_at[worker]) + seconds
+                    ends.append((free_at[worker], now, SHARES[priority], priority))
+    assert served["high"] > 0.9 * asked["high"]
+    assert sum(served.values()) > 0.8 * workers / seconds * 25
+    assert served["normal"] / asked["normal"] > served["low"] / asked["low"]
