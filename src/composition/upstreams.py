@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dependency_injector import containers, providers
 
+from spork.adapters.asgi.transport import AsgiTransport
 from spork.adapters.dnspython.resolver import DnsResolver
 from spork.adapters.files.drains import FileDrains
 from spork.adapters.http1.transport import HttptoolsTransport
@@ -130,7 +131,7 @@ def _transports(
 ) -> dict[str, UpstreamTransport]:
     """Every transport, by what upstreams call it."""
     plugged = {} if plugins is None else plugins.transports()
-    return {"httptools": pooled, "httpx": httpx, **plugged}
+    return {"httptools": pooled, "httpx": httpx, "asgi": AsgiTransport(), **plugged}
 
 
 @contextlib.asynccontextmanager

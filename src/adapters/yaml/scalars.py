@@ -384,7 +384,7 @@ TargetUrl = Annotated[
     _text(
         "a target",
         parse_target,
-        pattern=r"^(https?://|(dns|srv)(\+https?)?://|unix:/)",
+        pattern=r"^(https?://|(dns|srv)(\+https?)?://|unix:/|asgi:)",
         examples=["http://127.0.0.1:7001"],
     ),
 ]

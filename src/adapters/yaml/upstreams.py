@@ -54,7 +54,7 @@ def translate_upstream(name: str, upstream: written.Upstream, findings: Findings
         retries=None if upstream.retries is None else RetryPolicy(**_fields(upstream.retries)),
         fallback=_fallback(upstream.fallback),
         slow_start=upstream.slow_start,
-        transport=upstream.transport,
+        transport=_transport(upstream, path, findings),
         pass_host=upstream.pass_host,
         adaptive_concurrency=upstream.adaptive_concurrency,
         tls=tls,
@@ -79,6 +79,19 @@ def _openapi(given: written.OpenApiSource | None, path: str, findings: Findings)
     if given.every < 1.0:
         findings.add(child(path, "every"), "is shorter than a second", "write every: 1m")
     return DocumentSource(given.path or "", given.file, given.every)
+
+
+def _transport(upstream: written.Upstream, path: str, findings: Findings) -> str:
+    """What sends to its targets: applications in this process are called, and stand beside no others."""
+    urls = [t if isinstance(t, str) else t.url for t in upstream.targets if t is not FAILED]
+    here = [url.startswith("asgi:") for url in urls]
+    if not any(here):
+        return upstream.transport
+    if not all(here):
+        findings.add(child(path, "targets"), "has applications in this process beside others", "make two upstreams")
+    if upstream.probe is not None:
+        findings.add(child(path, "probe"), "asks addresses, and these targets have none", "leave it out")
+    return "asgi"
 
 
 def _fields(struct: Any) -> dict[str, Any]:

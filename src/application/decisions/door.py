@@ -198,6 +198,8 @@ class DecisionDoor:
         plan = exchange.plan or plan
         if verdict is None and plan.redirect is not None:
             return redirect(plan.redirect, exchange)
+        if verdict is None and plan.config.front:
+            return _NOT_SAID
         if verdict is None:
             verdict = plan.respond
         if isinstance(verdict, LocalResponse) and verdict.kind != "preflight" and (verdict.status or 200) < 300:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -61,6 +62,8 @@ class Target:
         """The Host header value for this target: port left out when it is the scheme's default."""
         host = self.known_as or self.host
         host = f"[{host}]" if ":" in host else host
+        if self.scheme == "asgi":
+            return b"localhost"
         if self.unix_path is not None:
             return host.encode("ascii")
         default = 443 if self.scheme == "https" else 80
@@ -81,7 +84,7 @@ def secured(target: Target, tls: TlsToTarget) -> Target:
 def parse_target(
     url: str, *, weight: int = 1, priority: int = 0, name: str = "", tls: TlsToTarget | None = None
 ) -> Target:
-    """The target that `url` names: `http://host:port/base`, `https://...` or `unix:/path/to.sock`; or the name of several:
+    """The target that `url` names: `http://host:port/base`, `https://...`, `unix:/path/to.sock` or `asgi:module:app`; or the name of several:
     `dns://name:port`, `srv://_http._tcp.name`, with `dns+https://` and `srv+https://` for TLS.
 
     Raises ValueError with a sentence that says what is wrong. A target without a name is called by its address.
@@ -91,6 +94,8 @@ def parse_target(
         if not path.startswith("/"):
             raise ValueError("a unix target is unix:/path/to.sock")
         return Target(url, "http", "localhost", 0, path, b"", weight, priority, name or url, tls)
+    if url.startswith("asgi:"):
+        return _application(url, weight, priority, name)
     scheme, separator, rest = url.partition("://")
     lookup, _, over = scheme.partition("+")
     if lookup in ("dns", "srv"):
@@ -106,6 +111,17 @@ def parse_target(
     base = _base_path(slash + below)
     label = name or f"[{host}]:{port}{base}" if ":" in host else name or f"{host}:{port}{base}"
     return Target(url, scheme, host, port, None, base.encode("ascii"), weight, priority, label, tls, lookup=lookup)
+
+
+_APPLICATION: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_.]*\Z")
+
+
+def _application(url: str, weight: int, priority: int, name: str) -> Target:
+    """A target in this process, `asgi:package.module:app`; its host is what is imported."""
+    what = url.removeprefix("asgi:")
+    if not _APPLICATION.match(what):
+        raise ValueError("an application in this process is asgi:package.module:app")
+    return Target(url, "asgi", what, 0, None, b"", weight, priority, name or what)
 
 
 _HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")

@@ -32,6 +32,7 @@ _NEVER: Final[tuple[tuple[str, _Asks], ...]] = (
     ("compression", lambda r: r.compression is not None),
     ("decode", lambda r: r.decode is not None),
     ("encoded_slashes", lambda r: r.encoded_slashes),
+    ("channels", lambda r: bool(r.front)),
     ("first_byte", lambda r: r.first_byte is not None),
     ("idle", lambda r: r.idle is not None),
     ("respond", lambda r: r.respond is not None),

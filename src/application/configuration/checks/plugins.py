@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from spork.application.configuration.model import Configuration
 from spork.application.configuration.problems import Diagnostic, child, did_you_mean
 
-BUILT_IN = ("httptools", "httpx")
+BUILT_IN = ("httptools", "httpx", "asgi")
 
 
 def check_plugged(configuration: Configuration) -> Iterator[Diagnostic]:
