@@ -129,6 +129,7 @@ def admin_application(
     from spork.adapters.litestar.admin.application import admin_application as application
     from spork.adapters.litestar.admin.caching import caching_handlers
     from spork.adapters.litestar.admin.configuring import configuring_handlers
+    from spork.adapters.litestar.admin.data_planes import data_plane_handlers
     from spork.adapters.litestar.admin.logging import logging_handlers
     from spork.adapters.litestar.admin.maintenance import maintenance_handlers
     from spork.adapters.litestar.admin.monitoring import monitoring_handlers
@@ -155,6 +156,7 @@ def admin_application(
             *profiling_handlers(Profiler(), own, notes.profiled),
             *openapi_handlers(queries, controls),
             *caching_handlers(queries, controls, actions, operations),
+            *data_plane_handlers(current, lifecycle, clock),
             *logging_handlers(operations, logs.state, logs.change),
             *maintenance_handlers(queries, maintenance, operations),
             *accounting_handlers(

@@ -30,6 +30,7 @@ SECTIONS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (written.Force, "force"),
     (written.Events, "events"),
     (written.Decisions, "decisions"),
+    (written.Export, "exports"),
     (written.PluginEntry, "plugins"),
     (written.Objective, "objectives"),
     (written.Issuer, "issuers"),

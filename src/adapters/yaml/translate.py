@@ -16,7 +16,7 @@ from spork.adapters.yaml.routes import translate_routes
 from spork.adapters.yaml.scalars import split_address, split_name_server
 from spork.adapters.yaml.telemetry import translate_telemetry
 from spork.adapters.yaml.upstreams import translate_upstream
-from spork.application.configuration.decisions import Decisions
+from spork.application.configuration.decisions import DataPlane, Decisions
 from spork.application.configuration.model import (
     AdminListener,
     AdminToken,
@@ -92,6 +92,10 @@ def translate(
         name_servers=tuple(split_name_server(text) for text in document.name_servers if text is not FAILED),
         telemetry=translate_telemetry(document.telemetry),
         plugins=plugged.uses,
+        exports=tuple(
+            DataPlane(name, export.data_plane, export.strict, export.entry_points, export.decide)
+            for name, export in document.exports.items()
+        ),
         decisions=_decisions(document.decisions),
         hub=EventHub(document.events.url, document.events.kinds),
         quarantine=document.quarantine,

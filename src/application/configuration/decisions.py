@@ -10,6 +10,18 @@ LEFT_OUT: Final = frozenset(("webhook", "decode", "schema", "idempotency", "stal
 
 
 @dataclass(frozen=True, slots=True)
+class DataPlane:
+    """A proxy that forwards by this gateway's routes. `kind`: traefik. `strict` refuses what it cannot express; `decide` is
+    where it asks for decisions (`host:port`), empty for where this process listens."""
+
+    name: str
+    kind: str = "traefik"
+    strict: bool = False
+    entry_points: tuple[str, ...] = ("web",)
+    decide: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Decisions:
     """The decision API. `listen`: `host:port`, `unix:path`, or empty for the data listener. `peers`: networks that may ask,
     and `unix`. `normalize`: fronts whose paths are normalised before they are judged."""

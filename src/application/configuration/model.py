@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from spork.application.configuration.decisions import DataPlane as DataPlane
 from spork.application.configuration.decisions import Decisions
 from spork.application.configuration.telemetry import RouteTrace, Telemetry
 from spork.domain.channels.settings import ChannelSettings
@@ -238,6 +239,7 @@ class Configuration:
     plugins: tuple[PluginUse, ...] = ()
     #: Decisions for other proxies; None: there are none.
     decisions: Decisions | None = None
+    exports: tuple[DataPlane, ...] = ()
     hub: EventHub = EventHub()
     quarantine: bool = False
     #: The published OpenAPI document; None: none is.

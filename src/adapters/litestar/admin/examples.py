@@ -69,6 +69,15 @@ def _plain() -> dict[str, Any]:
         "/admin/v1/config/revisions/{revision}": Item(
             REV, AT, NODES, {"revision": "bffe033f408e", "author": "alice", "text": YAML}
         ),
+        "/admin/v1/exports/{name}": {
+            "http": {
+                "routers": {
+                    "orders-0": {"rule": "Path(`/orders`)", "priority": 1, "service": "orders", "entryPoints": ["web"]}
+                },
+                "services": {"orders": {"loadBalancer": {"servers": [{"url": "http://10.0.0.1:7001"}]}}},
+            }
+        },
+        "/admin/v1/exports/{name}/report": {"name": "traefik", "lost": {"orders": ["cache"]}},
         "/admin/v1/openapi": '{"openapi":"3.1.1","info":{"title":"Shop","version":"bffe033f408e"},"paths":{}}',
         "/admin/v1/keys/export": Items(
             REV,

@@ -38,6 +38,7 @@ from spork.adapters.yaml.written.graphql import (
     Operations,
     Subscriptions,
 )
+from spork.adapters.yaml.written.decisions import Decisions, Export
 from spork.adapters.yaml.written.openapi import Docs, OpenApiSource, Validate
 from spork.adapters.yaml.written.plugins import PluginEntry
 from spork.adapters.yaml.written.routes import (
@@ -143,6 +144,7 @@ __all__ = [
     "Document",
     "Edge",
     "Events",
+    "Export",
     "Fallback",
     "Force",
     "GraphQL",

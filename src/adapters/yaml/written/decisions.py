@@ -12,6 +12,15 @@ from spork.adapters.yaml.written.form import Written
 Front = Literal["traefik", "nginx", "caddy", "haproxy", "envoy"]
 
 
+class Export(Written, frozen=True):
+    """A proxy that polls its configuration from GET /admin/v1/exports/NAME. See docs/decisions.md."""
+
+    data_plane: Annotated[Literal["traefik"], "What reads it; traefik by its HTTP provider."] = "traefik"
+    strict: Annotated[bool, "Give out nothing while a route has a policy that it cannot express."] = False
+    entry_points: Annotated[tuple[str, ...], "Its entry points that serve the routes."] = ("web",)
+    decide: Annotated[str, "Where it asks for decisions, host:port; left out: where this gateway listens."] = ""
+
+
 class Decisions(Written, frozen=True):
     """Decisions for other proxies, asked at /decide/FRONT. See docs/decisions.md."""
 

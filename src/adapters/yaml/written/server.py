@@ -30,7 +30,7 @@ from spork.adapters.yaml.scalars import (
 from spork.adapters.yaml.written.cache import Cache
 from spork.adapters.yaml.written.callers import Consumer, Issuer, Limit, Plan
 from spork.adapters.yaml.written.channels import Channels
-from spork.adapters.yaml.written.decisions import Decisions
+from spork.adapters.yaml.written.decisions import Decisions, Export
 from spork.adapters.yaml.written.form import Written
 from spork.adapters.yaml.written.openapi import Docs
 from spork.adapters.yaml.written.plugins import PluginEntry
@@ -216,6 +216,9 @@ class Document(Written, frozen=True):
         "Asked for the names of dns:// and srv:// targets and of registered ones; empty: as the system does.",
     ] = ()
     decisions: Annotated[Decisions | None, "Decisions for other proxies; left out: there are none."] = None
+    exports: Annotated[dict[str, Export], "Proxies that forward by these routes, by name."] = msgspec.field(
+        default_factory=dict
+    )
     telemetry: Annotated[Telemetry | None, "Tracing, and telemetry sent to a collector; left out: nothing is."] = None
     events: Annotated[Events, "Where events go besides the log."] = Events()
     environment_services: Annotated[
