@@ -157,6 +157,8 @@ class AsgiResponse:
     def __init__(self, app: Application, scope: dict[str, Any], request: UpstreamRequest) -> None:
         self.status = 0
         self.headers: list[Header] = []
+        #: ASGI has no trailers that every application knows.
+        self.trailers: list[Header] = []
         self._body = request.body
         self._sent_all = request.body is None
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(WAITING)
