@@ -40,6 +40,7 @@ NOT_CONFIGURATION = frozenset(
         "SPORK_NAME",
         "SPORK_NODE",
         "SPORK_WORKER",
+        "SPORK_WORKERS",
         "SPORK_RUN",
         "SPORK_KEY_PEPPER",
         "SPORK_KEY_PEPPER_FILE",

@@ -12,9 +12,27 @@ import click
 from spork.cli.commands.options import chosen_config, config_option
 
 
+def worker_count(text: str) -> int:
+    """How many workers `text` asks for. Raises click.BadParameter."""
+    if text == "auto":
+        from spork.adapters.system.processors import usable_processors
+
+        return min(usable_processors(), 64)
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 64):
+        raise click.BadParameter(f"{text!r} is neither auto nor a number from 1 to 64")
+    return int(text)
+
+
 @click.command()
 @config_option
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--workers",
+    default="1",
+    show_default=True,
+    envvar="SPORK_WORKERS",
+    callback=lambda context, option, text: worker_count(text),
+    help="Worker processes: a number, or auto for one per processor of the container's quota. Also SPORK_WORKERS.",
+)
 def serve(config: Path | None, workers: int) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again, SIGUSR2 starts a
     successor with the same sockets and ends once it serves."""
