@@ -26,7 +26,7 @@ from spork.adapters.yaml.written.channels import (
     Pusher,
     SlowSubscriber,
 )
-from spork.adapters.yaml.written.decisions import Decisions
+from spork.adapters.yaml.written.decisions import Decisions, Export
 from spork.adapters.yaml.written.graphql import (
     Apq,
     GraphQL,
@@ -38,7 +38,6 @@ from spork.adapters.yaml.written.graphql import (
     Operations,
     Subscriptions,
 )
-from spork.adapters.yaml.written.decisions import Decisions, Export
 from spork.adapters.yaml.written.openapi import Docs, OpenApiSource, Validate
 from spork.adapters.yaml.written.plugins import PluginEntry
 from spork.adapters.yaml.written.routes import (
