@@ -371,6 +371,8 @@ class RequestParsing(Line):
                 length, expect = verdict
             else:
                 denial = cast(Denial, verdict) if denial is None or not denial.close else denial
+                if denial.close:
+                    length = None  # whether a body follows is what cannot be told: the client may still be sending
                 self._note_refused(head)
         self._in_head = False
         self._names = _NO_NAMES
