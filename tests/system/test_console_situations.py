@@ -241,7 +241,7 @@ async def test_one_target_down_in_a_calm_system_is_one_row(tmp_path: Path) -> No
 upstreams:
   users:
     targets: [{at(server)}, "http://127.0.0.1:{dead}"]
-    probe: {{path: /, every: 1s, timeout: 500ms, fall: 1}}
+    probe: {{path: /, every: 5s, timeout: 4s, fall: 1}}
 routes:
   - {{name: u, match: {{path: /*}}, upstream: users}}
 """
