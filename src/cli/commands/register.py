@@ -52,12 +52,15 @@ class Announcer:
         self._client.close()
 
     def announce(self) -> None:
-        """Register; waits for a gateway that is not there yet."""
+        """Register; waits for a gateway that is not there yet, and says so once for each reason."""
+        told = ""
         while not self._stop.is_set():
             try:
                 answer = self._client.post("/discovery/register", json=self._announcement)
             except httpx.HTTPError as error:
-                click.echo(f"{self._client.base_url} does not answer: {error}", err=True)
+                if str(error) != told:
+                    told = str(error)
+                    click.echo(f"{self._client.base_url} does not answer: {error}; waiting for it", err=True)
                 self._stop.wait(PAUSE)
                 continue
             if answer.status_code == 201:
@@ -89,7 +92,7 @@ def _detail(answer: httpx.Response) -> str:
     return "; ".join(errors) or str(document.get("detail") or document.get("title", ""))
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command()
 @click.argument("service")
 @click.argument("url")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
