@@ -15,6 +15,7 @@ from spork.application.callers.keys import KeyRing
 from spork.application.callers.methods import ApiKeyHeader, BearerToken, ClientCertificate, Method
 from spork.application.callers.shared_secrets import BasicPassword, SignedRequest, TakenSignatures
 from spork.application.callers.trust import RevocationSync
+from spork.application.callers.turns import ClientTurns
 from spork.application.callers.verdicts import TokenCache
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.kernel.clock import Clock
@@ -98,6 +99,8 @@ class Verifiers:
         self._revoked = revoked
         self._consumers = consumers
         self._trust = trust
+        #: Questions of one client address wait behind each other, over all authorities and configurations.
+        self._turns = ClientTurns()
         #: Keys of issuers, kept over configurations: an issuer that is down when a setting changes keeps its keys.
         self._published: Published = {}
         self._made: tuple[tuple[object, ...], VerifierSet] | None = None
@@ -144,7 +147,7 @@ class Verifiers:
         return AuthServiceVerifier(service, self._authorities.named("auth_service"), ClaimNames())
 
     def _remember(self, verifier: TokenVerifier) -> TokenCache:
-        return TokenCache(verifier, self._revoked, self._consumers.of)
+        return TokenCache(verifier, self._revoked, self._consumers.of, turns=self._turns)
 
 
 class AuthMethods:

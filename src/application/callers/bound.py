@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from spork.application.callers.methods import AMBIGUOUS, NOT_PRESENTED, credentials_of, only
+from spork.application.callers.methods import AMBIGUOUS, NOT_PRESENTED, VerifyFor, credentials_of, only
 from spork.application.callers.shared_secrets import TakenSignatures
 from spork.domain.http.addresses import AddressSet
 from spork.domain.identity.certificates import forwarded_hash
@@ -121,6 +121,7 @@ class BoundToken:
         self.name = name
         self.costly = costly
         self._verify = verifier.verify
+        self._verify_for: VerifyFor | None = getattr(verifier, "verify_for", None) if costly else None
         self._senders = senders
         self._scheme = scheme.encode("ascii") + b" "
         self._dpop = scheme == "dpop"
@@ -138,7 +139,11 @@ class BoundToken:
             return NOT_PRESENTED
         if not token:
             return AMBIGUOUS
-        outcome = self._verify(token, exchange.unix)
+        in_turn = self._verify_for
+        if in_turn is None:
+            outcome = self._verify(token, exchange.unix)
+        else:
+            outcome = in_turn(token, exchange.unix, exchange.client)
         if isinstance(outcome, Verified):
             return self._judged(exchange, outcome, token)
         return self._later(exchange, outcome, token) if isinstance(outcome, Awaitable) else outcome

@@ -17,6 +17,7 @@ from spork.domain.identity.tokens import (
     CredentialOutcome,
     NotPresented,
     Refused,
+    TokenOutcome,
     TokenVerifier,
     Verified,
     identity_headers,
@@ -32,6 +33,7 @@ AMBIGUOUS: Final = Refused("ambiguous")
 
 #: Says whether a token that is bound to its sender is shown by it, without a proof of its own.
 JudgeBound = Callable[["Exchange", Verified], CredentialOutcome]
+VerifyFor = Callable[[bytes, float, str], TokenOutcome | Awaitable[TokenOutcome]]
 _BOUND: Final = Refused("token_bound")
 
 
@@ -93,6 +95,8 @@ class BearerToken:
         self.costly = costly
         self._verify = verifier.verify
         self._bound = bound
+        #: Asks in the client's turn, where asking is dear.
+        self._verify_for: VerifyFor | None = getattr(verifier, "verify_for", None) if costly else None
 
     def authenticate(self, exchange: Exchange) -> CredentialOutcome | Awaitable[CredentialOutcome]:
         presented = exchange.presented
@@ -101,7 +105,11 @@ class BearerToken:
             return NOT_PRESENTED
         if not token:
             return AMBIGUOUS
-        outcome = self._verify(token, exchange.unix)
+        in_turn = self._verify_for
+        if in_turn is None:
+            outcome = self._verify(token, exchange.unix)
+        else:
+            outcome = in_turn(token, exchange.unix, exchange.client)
         if isinstance(outcome, Verified):
             return self._judged(exchange, outcome)
         return self._later(exchange, outcome) if isinstance(outcome, Awaitable) else outcome

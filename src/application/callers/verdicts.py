@@ -9,15 +9,24 @@ the principal is decided per request and never kept here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
 from spork.application.callers.consumers import UnknownConsumer
+from spork.application.callers.turns import ClientTurns, TooManyQuestions
 from spork.domain.identity.consumers import Consumer, with_consumer
 from spork.domain.identity.revocation import RevocationSet
-from spork.domain.identity.tokens import Principal, Refused, TokenOutcome, TokenVerifier, Verified, identity_headers
+from spork.domain.identity.tokens import (
+    Principal,
+    Refused,
+    TokenOutcome,
+    TokenVerifier,
+    Unverifiable,
+    Verified,
+    identity_headers,
+)
 
 #: Longest time a verdict is kept, seconds.
 LONGEST: Final = 60.0
@@ -27,6 +36,8 @@ _EMPTY: Final = blake2b(digest_size=32)
 
 #: How the id of a token that has none of its own begins; its digest follows.
 DIGEST_ID: Final = "digest:"
+#: An address that asks too much at once is told to come back; nobody else waits for it.
+_BUSY: Final = Unverifiable("client_busy", 1.0)
 _CONSUMER_UNKNOWN: Final = Refused("consumer_unknown")
 
 ConsumerOf = Callable[[Principal], Consumer | None]
@@ -51,12 +62,14 @@ class TokenCache:
         *,
         longest: float = LONGEST,
         capacity: int = 20_000,
+        turns: ClientTurns | None = None,
     ) -> None:
         self._inner = inner
         self._revoked = revoked
         self._consumer_of = consumer_of
         self._longest = longest
         self._capacity = capacity
+        self._turns = turns
         self._kept: dict[bytes, tuple[Verified, float, float]] = {}
         self._asking: dict[bytes, asyncio.Future[TokenOutcome]] = {}
         # Apart, so that guessing at tokens cannot push out the good ones.
@@ -74,6 +87,10 @@ class TokenCache:
 
     def verify(self, token: bytes, now: float) -> TokenOutcome | Awaitable[TokenOutcome]:
         """The verdict on `token`; at once when it is remembered or needs no asking."""
+        return self.verify_for(token, now, "")
+
+    def verify_for(self, token: bytes, now: float, client: str) -> TokenOutcome | Awaitable[TokenOutcome]:
+        """The same for a client address: what has to be asked waits for one of its turns."""
         hashed = _EMPTY.copy()
         hashed.update(token)
         digest = hashed.digest()
@@ -90,13 +107,27 @@ class TokenCache:
         answer = self._inner.verify(token, now)
         if isinstance(answer, Verified | Refused) or not isinstance(answer, Awaitable):
             return self._settle(digest, answer, now, self._generation)
-        task = asyncio.ensure_future(self._ask(digest, answer, now, self._generation))
+        task = asyncio.ensure_future(self._ask(digest, answer, now, self._generation, client))
         self._asking[digest] = task
         return asyncio.shield(task)
 
-    async def _ask(self, digest: bytes, answer: Awaitable[TokenOutcome], now: float, generation: int) -> TokenOutcome:
+    async def _in_turn(self, answer: Awaitable[TokenOutcome], client: str) -> TokenOutcome:
+        """What was asked for, in the client's turn."""
+        if self._turns is None or not client:
+            return await answer
         try:
-            outcome = self._settle(digest, await answer, now, generation)
+            async with self._turns.turn(client):
+                return await answer
+        except TooManyQuestions:
+            if isinstance(answer, Coroutine):
+                answer.close()
+            return _BUSY
+
+    async def _ask(
+        self, digest: bytes, answer: Awaitable[TokenOutcome], now: float, generation: int, client: str
+    ) -> TokenOutcome:
+        try:
+            outcome = self._settle(digest, await self._in_turn(answer, client), now, generation)
             if isinstance(outcome, Refused) and generation == self._generation:
                 # Asked for, so dear: a bad token shown again is not asked about again for a while.
                 if len(self._bad) >= self._capacity:
