@@ -8,9 +8,11 @@ import click
 
 #: command -> (module, attribute, one line for the list of commands)
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": ("spork.cli.commands.init", "init", "Write a commented configuration to begin with."),
     "serve": ("spork.cli.commands.serve", "serve", "Run the gateway."),
     "demo": ("spork.cli.commands.demo", "demo", "Gateway and three small services; prints what to try."),
     "check": ("spork.cli.commands.check", "check", "Compile a configuration as serve would; show every error."),
+    "doctor": ("spork.cli.commands.doctor", "doctor", "Whether this machine and what is configured are fit to serve."),
     "explain": (
         "spork.cli.commands.explain",
         "explain",
