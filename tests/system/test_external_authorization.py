@@ -107,6 +107,7 @@ def test_a_service_that_is_away_lets_nobody_in(world: World) -> None:
     assert (away.status_code, away.json()["type"]) == (503, "urn:spork:problem:policy_unavailable")
     assert "retry-after" in away.headers
     assert client.get("/open/x").status_code == 200
+    assert [client.get("/facts/2").status_code for _ in range(2)] == [403, 403]
     metrics = httpx.get(gateway.admin_url + "/metrics", trust_env=False).text
     for labels in (
         'outcome="failed",route="away"',

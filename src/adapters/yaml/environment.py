@@ -42,6 +42,9 @@ NOT_CONFIGURATION = frozenset(
         "SPORK_WORKER",
         "SPORK_WORKERS",
         "SPORK_RUN",
+        "SPORK_MAIN_PID",
+        "SPORK_SOCKETS",
+        "SPORK_READY_FD",
         "SPORK_KEY_PEPPER",
         "SPORK_KEY_PEPPER_FILE",
     )
