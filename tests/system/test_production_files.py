@@ -132,6 +132,10 @@ class Set:
         self.gateways = gateways
 
 
+def ready(port: int) -> bool:
+    return httpx.get(f"http://127.0.0.1:{port}/ready", trust_env=False, timeout=5).status_code == 200
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Set]:
     if shutil.which("haproxy") is None:
@@ -163,6 +167,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Set]:
             gateways.append(
                 (port, started.enter_context(running(command, directory / f"{name}.log", python_env(**own), port)))
             )
+        for port, _ in gateways:  # they listen before they are ready; a balancer would call them down for that while
+            wait_until(lambda port=port: ready(port), 30, f"gateway {port} is ready")
         balancer = free_port()
         text = (
             (ROOT / "deploy" / "haproxy" / "haproxy.cfg")
@@ -183,6 +189,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Set]:
         yield Set(balancer, gateways)
 
 
+@pytest.mark.xdist_group("production set")
 def test_each_container_is_healthy_as_its_image_asks(stack: Set) -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert 'CMD ["python", "/opt/spork/healthcheck.py"]' in dockerfile
@@ -193,6 +200,7 @@ def test_each_container_is_healthy_as_its_image_asks(stack: Set) -> None:
     assert subprocess.run([sys.executable, script, f"127.0.0.1:{free_port()}"]).returncode == 1
 
 
+@pytest.mark.xdist_group("production set")
 def test_the_set_answers_behind_its_balancer(stack: Set) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{stack.balancer}", headers={"host": "api.example.com"}) as client:
         wait_until(lambda: client.get("/ready").status_code == 200, 30, "the balancer finds the gateways")
@@ -201,6 +209,7 @@ def test_the_set_answers_behind_its_balancer(stack: Set) -> None:
         assert client.get("/api/v1/products/1", headers={"host": "other.example.com"}).status_code == 421
 
 
+@pytest.mark.xdist_group("production set")
 def test_a_gateway_is_replaced_without_a_lost_request(stack: Set) -> None:
     """Last in this file: it ends one gateway."""
     port, process = stack.gateways[0]
