@@ -45,7 +45,7 @@ def origin(suite: Path, port: int, folder: str) -> Iterator[None]:
     process = subprocess.Popen(["node", str(server)], cwd=suite, env=env, stdout=subprocess.DEVNULL)
     try:
         while not listening(port):
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two looks at the port
         yield
     finally:
         process.kill()

@@ -119,7 +119,7 @@ def noticed(name: str, path: Path, tree: ast.Module, tests: Sequence[str]) -> bo
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return status != 0
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks at the child
     os.kill(child, 9)
     os.waitpid(child, 0)
     return True

@@ -10,6 +10,7 @@ from typing import Any
 from dependency_injector import containers, providers
 
 from spork.adapters.files.openapi_shelf import OpenApiShelf
+from spork.adapters.litestar.problems import status_of
 from spork.adapters.yaml.openapi_reader import YamlDocuments
 from spork.application.callers.self_service import AuthDesk
 from spork.application.catalog.catalog import Catalog
@@ -96,7 +97,7 @@ class CatalogContainer(containers.DeclarativeContainer):
     documents = providers.Singleton(
         _documents, providers.Singleton(_fetcher, current, sender, clock), clock, events, configuration, current
     )
-    catalog = providers.Singleton(Catalog, current, documents, clock, contracts)
+    catalog = providers.Singleton(Catalog, current, documents, clock, contracts, status_of=providers.Object(status_of))
     report = providers.Singleton(CatalogReport, catalog, current, clock)
     pages = providers.Singleton(DocumentPages, catalog, current, refusals, clients)
     running = providers.Callable(_running, catalog)

@@ -75,6 +75,6 @@ async def test_a_process_that_stood_still_does_not_blame_the_store(blocked: floa
             asking = asyncio.ensure_future(ask(limiter, Charge(RULE, "bob")))
             for _ in range(3):
                 await asyncio.sleep(0)
-            time.sleep(blocked)
+            time.sleep(blocked)  # the process stands still: that is what is tested
             assert isinstance(await asking, Admitted)
             assert limiter.stats()["timeouts"] == 0

@@ -158,6 +158,6 @@ async def _settle_while_paused(redis: RedisProcess, limiters: list[RedisRateLimi
     try:
         for turn in range(20):
             limiters[turn % 2].settle([Charge(tokens, "a", 90)], 0.0)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.5)  # the store stays away for longer than any settlement waits for it
     finally:
         redis.resume()

@@ -34,7 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server = self.server
         assert isinstance(server, Service)
-        time.sleep(server.delay)
+        time.sleep(server.delay)  # a service that is slow
         self.send_response(503 if server.failing else 200)
         self.send_header("content-length", "2")
         self.end_headers()

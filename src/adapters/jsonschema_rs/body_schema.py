@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 from itertools import islice
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import jsonschema_rs
 
 from spork.adapters.jsonschema_rs.bounds import Bounds, Unbounded
+from spork.domain.http.strict_json import members_once, no_constant
 
 #: Largest body, bytes, and visits of a subschema that a body may cost: weight times bytes.
 MAX_BYTES: Final = 1024 * 1024
@@ -146,17 +147,6 @@ def _refuse_remote(schema: object) -> None:
             waiting.extend(found)
 
 
-def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
 def _bounded(digits: str) -> int:
     value = int(digits)
     if not -_LARGEST <= value <= _LARGEST:
@@ -164,7 +154,7 @@ def _bounded(digits: str) -> int:
     return value
 
 
-_DECODE: Final = json.JSONDecoder(object_pairs_hook=_no_name_twice, parse_constant=_no_constant).decode
+_DECODE: Final = json.JSONDecoder(object_pairs_hook=members_once, parse_constant=no_constant).decode
 _DECODE_BOUNDED: Final = json.JSONDecoder(
-    object_pairs_hook=_no_name_twice, parse_constant=_no_constant, parse_int=_bounded
+    object_pairs_hook=members_once, parse_constant=no_constant, parse_int=_bounded
 ).decode

@@ -9,7 +9,8 @@ from __future__ import annotations
 import binascii
 import json
 from dataclasses import dataclass
-from typing import NoReturn
+
+from spork.domain.http.strict_json import members_once, no_constant
 
 #: Longest token taken, bytes.
 MAX_TOKEN = 8 * 1024
@@ -67,21 +68,10 @@ def json_object(raw: bytes, reason: str) -> dict[str, object]:
     """One JSON object, read strictly. Raises Malformed."""
     try:
         value = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_no_constant, parse_float=float
+            raw.decode("utf-8"), object_pairs_hook=members_once, parse_constant=no_constant, parse_float=float
         )
     except (ValueError, RecursionError) as error:
         raise Malformed(reason) from error
     if not isinstance(value, dict):
         raise Malformed(reason)
     return value
-
-
-def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -149,6 +149,23 @@ def declared(reason: str) -> tuple[int, str]:
     return (500, "Internal error") if found is None else (_BY_CATEGORY[found.category], found.title)
 
 
+def status_of(reason: str) -> int:
+    """The status with which a reason, or a fault by its slug, is answered."""
+    known = REASONS.get(reason)
+    if known is not None:
+        return known[0]
+    kind = next((kind for kind in FaultKind if kind.value == reason), None)
+    return declared(reason)[0] if kind is None else _of_fault(kind)[0]
+
+
+def _of_fault(kind: FaultKind) -> tuple[int, str]:
+    """Status and title."""
+    default = (
+        (504, "The service took too long to answer") if kind in TIMEOUTS else (502, "The service gave no valid answer")
+    )
+    return _FAULTS.get(kind, default)
+
+
 class JsonProblemResponses:
     """Implements `ports.Refusals`. `plugged` are reasons that plugins declare: status and title."""
 
@@ -171,12 +188,7 @@ class JsonProblemResponses:
         return headers
 
     def fail(self, fault: Fault, request_id: str, trace_id: str = "") -> GatewayResponse:
-        default = (
-            (504, "The service took too long to answer")
-            if fault.kind in TIMEOUTS
-            else (502, "The service gave no valid answer")
-        )
-        status, title = _FAULTS.get(fault.kind, default)
+        status, title = _of_fault(fault.kind)
         headers: list[Header] = []
         if fault.side is Side.UPSTREAM:
             headers.append((b"proxy-status", b"spork; error=" + fault.kind.value.encode("ascii")))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import msgspec
 
 from spork.application.exchange.json_values import NotJson
+from spork.domain.http.strict_json import members_once, no_constant
 
 _decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
@@ -29,7 +30,7 @@ class MsgspecJson:
         """A client's JSON. Raises NotJson also for members that stand twice: the target might read the other one."""
         try:
             return json.loads(
-                data.decode("utf-8"), object_pairs_hook=_once, parse_float=Decimal, parse_constant=_no_constant
+                data.decode("utf-8"), object_pairs_hook=members_once, parse_float=Decimal, parse_constant=no_constant
             )
         except UnicodeDecodeError as error:
             raise NotJson("not UTF-8") from error
@@ -45,14 +46,3 @@ class MsgspecJson:
             return encoded
         except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
             raise NotJson("cannot be written as JSON") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member stands twice")
-    return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")

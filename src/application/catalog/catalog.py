@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from spork.application.catalog.audiences import EVERYBODY, Audience
 from spork.application.catalog.contracts import Contracts
 from spork.application.catalog.documents import Documents, KeptDocument
-from spork.application.catalog.exposures import exposures, next_change
+from spork.application.catalog.exposures import StatusOf, exposures, next_change
 from spork.application.catalog.offline import source_of
 from spork.application.catalog.site import NO_SITE, Site, read_site
 from spork.application.exchange.exchange import Current, Snapshot
@@ -50,8 +50,15 @@ class Catalog:
     """`merged` is what is served now; `documents` what it comes from."""
 
     def __init__(
-        self, current: Current, documents: Documents, clock: Clock, contracts: Contracts | None = None
+        self,
+        current: Current,
+        documents: Documents,
+        clock: Clock,
+        contracts: Contracts | None = None,
+        *,
+        status_of: StatusOf,
     ) -> None:
+        self._status_of = status_of
         self.contracts = contracts
         self.documents = documents
         self.merged = Merged()
@@ -126,7 +133,7 @@ class Catalog:
             found = snapshot.table.resolve(host, path, method, headers, query)
             return found.route.name if isinstance(found, Matched) else None
 
-        steps = merging(self.sources(), exposures(configuration, now), resolve, self.policy.version)
+        steps = merging(self.sources(), exposures(configuration, now, self._status_of), resolve, self.policy.version)
         merged = await in_turns(steps, self._clock.monotonic)
         if self.contracts is not None:
             await self.contracts.follow(self.sources(), configuration, self._clock.monotonic)

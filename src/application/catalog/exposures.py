@@ -10,30 +10,54 @@ from typing import Any, Final
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.domain.http.static_answers import Maintenance
 from spork.domain.identity.authorization import AuthPolicy, demands_anything
+from spork.domain.identity.external_policy import ExternalPolicy
 from spork.domain.identity.webhooks import WebhookRule
 from spork.domain.openapi.policy import ValidationRule
 from spork.domain.openapi.protection import Requirements, requirements, schemes
 from spork.domain.openapi.publication import Place, RouteExposure
+from spork.domain.outcomes import FaultKind
 from spork.domain.routing.versions import ApiVersion, Stage
 from spork.domain.upstreams.model import Upstream
 
 #: Credentials whose holder may be barred from a route although they are good.
 _RESTRICTED: Final = frozenset(("api_key", "basic", "signature", "mtls"))
+#: Every request that is forwarded may meet these.
+_SENDING: Final = frozenset(
+    (
+        FaultKind.HTTP_PROTOCOL_ERROR.value,
+        FaultKind.DESTINATION_UNAVAILABLE.value,
+        FaultKind.HTTP_RESPONSE_TIMEOUT.value,
+    )
+)
+#: What the policies of a route refuse for.
+_OF_RULES: Final[Mapping[type, frozenset[str]]] = {
+    WebhookRule: frozenset(("webhook_refused",)),
+    Maintenance: frozenset(("maintenance",)),
+    ExternalPolicy: frozenset(("policy_denied", "policy_unavailable")),
+}
 _NOT_PARAMETERS: Final = frozenset((b"accept", b"content-type", b"authorization"))
 
 
-def exposures(configuration: Configuration, now: float) -> list[RouteExposure]:
+#: The status with which a reason or fault is answered (`spork.adapters.litestar.problems.status_of`).
+StatusOf = Callable[[str], int]
+
+
+def exposures(configuration: Configuration, now: float, status_of: StatusOf) -> list[RouteExposure]:
     """Every route that clients can use at `now` (Unix seconds), in the order they are declared."""
     upstreams = {upstream.name: upstream for upstream in configuration.upstreams}
     return [
-        exposure_of(route, configuration, upstreams, now)
+        exposure_of(route, configuration, upstreams, now, status_of)
         for route in configuration.routes
         if route.version is None or route.version.name
     ]
 
 
 def exposure_of(
-    route: RouteConfig, configuration: Configuration, upstreams: Mapping[str, Upstream], now: float
+    route: RouteConfig,
+    configuration: Configuration,
+    upstreams: Mapping[str, Upstream],
+    now: float,
+    status_of: StatusOf,
 ) -> RouteExposure:
     """One route."""
     auth = route.auth
@@ -50,8 +74,8 @@ def exposure_of(
         security=_security(auth, configuration),
         schemes=schemes(auth, configuration.issuers),
         forwards_credentials=auth is not None and auth.forward_credentials,
-        refusals=frozenset(_refusals(route, configuration, upstream)),
-        body_refusals=frozenset(_body_refusals(route, upstream)),
+        refusals=frozenset(map(status_of, _refusals(route, configuration, upstream))),
+        body_refusals=frozenset(map(status_of, _body_refusals(route))),
         hidden=hidden,
         sent_as=sent_as,
         deprecated=version is not None and version.deprecated is not None and now >= version.deprecated,
@@ -97,55 +121,52 @@ def _date(unix: float) -> str:
 # ------------------------------------------------------------------------------------------------------------ refusals
 
 
-def _refusals(route: RouteConfig, configuration: Configuration, upstream: Upstream | None) -> set[int]:
-    """Statuses that the gateway itself answers on this route whatever the method."""
-    found = {400}  # the edge: what is not right on the wire
+def _refusals(route: RouteConfig, configuration: Configuration, upstream: Upstream | None) -> set[str]:
+    """Reasons for which the gateway itself may refuse on this route whatever the method."""
+    found = {"bad_request"}  # the edge: what is not right on the wire
     auth, security = route.auth, route.security
     if auth is not None:
-        found |= {401, 429}  # too many failures
+        found |= {"unauthenticated", "too_many_failures"}
         methods = frozenset(auth.methods)
         if demands_anything(auth) or methods & _RESTRICTED or configuration.plans:
-            found.add(403)
+            found.add("forbidden")
         if methods - {"anonymous"}:
-            found.add(503)  # what judges credentials is away
+            found.add("authentication_unavailable")
     if security is not None and (
         security.allow or security.deny or security.https == "refuse" or security.csrf or security.screen == "block"
     ):
-        found.add(403)
-    if any(isinstance(each, WebhookRule) for each in route.policies):
-        found.add(401)
+        found.add("forbidden")
     planned = auth is not None and any(plan.limits for plan in configuration.plans)
-    if any(isinstance(each, Maintenance) for each in route.policies):
-        found.add(503)
     if route.limits or configuration.limits or planned:
-        found |= {429, 503}
+        found |= {"quota_exceeded", "limits_unavailable"}
     if route.upstream:
-        found |= {502, 503, 504}
+        found |= _SENDING
         if route.upstream.startswith("{"):
-            found.add(404)
+            found.add("no_route")
     if upstream is not None and upstream.retries is not None and upstream.retries.idempotency_key:
-        found |= {409, 422}
+        found |= {"idempotency_in_flight", "idempotency_mismatch"}
     if route.version is not None and (route.version.sunset is not None or route.version.brownouts):
-        found.add(410)
-    rule = next((each for each in route.policies if isinstance(each, ValidationRule)), None)
-    if rule is not None and rule.requests == "enforce":
-        found.add(422)
-        if rule.unknown == "refuse":
-            found.add(404)
+        found.add("version_retired")
+    for rule in route.policies:
+        found |= _OF_RULES.get(type(rule), frozenset())
+        if isinstance(rule, ValidationRule) and rule.requests == "enforce":
+            found.add("body_invalid")
+            if rule.unknown == "refuse":
+                found.add("operation_unknown")
     return found
 
 
-def _body_refusals(route: RouteConfig, upstream: Upstream | None) -> set[int]:
+def _body_refusals(route: RouteConfig) -> set[str]:
     """Those of requests with a body."""
-    found = {413}  # edge.body_bytes
+    found = {FaultKind.BODY_TOO_LARGE.value}  # edge.body_bytes
     security = route.security
     checked = security is not None and bool(security.schema)
     ruled = any(isinstance(each, ValidationRule) and each.requests == "enforce" for each in route.policies)
     changed = route.transform is not None and bool(route.transform.request)
     if checked or ruled or changed:
-        found |= {415, 422}
+        found |= {"unsupported_media_type", "body_invalid"}
     if route.decode is not None or (security is not None and security.screen != "off"):
-        found.add(415)
+        found.add("unsupported_media_type")
     return found
 
 

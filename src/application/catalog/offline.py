@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 from spork.application.catalog.audiences import EVERYBODY, audience_with
-from spork.application.catalog.exposures import exposures
+from spork.application.catalog.exposures import StatusOf, exposures
 from spork.application.configuration.model import Configuration
 from spork.domain.http.head import Header
 from spork.domain.openapi.document import Document
@@ -22,7 +22,10 @@ T = TypeVar("T")
 
 
 def merged_offline(
-    configuration: Configuration, document_of: Callable[[Upstream], Document | None], now: float
+    configuration: Configuration,
+    document_of: Callable[[Upstream], Document | None],
+    now: float,
+    status_of: StatusOf,
 ) -> Merged:
     """What would be published at `now` (Unix seconds); `document_of` gets an upstream's document, None for none."""
     sources = []
@@ -37,7 +40,7 @@ def merged_offline(
         return found.route if isinstance(found, Matched) else None
 
     version = (configuration.docs or DocsPolicy()).version
-    return merge(sources, exposures(configuration, now), resolve, version)
+    return merge(sources, exposures(configuration, now, status_of), resolve, version)
 
 
 def source_of(upstream: Upstream, document: Document, digest: str = "") -> UpstreamDocument:

@@ -38,7 +38,7 @@ from spork.domain.http.caching.selection import fits, select, variant_of
 from spork.domain.http.caching.status_field import cache_status
 from spork.domain.http.caching.stored import StoredResponse
 from spork.domain.http.head import Header
-from spork.domain.outcomes import Denial, LocalResponse
+from spork.domain.outcomes import SERVER_ERRORS, Denial, LocalResponse
 from spork.domain.upstreams.circuit import CallResult, result_of_fault
 
 log = logging.getLogger("spork.cache")
@@ -284,7 +284,7 @@ class CacheStop:
             return await self._follow(exchange, plan, request, obtained.filling, fwd)
         if obtained.sent is not None:
             why = obtained.why
-            if why not in ("fallback", "client-no-store") and obtained.status < 500:
+            if why not in ("fallback", "client-no-store") and obtained.status < SERVER_ERRORS:
                 self.cache.flights.mark(request.key, exchange.unix, why)
             self._forwarded(exchange, plan, fwd, why)
             return await self._relay(door, exchange, plan, upstream, obtained.sent)
@@ -405,7 +405,7 @@ class CacheStop:
                 response, target, permit, seconds = obtained.sent
                 response.close()
                 target.upstream.settle(target, permit, upstream.judge(response.status), seconds, self._monotonic())
-                if obtained.status < 500:
+                if obtained.status < SERVER_ERRORS:
                     # The target does not want it stored any more.
                     self.cache.store.journal.note((request.url_tag(),), False)
         except FaultError as error:

@@ -54,6 +54,7 @@ def openapi(
 
 def _of_configuration(path: Path, form: str, roles: tuple[str, ...], scopes: tuple[str, ...]) -> bytes:
     """The document; what is left out goes to standard error. Files are read, and paths asked of the first target."""
+    from spork.adapters.litestar.problems import status_of
     from spork.adapters.yaml.load import load
     from spork.application.catalog.offline import merged_offline, text_offline
     from spork.application.catalog.site import read_site
@@ -65,7 +66,7 @@ def _of_configuration(path: Path, form: str, roles: tuple[str, ...], scopes: tup
     configuration = loaded.configuration
     if configuration is None:
         raise click.ClickException(check_report(loaded.problems))
-    merged = merged_offline(configuration, _document_of, time.time())
+    merged = merged_offline(configuration, _document_of, time.time(), status_of)
     for left in (*merged.left_out, *merged.lost):
         click.echo(f"left out: {left.upstream} {left.place}: {left.why}", err=True)
     docs = configuration.docs or DocsPolicy()

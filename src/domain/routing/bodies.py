@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+from spork.domain.http.strict_json import members_once, no_constant
 
 T = TypeVar("T")
 #: Bytes of a body that are looked into; one that is larger matches no field.
 MOST_BYTES: Final = 64 * 1024
 #: Characters of a value that are told on.
 _MOST_VALUE: Final = 256
-
-
-class _Twins(ValueError):
-    """A member stands twice: a target might read the other one."""
 
 
 class BodyChoice(Generic[T]):
@@ -61,7 +59,7 @@ def values_of(body: bytes, names: Sequence[str]) -> dict[str, str]:
     if len(body) > MOST_BYTES:
         return {}
     try:
-        document = json.loads(body, object_pairs_hook=_once)
+        document = json.loads(body, object_pairs_hook=members_once, parse_constant=no_constant)
     except (ValueError, RecursionError):
         return {}
     found: dict[str, str] = {}
@@ -72,13 +70,6 @@ def values_of(body: bytes, names: Sequence[str]) -> dict[str, str]:
         elif isinstance(value, str | int | float) and len(str(value)) <= _MOST_VALUE:
             found[name] = str(value)
     return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise _Twins
-    return made
 
 
 def _at(document: object, name: str) -> object:

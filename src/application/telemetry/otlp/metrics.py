@@ -20,6 +20,7 @@ from spork.application.telemetry.otlp.wire import (
     packed_fixed64,
 )
 from spork.application.telemetry.rolling import BOUNDS, SIZE
+from spork.domain.outcomes import SERVER_ERRORS
 
 #: Bucket bounds of HTTP durations: those of the semantic conventions that the tally has too, and 0.02, 0.03, 0.2 and 0.3.
 DURATION_BOUNDS: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
@@ -87,7 +88,7 @@ class MetricEncoder:
                 labels.append(("http.response.status_code", status))
             if route in patterns:
                 labels.append(("http.route", patterns[route]))
-            if status >= 500:
+            if status >= SERVER_ERRORS:
                 labels.append(("error.type", str(status)))
             found.setdefault(tuple(labels), HistogramSums()).add(buckets, seconds, exemplar)
         return list(found.items())

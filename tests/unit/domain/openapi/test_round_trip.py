@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from spork.adapters.litestar.problems import status_of
 from spork.adapters.yaml.load import loads
 from spork.application.catalog.offline import merged_offline, text_offline
 from spork.application.configuration.model import Configuration
@@ -56,7 +57,9 @@ def published(configuration: Configuration, documents: dict[str, Document]) -> d
     from spork.domain.openapi.policy import DocumentSource
 
     upstreams = tuple(replace(each, openapi=DocumentSource(file="x")) for each in configuration.upstreams)
-    merged = merged_offline(replace(configuration, upstreams=upstreams), lambda each: documents[each.name], 0.0)
+    merged = merged_offline(
+        replace(configuration, upstreams=upstreams), lambda each: documents[each.name], 0.0, status_of
+    )
     found = yaml.safe_load(text_offline(merged, configuration, Title(), "json"))
     assert isinstance(found, dict)
     return found
