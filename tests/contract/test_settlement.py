@@ -138,7 +138,7 @@ async def test_what_is_given_back_while_the_store_is_away_arrives_once(algorithm
             assert isinstance(local, Admitted)
             limiter.settle([Charge(tokens, "a", -40)], decision.at)
             limiter.settle([Charge(tokens, "a", -99)], local.at)
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(0.8)  # longer than a settlement waits: it is tried again later
         finally:
             redis.resume()
         # Calls that were on their way when the store stopped are carried out late: what they took stays taken.
@@ -147,7 +147,7 @@ async def test_what_is_given_back_while_the_store_is_away_arrives_once(algorithm
                 await asyncio.sleep(0.02)
         seen = await left(limiter, tokens)
         assert (seen - 940) % 100 == 0, "40 came back once, and nothing that the store had not taken"
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.6)  # nothing may come afterwards: a second settlement would within this time
         assert await left(limiter, tokens) == seen
         await limiter.close()
         await connection.close()
