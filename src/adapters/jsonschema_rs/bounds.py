@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import unquote
 
+from spork.domain.transforms.pointers import MISSING, find, unescaped
+
 #: Subschemas that may apply to one value.
 MOST: Final = 1000
 
@@ -62,16 +64,8 @@ class Bounds:
         fragment = unquote(reference.partition("#")[2])
         if fragment and not fragment.startswith("/"):
             return self._by_anchor.get(fragment)
-        found: object = self._root
-        for step in fragment.split("/")[1:]:
-            key = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, dict):
-                found = found.get(key)
-            elif isinstance(found, list) and key.isdigit() and int(key) < len(found):
-                found = found[int(key)]
-            else:
-                return None
-        return found
+        found: object = find(self._root, tuple(unescaped(token) for token in fragment.split("/")[1:]))
+        return None if found is MISSING else found
 
     def _closure(self, node: int, above: tuple[int, ...] = ()) -> Counter[int]:
         """Every schema that applies to a value with this one, and in how many ways."""

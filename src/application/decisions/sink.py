@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from spork.application.kernel.streams import ResponseSink, Tunnel
+from spork.application.exchange.sinks import PassingSink
+from spork.application.kernel.streams import ResponseSink
 from spork.domain.decisions.fronts import STATUS_FIELD
 from spork.domain.http.head import Header
 
@@ -13,24 +14,12 @@ _NGINX: Final = frozenset((200, 401, 403))
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
-class DecisionSink:
+class DecisionSink(PassingSink):
     """Writes to `sink` what `front` understands. A decision must not be kept: revoking is the point of asking."""
 
     def __init__(self, sink: ResponseSink, front: str) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._few = front == "nginx"
-
-    @property
-    def started(self) -> bool:
-        return self._sink.started
-
-    @property
-    def paused(self) -> bool:
-        return self._sink.paused
-
-    @property
-    def sent(self) -> int:
-        return self._sink.sent
 
     def inform(self, status: int, headers: list[Header]) -> None:
         """Interim answers have no place in a decision."""
@@ -39,19 +28,4 @@ class DecisionSink:
         # A refusal that closes the client's connection says nothing about the front's.
         told = [header for header in headers if header[0] not in (b"cache-control", b"connection")]
         told += (_NO_STORE, (STATUS_FIELD, b"%d" % status))
-        self._sink.start(status if not self._few or status in _NGINX else 403, told)
-
-    def write(self, data: bytes) -> None:
-        self._sink.write(data)
-
-    def finish(self) -> None:
-        self._sink.finish()
-
-    def abort(self) -> None:
-        self._sink.abort()
-
-    async def drain(self) -> None:
-        await self._sink.drain()
-
-    def tunnel(self) -> Tunnel:
-        return self._sink.tunnel()
+        self.inner.start(status if not self._few or status in _NGINX else 403, told)

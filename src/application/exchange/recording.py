@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from spork.application.kernel.streams import ResponseSink, Tunnel
+from spork.application.exchange.sinks import PassingSink
+from spork.application.kernel.streams import ResponseSink
 from spork.domain.http.head import Header
 
 #: Fields of one delivery, not of the answer.
 _NOT_KEPT = frozenset((b"date", b"x-request-id", b"connection", b"content-length", b"transfer-encoding", b"via"))
 
 
-class KeepingSink:
+class KeepingSink(PassingSink):
     """`ports.ResponseSink` in front of another one that keeps what passes, up to `most` body bytes."""
 
-    __slots__ = ("_kept", "_most", "_sink", "_size", "complete", "headers", "status")
-
     def __init__(self, sink: ResponseSink, most: int) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._most = most
         self._kept: list[bytes] | None = []
         self._size = 0
@@ -24,29 +23,14 @@ class KeepingSink:
         self.complete = False
 
     @property
-    def started(self) -> bool:
-        return self._sink.started
-
-    @property
-    def paused(self) -> bool:
-        return self._sink.paused
-
-    @property
-    def sent(self) -> int:
-        return self._sink.sent
-
-    @property
     def body(self) -> bytes | None:
         """The whole body once it is complete; None when there was more than is kept."""
         return b"".join(self._kept) if self.complete and self._kept is not None else None
 
-    def inform(self, status: int, headers: list[Header]) -> None:
-        self._sink.inform(status, headers)
-
     def start(self, status: int, headers: list[Header]) -> None:
         self.status = status
         self.headers = tuple(header for header in headers if header[0] not in _NOT_KEPT)
-        self._sink.start(status, headers)
+        self.inner.start(status, headers)
 
     def write(self, data: bytes) -> None:
         if self._kept is not None and data:
@@ -55,17 +39,8 @@ class KeepingSink:
                 self._kept = None
             else:
                 self._kept.append(bytes(data))
-        self._sink.write(data)
+        self.inner.write(data)
 
     def finish(self) -> None:
         self.complete = True
-        self._sink.finish()
-
-    def abort(self) -> None:
-        self._sink.abort()
-
-    async def drain(self) -> None:
-        await self._sink.drain()
-
-    def tunnel(self) -> Tunnel:
-        return self._sink.tunnel()
+        self.inner.finish()

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urljoin
 
 from spork.domain.openapi.document import NotOpenApi
 from spork.domain.openapi.walking import DATA, OBJECT, SCHEMA, member_kind
+from spork.domain.transforms.pointers import MISSING, find, unescaped
 
 MOST_DOCUMENTS: Final = 50
 DEEPEST: Final = 20
@@ -96,8 +97,8 @@ class _Bundle:
         if address == self._main and pointer.startswith("/"):
             return {"$ref": f"#{pointer}", **rest}
         document = yield from self._document(address)
-        target = _at(document, pointer)
-        if target is None:
+        target = find(document, tuple(unescaped(unquote(token)) for token in pointer.split("/")[1:]))
+        if target is None or target is MISSING:
             return dict(node)
         section = "schemas" if kind == SCHEMA else hint
         if not section:
@@ -129,16 +130,3 @@ class _Bundle:
             name, number = f"{stem}_{number}", number + 1
         self._taken.add((section, name))
         return name
-
-
-def _at(document: Any, pointer: str) -> Any:
-    node = document
-    for token in pointer.split("/")[1:]:
-        name = unquote(token).replace("~1", "/").replace("~0", "~")
-        if isinstance(node, Mapping):
-            node = node.get(name)
-        elif isinstance(node, list) and name.isdigit() and int(name) < len(node):
-            node = node[int(name)]
-        else:
-            return None
-    return node

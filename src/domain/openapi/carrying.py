@@ -17,6 +17,7 @@ from spork.domain.openapi.naming import SECTIONS, Key, Names, component
 from spork.domain.openapi.publication import LeftOut, UpstreamDocument
 from spork.domain.openapi.upgrading import new_words, object_31, schema_31
 from spork.domain.openapi.walking import OBJECT, SCHEMA, Finished, copied
+from spork.domain.transforms.pointers import unescaped
 
 #: Extensions that are for readers; any other stays inside.
 KEPT_EXTENSIONS: Final = frozenset(
@@ -134,7 +135,7 @@ class Carrier:
             return {**node, "operationId": f"{self._prefix}_{node['operationId']}"} if "operationId" in node else node
         target: object = node.get("operationId")
         if target is None:
-            pointer = [unquote(t).replace("~1", "/").replace("~0", "~") for t in str(node["operationRef"]).split("/")]
+            pointer = [unescaped(unquote(t)) for t in str(node["operationRef"]).split("/")]
             if len(pointer) != 4 or pointer[:2] != ["#", "paths"] or pointer[3] not in METHODS:
                 return None
             target = (pointer[3].upper(), pointer[2])
@@ -176,7 +177,7 @@ class Carrier:
         parts = reference.split("/", 4)
         if len(parts) < 4 or parts[1] != "components" or parts[2] not in SECTIONS:
             return None
-        local = unquote(parts[3]).replace("~1", "/").replace("~0", "~")
+        local = unescaped(unquote(parts[3]))
         found = self._names.of(self.source.upstream, (parts[2], local))
         if found is None:
             return None

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from spork.domain.transforms.pointers import MISSING, find, unescaped
+
 Node = Mapping[str, Any]
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
@@ -69,16 +71,8 @@ class Document:
         """What stands where a reference into this document points; an empty mapping or None for nothing."""
         if not reference.startswith("#/"):
             return {}
-        node: object = self.root
-        for token in reference[2:].split("/"):
-            name = token.replace("~1", "/").replace("~0", "~")
-            if isinstance(node, Mapping):
-                node = node.get(name)
-            elif isinstance(node, list) and name.isdigit() and int(name) < len(node):
-                node = node[int(name)]
-            else:
-                return None
-        return node
+        found: object = find(self.root, tuple(unescaped(token) for token in reference[2:].split("/")))
+        return None if found is MISSING else found
 
     def operations(self) -> Iterator[Operation]:
         paths = self.root.get("paths")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from spork.domain.openapi.document import Document
 from spork.domain.openapi.publication import UpstreamDocument
+from spork.domain.transforms.pointers import unescaped
 
 SECTIONS: Final = (
     "schemas",
@@ -99,9 +100,7 @@ def _digests(document: Document) -> dict[Key, tuple[str, frozenset[Key]]]:
         held = components.get(section) if isinstance(components, Mapping) else None
         for name, node in held.items() if isinstance(held, Mapping) else ():
             text = json.dumps(node, sort_keys=True, default=str)
-            refers = frozenset(
-                (kind, target.replace("~1", "/").replace("~0", "~")) for kind, target in _REFERENCE.findall(text)
-            )
+            refers = frozenset((kind, unescaped(target)) for kind, target in _REFERENCE.findall(text))
             digest = hashlib.sha256(f"{old}{section}/{name}\n{text}".encode("utf-8", "surrogatepass")).hexdigest()
             found[section, str(name)] = (digest, refers)
     return found

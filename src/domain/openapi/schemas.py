@@ -10,6 +10,7 @@ from spork.domain.openapi.document import Document
 from spork.domain.openapi.naming import component
 from spork.domain.openapi.upgrading import schema_31
 from spork.domain.openapi.walking import SCHEMA, copied
+from spork.domain.transforms.pointers import unescaped
 
 _DROPPED: Final = frozenset(("discriminator", "xml", "externalDocs", "example", "examples", "$schema"))
 
@@ -79,7 +80,7 @@ class _Standalone:
         parts = reference.split("/")
         if len(parts) < 4 or parts[:3] != ["#", "components", "schemas"]:
             raise ValueError(f"{reference[:100]} leads to no schema of its components")
-        name = parts[3].replace("~1", "/").replace("~0", "~")
+        name = unescaped(parts[3])
         if name not in self.held:
             self.held[name] = {}
             self.waiting.append(name)

@@ -34,7 +34,12 @@ def parse_pointer(text: str) -> Tokens:
         raise ValueError(f"{text!r} is no JSON Pointer|did you mean /{text}?")
     if _BAD_ESCAPE.search(text):
         raise ValueError(f"{text!r} has a ~ that is neither ~0 nor ~1")
-    return tuple(token.replace("~1", "/").replace("~0", "~") for token in text[1:].split("/"))
+    return tuple(unescaped(token) for token in text[1:].split("/"))
+
+
+def unescaped(token: str) -> str:
+    """The name that a token of a pointer's text stands for (RFC 6901 4)."""
+    return token.replace("~1", "/").replace("~0", "~")
 
 
 def index_of(token: str, values: list[Any]) -> int | None:
