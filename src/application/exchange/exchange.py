@@ -24,7 +24,7 @@ from spork.domain.identity.tokens import Principal
 from spork.domain.outcomes import Denial, LocalResponse, Outcome
 from spork.domain.routing.bodies import BodyChoice
 from spork.domain.routing.table import PathRewriter, Redirect, RouteTable
-from spork.domain.upstreams.model import Patience
+from spork.domain.upstreams.model import Patience, Timeouts
 from spork.domain.upstreams.splitting import SplitRule
 
 
@@ -281,6 +281,7 @@ class RoutePlan:
         "name",
         "needs_rest",
         "patience",
+        "patient_for",
         "redirect",
         "request_transform",
         "respond",
@@ -343,6 +344,7 @@ class RoutePlan:
         first_event = 0.0 if self.stream is None else self.stream.first_event
         #: Its own deadlines; None where the upstream's hold.
         self.patience: Patience | None = None
+        self.patient_for: dict[Timeouts, Timeouts] = {}
         if config.first_byte is not None or config.idle is not None or first_event:
             self.patience = Patience(config.first_byte, config.idle, first_event)
         #: What is asked of WebSockets after their handshake; None where they pass byte for byte.
@@ -354,6 +356,16 @@ class RoutePlan:
         #: How its requests are traced; None where they are not.
         self.tracing = tracing
         self.trusts_traces = config.trace.trust
+
+    def patient(self, timeouts: Timeouts) -> Timeouts:
+        """The deadlines of an upstream with the route's own in their place; made once for each upstream it goes to."""
+        patience = self.patience
+        if patience is None:
+            return timeouts
+        known = self.patient_for.get(timeouts)
+        if known is None:
+            known = self.patient_for[timeouts] = patience.of(timeouts)
+        return known
 
     def with_guards(self, guards: tuple[Guard, ...]) -> RoutePlan:
         """The same plan with these guards in place of its own."""

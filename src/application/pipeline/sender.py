@@ -34,7 +34,6 @@ from spork.domain.http import forwarding
 from spork.domain.http.head import Header, canonical_path, cookie
 from spork.domain.limits.limit import Charge, RateLimiter, Throttled
 from spork.domain.outcomes import Denial, Fault, FaultKind, LocalResponse, Side, cause
-from spork.domain.upstreams.balancing import token_of
 from spork.domain.upstreams.circuit import CallResult, Open, Permit, result_of_fault
 from spork.domain.upstreams.credentials import Credential
 from spork.domain.upstreams.retries import Again, Attempt, Stop, may_retry, retry_after_seconds, try_timeout
@@ -263,7 +262,7 @@ class Sender:
         exchange.upstream_seconds += seconds
         sticky = target.upstream.declared.sticky
         if sticky is not None:
-            token = token_of(target.name)
+            token = target.token
             if cookie(exchange.head.headers, sticky.name.encode("ascii")) != token:
                 exchange.response_headers.append(sticky.field(token, exchange.head.scheme))
         if permit.probe:
@@ -467,7 +466,7 @@ class Sender:
             sent_target,
             headers,
             body,
-            declared.timeouts if plan.patience is None else plan.patience.of(declared.timeouts),
+            declared.timeouts if plan.patience is None else plan.patient(declared.timeouts),
             _FOREVER,
             head.upgrade,
             exchange.sink.inform if head.version == "1.1" else None,

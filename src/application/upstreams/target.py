@@ -10,7 +10,7 @@ import math
 from collections import deque
 from typing import Final
 
-from spork.domain.upstreams.balancing import peak_average
+from spork.domain.upstreams.balancing import peak_average, token_of
 from spork.domain.upstreams.call_window import CallWindow
 from spork.domain.upstreams.circuit import CallResult, Permit
 from spork.domain.upstreams.circuit_machine import Circuit
@@ -83,6 +83,7 @@ class LiveTarget:
         "registered",
         "rests_until",
         "retired",
+        "token",
         "upstream",
         "warm_since",
         "weight",
@@ -120,6 +121,7 @@ class LiveTarget:
         self.registered = registered
         self.name = name_of(declared)
         self.authority = declared.authority
+        self.token = token_of(self.name)
 
     def __repr__(self) -> str:
         return f"<LiveTarget {self.upstream.name}/{self.name} active {self.active} {self.probe} {self.ejection}>"
