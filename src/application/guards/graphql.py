@@ -24,6 +24,7 @@ from spork.application.graphql.judging import Judge
 from spork.application.graphql.operations import OperationCounters
 from spork.application.graphql.registered import Registered
 from spork.application.graphql.resolving import Resolved, resolve
+from spork.application.graphql.socket_operations import ExpandedPayload, SocketOperation, exchange_of
 from spork.application.graphql.stored import DocumentStore
 from spork.application.guards.decode import CODED_FIELDS
 from spork.application.guards.policy import Policy, declared
@@ -37,7 +38,7 @@ from spork.domain.graphql.schema import Schema
 from spork.domain.graphql.transport_ws import SUBPROTOCOL
 from spork.domain.http.websocket_policy import offered
 from spork.domain.limits.limit import Admitted, Charge, Limit, RateLimiter, Throttled
-from spork.domain.outcomes import ANSWERED, Answered, Denial, Denied, Local, LocalResponse
+from spork.domain.outcomes import Answered, Denial, Denied, Local, LocalResponse
 
 _TOO_LARGE: Final = Denial("body_too_large", "The request body is larger than this address takes.", close=True)
 _MEDIA: Final = Denial("unsupported_media_type", "GraphQL requests are application/json.")
@@ -150,8 +151,8 @@ class GraphQLGuard:
 
     async def judge_message(self, exchange: Exchange, members: dict[str, Any], unix: float) -> OperationInFlight:
         """One `subscribe` of a socket: its payload is judged and charged as a request of its own would be."""
-        one = _of_socket(exchange, unix)
-        operation = _Operation(one)
+        one = exchange_of(exchange, unix)
+        operation = SocketOperation(one)
         verdict: Verdict | Awaitable[Verdict]
         try:
             asked = asked_of(members)
@@ -171,7 +172,7 @@ class GraphQLGuard:
             operation.denial = verdict
             one.outcome = Denied(verdict, 0)
             one.reason = verdict.reason
-        elif isinstance(one.body, _Payload):
+        elif isinstance(one.body, ExpandedPayload):
             operation.payload = one.body.value
         return operation
 
@@ -377,7 +378,7 @@ class GraphQLGuard:
                     value = expanded(value, one.text)
         if exchange.head.upgrade:
             if changed:
-                exchange.body = _Payload(value)
+                exchange.body = ExpandedPayload(value)
         elif exchange.head.method == "POST":
             if changed and isinstance(exchange.body, HeldBody):
                 exchange.body.replace(self._values.write(value))
@@ -454,65 +455,6 @@ class GraphQLGuard:
         return GuardVerdict(
             self.phase, "pass", f"{said.kind}{name}, cost {said.cost}, sha256:{said.document_id}{observed}"
         )
-
-
-class _Nothing:
-    """The sink of an operation of a socket: it has none of its own."""
-
-    started = False
-    sent = 0
-
-
-class _Payload:
-    """The body of an operation of a socket whose id was expanded: what goes to the target."""
-
-    length = 0
-    received = 0
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def whole(self) -> bytes:
-        return b""
-
-    async def read(self) -> bytes:
-        return b""
-
-    def limit(self, maximum: int) -> None:
-        """Nothing comes."""
-
-
-def _of_socket(exchange: Exchange, unix: float) -> Exchange:
-    """An exchange for one operation of a socket: its caller and its route are the handshake's."""
-    sink: Any = _Nothing()
-    one = Exchange(exchange.head, exchange.body, sink, exchange.snapshot, exchange.now, unix)
-    one.plan, one.params, one.client, one.principal = (
-        exchange.plan,
-        exchange.params,
-        exchange.client,
-        exchange.principal,
-    )
-    one.request_id_bytes, one.traceparent = exchange.request_id_bytes, exchange.traceparent
-    return one
-
-
-class _Operation:
-    """An operation of a socket, from its `subscribe` to its end."""
-
-    __slots__ = ("_exchange", "denial", "payload")
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        self.denial: Denial | None = None
-        self.payload: dict[str, Any] | None = None
-
-    def over(self) -> None:
-        exchange = self._exchange
-        exchange.outcome = exchange.outcome or ANSWERED[200]
-        exchange.status = exchange.status or 200
-        finalizers, exchange.finalizers = exchange.finalizers or [], None
-        for finalize in reversed(finalizers):
-            finalize(exchange)
 
 
 class _Persist:
