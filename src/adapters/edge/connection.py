@@ -24,7 +24,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from spork.adapters.edge.asgi import AsgiExchange, mount_scope, own_scope
 from spork.adapters.edge.certificate import certificate_facts
 from spork.adapters.edge.cycle import ServerExchange
-from spork.adapters.edge.edge import Edge, log
+from spork.adapters.edge.edge import Edge, close_once, log
 from spork.adapters.edge.line import RawReader
 from spork.adapters.edge.parsing import BODY_SLICE, NEVER, RequestParsing
 from spork.domain.http.head import HEADER_TIMEOUT, OVERLOADED
@@ -163,7 +163,7 @@ class ClientConnection(RequestParsing):
         if self._tunnel is not None:
             self._tunnel.go_away()
         elif self.serving is None and not self._discarding:
-            self.transport.close()
+            close_once(self.transport)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -344,7 +344,7 @@ class ClientConnection(RequestParsing):
             self._linger()
         else:
             self._discarding = True
-            self.transport.close()
+            close_once(self.transport)
 
     def _linger(self) -> None:
         """Half-close and throw away what still comes, until the client closes or the time is up."""
@@ -380,7 +380,7 @@ class ClientConnection(RequestParsing):
         if self._half_closed:
             self.transport.abort()
         elif self._ending or not self._in_head:
-            self.transport.close()
+            close_once(self.transport)
         elif self.serving is None:
             self._refuse(HEADER_TIMEOUT)
 
@@ -477,4 +477,4 @@ class ClientConnection(RequestParsing):
         if lingering:
             self._linger()
         else:
-            self.transport.close()
+            close_once(self.transport)

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final
 
+from spork.adapters.edge.edge import close_once
 from spork.adapters.edge.line import Line
 from spork.adapters.edge.tunnel import ClientTunnel
 from spork.adapters.edge.wire import BODILESS, CONTINUE, ResponseHead, UnsafeHeader, interim
@@ -291,7 +292,7 @@ class ServerExchange:
         if self._mode == _CLOSE or not self.sent:
             self._connection.reset()
         else:
-            self._connection.transport.close()
+            close_once(self._connection.transport)
 
     def fail(self, fault: Fault) -> None:
         """Answer with what is said of `fault`, if no answer has begun."""

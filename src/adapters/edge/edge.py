@@ -37,6 +37,13 @@ _EXCESS: Final = 64
 Refused = Callable[[Denial, int, RequestHead, str], None]
 
 
+def close_once(transport: asyncio.Transport) -> None:
+    """Close a connection behind what is written. Never twice: the TLS transport of some Pythons (3.11.2 for one) forgets its
+    connection when it is closed again, and then can neither flush nor be aborted."""
+    if not transport.is_closing():
+        transport.close()
+
+
 class Watched:
     """A connection as its edge sees it: due at `deadline` on the edge's coarse clock (seconds)."""
 

@@ -1,7 +1,8 @@
 """Lexical tokens of GraphQL documents (GraphQL specification, September 2025, 2.1), in time linear to the text.
 
-One regular expression finds every token. Nothing in it backtracks: quantifiers are possessive, and what is no token takes the
-rest of the text with it, so that a hostile text is looked at once.
+One regular expression finds every token. Nothing in it has two ways to go: quantifiers of one character are possessive, groups
+begin with what nothing else begins with, and what is no token takes the rest of the text with it, so that a hostile text is looked
+at once. Groups are not possessive: Pythons before 3.11.5 match such groups wrongly (python/cpython#106052).
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from typing import Final
 
 _ESCAPE = r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]++\})'
 _TOKEN: Final = re.compile(
-    r"[ \t\n\r,\ufeff]*+(?:\#[^\n\r]*+[ \t\n\r,\ufeff]*+)*+"
+    r"[ \t\n\r,\ufeff]*+(?:\#[^\n\r]*+[ \t\n\r,\ufeff]*+)*"
     r"([_A-Za-z][_0-9A-Za-z]*+"
     r"|[{}()\[\]:!=@$&|]"
     r"|\.\.\."
-    r"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?![0-9_A-Za-z.])"
-    r'|"""(?:[^"\\]++|\\(?:""")?+|"(?!""))*+"""'
-    r'|"(?!"")[^"\\\n\r]*+(?:' + _ESCAPE + r'[^"\\\n\r]*+)*+"'
+    r"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?(?![0-9_A-Za-z.])"
+    r'|"""(?:[^"\\]++|\\(?:"""|(?!"""))|"(?!""))*"""'
+    r'|"(?!"")[^"\\\n\r]*+(?:' + _ESCAPE + r'[^"\\\n\r]*+)*"'
     r"|\Z"
     r"|(?s:.)(?s:.)*+)"
 )
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+")
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
 _TEXT: Final = re.compile(
-    r'"""(?:[^"\\]++|\\(?:""")?+|"(?!""))*+"""|"(?!"")[^"\\\n\r]*+(?:' + _ESCAPE + r'[^"\\\n\r]*+)*+"'
+    r'"""(?:[^"\\]++|\\(?:"""|(?!"""))|"(?!""))*"""|"(?!"")[^"\\\n\r]*+(?:' + _ESCAPE + r'[^"\\\n\r]*+)*"'
 )
 #: Up to this many characters the whole text is cut at once; longer ones token by token, stopping at the bound.
 _AT_ONCE: Final = 16 * 1024

@@ -11,9 +11,10 @@ to.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
@@ -58,9 +59,21 @@ def connect(url: str, connections: int = CONNECTIONS, operation: float | None = 
     return replace(_connect(url, connections, operation), operation=operation)
 
 
+_PARTS: Final = re.compile(r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.S)
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL (RFC 3986 appendix B). Its authority may be several, which newer Pythons' `urlsplit` refuses as soon
+    as one is an IPv6 address."""
+    found = _PARTS.match(url)
+    assert found is not None, "the expression matches every text"
+    scheme, *rest = (part or "" for part in found.groups())
+    return SplitResult(scheme.lower(), *rest)
+
+
 def _timeout_of(url: str) -> tuple[str, float]:
     """The URL without its `timeout`, and the seconds it asked for."""
-    parts = urlsplit(url)
+    parts = _split(url)
     fields = parse_qsl(parts.query)
     given = [value for name, value in fields if name == "timeout"]
     try:
@@ -76,7 +89,7 @@ def _timeout_of(url: str) -> tuple[str, float]:
 
 
 def _connect(url: str, connections: int, operation: float) -> RedisConnection:
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.scheme not in SCHEMES:
         raise ValueError(f"{parts.scheme or url!r} is no Redis scheme: {', '.join(SCHEMES)}")
     options: dict[str, Any] = {
@@ -107,7 +120,7 @@ def _cluster(url: str, options: dict[str, Any], connections: int) -> RedisConnec
 
 
 def _sentinel(url: str, options: dict[str, Any], connections: int) -> RedisConnection:
-    path = [piece for piece in urlsplit(url).path.split("/") if piece]
+    path = [piece for piece in _split(url).path.split("/") if piece]
     if not path or len(path) > 2 or (len(path) == 2 and not path[1].isdigit()):
         raise ValueError("a sentinel URL ends in /SERVICE or /SERVICE/DB")
     sentinel: Any = Sentinel(_hosts(url, 26379), sentinel_kwargs={**options, "socket_timeout": CONNECT_SECONDS})  # type: ignore[no-untyped-call]
@@ -126,7 +139,7 @@ def _sentinel(url: str, options: dict[str, Any], connections: int) -> RedisConne
 def _hosts(url: str, port: int) -> list[tuple[str, int]]:
     """The comma-separated hosts of a URL; urlsplit knows only one."""
     hosts = []
-    for each in urlsplit(url).netloc.rpartition("@")[2].split(","):
+    for each in _split(url).netloc.rpartition("@")[2].split(","):
         one = urlsplit(f"//{each}")
         if not one.hostname:
             raise ValueError("a host is missing in the Redis URL")
@@ -135,7 +148,7 @@ def _hosts(url: str, port: int) -> list[tuple[str, int]]:
 
 
 def _credentials(url: str) -> dict[str, Any]:
-    userinfo = urlsplit(url).netloc.rpartition("@")[0]
+    userinfo = _split(url).netloc.rpartition("@")[0]
     user, _, password = userinfo.partition(":")
     found = {"username": unquote(user), "password": unquote(password)}
     return {name: value for name, value in found.items() if value}
@@ -143,5 +156,5 @@ def _credentials(url: str) -> dict[str, Any]:
 
 def _where(url: str) -> str:
     """The URL's hosts, without credentials, for logs and health."""
-    parts = urlsplit(url)
+    parts = _split(url)
     return parts.netloc.rpartition("@")[2] or parts.path
