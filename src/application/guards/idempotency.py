@@ -14,7 +14,7 @@ import hashlib
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from spork.application.configuration.model import Configuration, RouteConfig
 from spork.application.exchange.bodies import HeldBody, hold
@@ -33,6 +33,9 @@ log = logging.getLogger("spork.idempotency")
 METHODS = frozenset(("POST", "PATCH"))
 LONGEST_KEY = 255
 #: Answers of a target that ask for the same again later: they would be wrong to replay.
+#: Pauses in seconds before the next look at a key that is in flight: the client has its answer a moment before the store has,
+#: and who asks again at once should be given it.
+LOOK_AGAIN: Final = (0.02, 0.08, 0.2)
 _AGAIN = frozenset((408, 409, 425, 429))
 _TOO_LARGE = Denial("body_too_large", "A request with an Idempotency-Key has a smaller body than this.", close=True)
 _BAD_KEY = Denial("bad_request", "An Idempotency-Key is 1 to 255 printable characters, given once.")
@@ -118,6 +121,11 @@ class IdempotencyGuard:
         key, fingerprint = key_of(exchange, given), fingerprint_of(exchange, body)
         try:
             stands = await self._store.begin(key, fingerprint, self._lease)
+            for pause in LOOK_AGAIN:
+                if not isinstance(stands, InFlight):
+                    break
+                await asyncio.sleep(pause)
+                stands = await self._store.begin(key, fingerprint, self._lease)
         except StoreGone as error:
             if not self._gone:
                 log.warning("idempotency keys are not kept: %s", error)

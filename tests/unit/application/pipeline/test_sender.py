@@ -232,7 +232,6 @@ async def test_the_same_request_is_done_once() -> None:
 
     house = keyed(create)
     first = await house.get("/orders", KEY, method="POST", body=[b"{}"])
-    await asyncio.sleep(0)
     again = await house.get("/orders", KEY, method="POST", body=[b"{}"])
     assert (again.status, bytes(again.body)) == (first.status, bytes(first.body)) == (201, b"order 0")
     assert again.header(b"location") == b"/orders/0"
@@ -241,6 +240,20 @@ async def test_the_same_request_is_done_once() -> None:
     assert len(house.transport.requests) == 1
     other = await house.get("/orders", (b"idempotency-key", b"order-2"), method="POST", body=[b"{}"])
     assert bytes(other.body) == b"order 1"
+
+
+async def test_who_asks_again_before_the_answer_is_kept_is_given_it_all_the_same() -> None:
+    class Slow(MemoryIdempotency):
+        async def settle(self, *words: Any) -> None:
+            await asyncio.sleep(0.05)
+            await super().settle(*words)
+
+    guard = IdempotencyGuard(Slow(SystemClock().monotonic))
+    house = House(guards=(guard,))
+    first = await house.get("/orders", KEY, method="POST", body=[b"{}"])
+    again = await house.get("/orders", KEY, method="POST", body=[b"{}"])
+    assert (first.status, again.status, again.header(b"idempotency-replayed")) == (200, 200, b"true")
+    assert len(house.transport.requests) == 1
 
 
 async def test_the_same_key_for_another_request_is_refused() -> None:
